@@ -1,0 +1,1 @@
+"""Drawn characters, their splits, pairs, distortions and one-shot tasks."""

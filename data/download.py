@@ -1,0 +1,64 @@
+"""Fetching Omniglot and its official one-shot runs over the network.
+
+Omniglot is under the MIT licence, © 2015 Brenden Lake.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from torchvision.datasets import Omniglot
+from torchvision.datasets.utils import download_url
+
+from data.errors import DataError
+from data.omniglot import PARTS
+
+RUNS_URL = (
+    "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
+    "one-shot-classification/all_runs.zip"
+)
+TIMEOUT = 30.0  # seconds without an answer
+
+
+def download(folder: Path, say: Callable[[str], None]) -> None:
+    """Fetch the two official parts and the 20 one-shot runs into ``folder``; keep what is there.
+
+    Args:
+        folder: made if it is absent.
+        say: is told each file that is fetched.
+
+    Raises:
+        DataError: no network, or the folder cannot be written. The runs alone are not an error.
+    """
+    for part in PARTS:
+        _fetch(f"{Omniglot.download_url_prefix}/{part}.zip", folder, say, Omniglot.zips_md5[part])
+    try:
+        _fetch(RUNS_URL, folder, say)
+    except DataError as error:
+        say(f"without the official one-shot runs ({error})")
+
+
+def _fetch(url: str, folder: Path, say: Callable[[str], None], md5: str | None = None) -> None:
+    name = url.rpartition("/")[2]
+    if (folder / name).exists() or (folder / name.removesuffix(".zip")).is_dir():
+        return
+    say(f"fetching {url} (MIT licence, Lake et al. 2015)")
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)
+    partial = f"{name}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        download_url(url, str(folder), partial, md5)
+        (folder / partial).replace(folder / name)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"{name} could not be fetched into {folder} ({error}): with no network, put "
+            "images_background.zip and images_evaluation.zip of Omniglot there by hand, or name "
+            "their folder with --data or HPO_DATA"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(patience)
+        if folder.is_dir():
+            (folder / partial).unlink(missing_ok=True)

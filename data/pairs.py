@@ -1,0 +1,184 @@
+"""What a training step sees: verification pairs, or a batch of characters to pair in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from data.affine import distort, draw_transforms, identity_transforms
+from data.drawings import Drawings
+from data.errors import DataError
+
+
+def seeded(seed: int, device: torch.device | str = "cpu") -> Generator:
+    """A generator of its own on ``device``, started at ``seed``."""
+    return torch.Generator(device=device).manual_seed(seed)
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """A fixed set of verification pairs, each in one or more fixed versions.
+
+    Attributes:
+        first, second: (N,) int64, indices into `Drawings.images`.
+        same: (N,) float32, 1 = both images show the same character.
+        transforms: (K, N, 2, 2, 3) float32, the affine maps of the K distorted copies of each
+            pair, a map for each of the two images; K may be 0.
+    """
+
+    first: Tensor
+    second: Tensor
+    same: Tensor
+    transforms: Tensor
+
+    def __len__(self) -> int:
+        """How many pairs an epoch has: every pair as drawn and in every distorted copy."""
+        return len(self.same) * (1 + len(self.transforms))
+
+
+def draw_pairs(drawings: Drawings, count: int, copies: int, seed: int) -> PairSet:
+    """Draw the paper's training set (Koch et al. 2015, §4.2).
+
+    Half of the pairs show the same character by two drawers, half two different characters of
+    one alphabet; every alphabet stands in the set equally often (to within one pair of
+    each kind); each image of each distorted copy has a map of its own.
+
+    Args:
+        drawings: where to draw from, on the device where the pairs are wanted.
+        count: how many pairs, an even number, before the distorted copies are added.
+        copies: distorted copies of each pair; the paper has 8 (30 k become 270 k).
+        seed: equal seeds give equal pairs, on any device.
+
+    Raises:
+        DataError: fewer than two drawers, or an alphabet with fewer than two characters.
+    """
+    drawers = len(drawings.drawers)
+    members = [
+        (drawings.alphabet_of.cpu() == a).nonzero().flatten()
+        for a in range(len(drawings.alphabets))
+    ]
+    if drawers < 2 or min(len(m) for m in members) < 2:
+        raise DataError(
+            f"{drawings.name} has too few drawers or characters to make pairs: "
+            "check the data with `hpo data check`"
+        )
+    generator = seeded(seed)
+    sizes = torch.tensor([len(m) for m in members])
+    starts = torch.cat([torch.zeros(1, dtype=torch.long), sizes.cumsum(0)[:-1]])
+    ordered = torch.cat(members)
+    half = count // 2
+
+    def below(limit: Tensor | int) -> Tensor:
+        """(half,) integers, uniform below ``limit``."""
+        return (torch.rand(half, generator=generator, dtype=torch.float64) * limit).long()
+
+    def alphabets() -> Tensor:
+        order = torch.randperm(len(members), generator=generator)
+        return order[torch.arange(half) % len(members)]
+
+    alphabet = alphabets()
+    character = ordered[starts[alphabet] + below(sizes[alphabet])]
+    one = below(drawers)
+    other = (one + 1 + below(drawers - 1)) % drawers
+    same_first, same_second = character * drawers + one, character * drawers + other
+
+    alphabet = alphabets()
+    rank = below(sizes[alphabet])
+    other_rank = (rank + 1 + below(sizes[alphabet] - 1)) % sizes[alphabet]
+    different_first = ordered[starts[alphabet] + rank] * drawers + below(drawers)
+    different_second = ordered[starts[alphabet] + other_rank] * drawers + below(drawers)
+
+    transforms = draw_transforms(copies * 2 * half * 2, generator)
+    device = drawings.ink.device
+    return PairSet(
+        first=torch.cat([same_first, different_first]).to(device),
+        second=torch.cat([same_second, different_second]).to(device),
+        same=torch.cat([torch.ones(half), torch.zeros(half)]).to(device),
+        transforms=transforms.view(copies, 2 * half, 2, 2, 3).to(device),
+    )
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Images of a training step and which of them are the same character.
+
+    Attributes:
+        images: (2N, 1, S, S) float in [0, 1]; the first N are the first twins' images.
+        same: (N,) float for N pairs, or None: then image i and image N + i are the only
+            same ones among all N × N pairs of a first with a second image.
+    """
+
+    images: Tensor
+    same: Tensor | None
+
+
+def as_input(ink: Tensor) -> Tensor:
+    """(N, S, S) uint8 ink → (N, 1, S, S) float32 in [0, 1]."""
+    return ink.unsqueeze(1).float().div_(255)
+
+
+def random_pair_batches(
+    drawings: Drawings, pairs: PairSet, batch: int, generator: Generator
+) -> Iterator[PairBatch]:
+    """One epoch of a pair set in random order, ``batch`` pairs at a time (at the end, fewer)."""
+    images, count = drawings.images, len(pairs.same)
+    order = torch.randperm(len(pairs), generator=generator, device=images.device)
+    for chosen in order.split(batch):
+        pair, copy = chosen % count, chosen // count
+        twins = torch.cat([pairs.first[pair], pairs.second[pair]])
+        batch_images = as_input(images[twins])
+        if len(pairs.transforms):
+            maps = pairs.transforms[(copy - 1).clamp(min=0), pair]
+            plain = identity_transforms(len(chosen), images.device).unsqueeze(1)
+            maps = torch.where((copy == 0).view(-1, 1, 1, 1), plain, maps)
+            batch_images = distort(batch_images, maps.transpose(0, 1).flatten(0, 1))
+        yield PairBatch(batch_images, pairs.same[pair])
+
+
+def all_pairs_batches(
+    drawings: Drawings,
+    characters: int,
+    per_alphabet: int,
+    steps: int,
+    distorted: bool,
+    generator: Generator,
+) -> Iterator[PairBatch]:
+    """Batches of characters by two drawers each, all of whose pairs are meant to be scored.
+
+    A batch takes alphabet after alphabet in random order, up to ``per_alphabet`` random
+    characters of each, until it is full: so many of its different pairs are of one alphabet,
+    as in the one-shot tasks.
+
+    Args:
+        drawings: the training set.
+        characters: how many a batch, N (all there are, if fewer can be had).
+        per_alphabet: the most characters of one alphabet in a batch.
+        steps: batches in the epoch.
+        distorted: whether every image gets an affine distortion of its own.
+        generator: the source of chance, on the device of the drawings.
+    """
+    device, drawers, images = drawings.ink.device, len(drawings.drawers), drawings.images
+    sizes = torch.bincount(drawings.alphabet_of, minlength=len(drawings.alphabets))
+    characters = min(characters, int(sizes.clamp(max=per_alphabet).sum()))
+    member = drawings.alphabet_of == torch.arange(len(sizes), device=device).unsqueeze(1)
+    for _ in range(steps):
+        # Each alphabet's characters in random order, its first `per_alphabet` kept; then the
+        # kept ones of the alphabets in random order. All shapes are fixed: no wait for a GPU.
+        chance = torch.rand(member.shape, generator=generator, device=device)
+        ranked = chance.masked_fill(~member, 2.0).argsort(dim=1)[:, :per_alphabet]
+        shuffled = torch.randperm(len(sizes), generator=generator, device=device)
+        ranked = ranked[shuffled]
+        place = torch.arange(ranked.shape[1], device=device)
+        absent = (place >= sizes[shuffled].unsqueeze(1)).flatten()
+        picked = ranked.flatten()[absent.int().argsort(stable=True)[:characters]]
+        one = torch.randint(drawers, picked.shape, generator=generator, device=device)
+        step = torch.randint(drawers - 1, picked.shape, generator=generator, device=device)
+        other = (one + 1 + step) % drawers
+        twins = torch.cat([picked * drawers + one, picked * drawers + other])
+        batch_images = as_input(images[twins])
+        if distorted:
+            batch_images = distort(batch_images, draw_transforms(len(twins), generator))
+        yield PairBatch(batch_images, None)

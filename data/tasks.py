@@ -1,0 +1,178 @@
+"""One-shot tasks: fixed, seeded, within one alphabet; and the official Omniglot runs."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.archive import Files, open_files
+from data.drawings import Drawings
+from data.errors import DataError
+from data.pairs import seeded
+from data.png import read_drawing
+
+WAY = 20
+"""Characters of a support set, and tasks of a draw (Koch et al. 2015, §4.3)."""
+
+
+@dataclass(frozen=True)
+class OneShotTasks:
+    """Draws of tasks; every query of a draw is a task over that draw's support set.
+
+    Attributes:
+        support: (R, W, S, S) uint8 ink, one image of each of the W characters of a draw.
+        queries: (R, Q, S, S) uint8 ink.
+        target: (R, Q) int64, the place in the support set of the query's character.
+        source: where the tasks come from, in words; two sources are never comparable.
+    """
+
+    support: Tensor
+    queries: Tensor
+    target: Tensor
+    source: str
+
+    def __len__(self) -> int:
+        return self.target.numel()
+
+    def to(self, device: torch.device) -> OneShotTasks:
+        """The same tasks with their tensors on ``device``."""
+        return replace(
+            self,
+            support=self.support.to(device),
+            queries=self.queries.to(device),
+            target=self.target.to(device),
+        )
+
+    def resized(self, side: int) -> OneShotTasks:
+        """The same tasks at another image size."""
+        return replace(
+            self, support=_resized(self.support, side), queries=_resized(self.queries, side)
+        )
+
+
+def _resized(images: Tensor, side: int) -> Tensor:
+    nobody = Drawings("", "", (), torch.empty(0), (), images)
+    return nobody.resized(side).ink
+
+
+def draw_tasks(drawings: Drawings, count: int, seed: int, way: int = WAY) -> OneShotTasks:
+    """Draw ``count`` tasks at random: each draw has one alphabet, ``way`` characters, two drawers.
+
+    One drawer's images are the support set, the other's the queries, so that a draw gives
+    ``way`` tasks. The alphabets take turns in random order; one with fewer than ``way``
+    characters is never drawn.
+
+    Args:
+        drawings: the alphabets and drawers to draw from.
+        count: how many tasks, a multiple of ``way``.
+        seed: equal seeds give equal tasks.
+        way: characters in a support set.
+
+    Raises:
+        DataError: no alphabet is large enough, ``count`` is no multiple of ``way``, or there
+            is only one drawer.
+    """
+    sizes = torch.bincount(drawings.alphabet_of, minlength=len(drawings.alphabets))
+    eligible = (sizes >= way).nonzero().flatten()
+    if not len(eligible) or len(drawings.drawers) < 2:
+        raise DataError(
+            f"no alphabet of {drawings.name} has {way} characters by two drawers, so it gives no "
+            f"{way}-way task: the largest has {int(sizes.max())} characters by "
+            f"{len(drawings.drawers)} drawers"
+        )
+    if count <= 0 or count % way:
+        raise DataError(f"{count} tasks cannot be drawn {way} at a time: take a multiple of {way}")
+    generator = seeded(seed)
+    draws = count // way
+    turns: list[int] = []
+    while len(turns) < draws:
+        turns += eligible[torch.randperm(len(eligible), generator=generator)].tolist()
+    support, queries, target = [], [], []
+    for alphabet in turns[:draws]:
+        members = (drawings.alphabet_of == alphabet).nonzero().flatten()
+        chosen = members[torch.randperm(len(members), generator=generator)[:way]]
+        one, other = torch.randperm(len(drawings.drawers), generator=generator)[:2].tolist()
+        order = torch.randperm(way, generator=generator)
+        support.append(drawings.ink[chosen, one])
+        queries.append(drawings.ink[chosen[order], other])
+        target.append(order)
+    return OneShotTasks(
+        support=torch.stack(support),
+        queries=torch.stack(queries),
+        target=torch.stack(target),
+        source=f"{count} random draws, {way}-way within one alphabet, seed {seed}",
+    )
+
+
+def find_official_runs(folder: Path) -> Path | None:
+    """The official runs beside the data: ``all_runs.zip`` or the folder ``all_runs``, if there."""
+    places = [folder / "all_runs.zip", folder / "all_runs"]
+    return next((p for p in places if p.exists()), None)
+
+
+def load_official_runs(path: Path) -> OneShotTasks:
+    """Read runs in the official format from a folder or a zip.
+
+    A run is ``runNN/class_labels.txt`` with a line "TEST-IMAGE TRAINING-IMAGE" for each task;
+    every training image named in it belongs to the support set.
+
+    Args:
+        path: the folder or zip; the runs may stand in a folder inside it.
+
+    Raises:
+        DataError: no runs, runs of unequal size, or a file that is missing or broken.
+    """
+    try:
+        with open_files(path) as files:
+            runs = [_read_run(files, labels) for labels in _label_files(files)]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path} cannot be read as one-shot runs ({error}): "
+            "give the folder or zip that holds run01, run02, …"
+        ) from error
+    if not runs:
+        raise DataError(
+            f"{path} holds no runNN/class_labels.txt: give the folder or zip with run01, run02, …"
+        )
+    shapes = {(len(support), len(queries)) for support, queries, _ in runs}
+    if len(shapes) > 1:
+        raise DataError(f"the runs of {path} differ in size: every run needs the same support set")
+    support, queries, target = zip(*runs, strict=True)
+    as_ink = [torch.from_numpy(np.stack(part)).byte() * 255 for part in (support, queries)]
+    tasks = torch.tensor(target)
+    return OneShotTasks(
+        support=as_ink[0],
+        queries=as_ink[1],
+        target=tasks,
+        source=f"{tasks.numel()} tasks of {len(runs)} official-format runs",
+    )
+
+
+def _label_files(files: Files) -> list[str]:
+    found = [n for n in files.names if re.search(r"(^|/)run\d+/class_labels\.txt$", n)]
+    return sorted(n for n in found if not n.startswith("__MACOSX"))
+
+
+def _read_run(files: Files, labels: str) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    run = labels.rpartition("/")[0]
+    above = run.rpartition("/")[0]
+    lines = [line.split() for line in files.read(labels).decode().splitlines() if line.strip()]
+    if not lines or any(len(line) != 2 for line in lines):
+        raise DataError(f"{labels} is not lines of «test-image training-image»: replace the file")
+    classes = sorted({training for _, training in lines})
+
+    def image(name: str) -> np.ndarray:
+        inside = f"{above}/{name}" if above else name
+        if inside not in files.names:
+            raise DataError(f"{inside} is named in {labels} but missing: restore the file")
+        return read_drawing(files.read(inside), inside)
+
+    support = np.stack([image(name) for name in classes])
+    queries = np.stack([image(test) for test, _ in lines])
+    return support, queries, [classes.index(training) for _, training in lines]
