@@ -1,0 +1,1 @@
+"""The twin network and its training; knows nothing of a search."""

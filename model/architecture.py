@@ -1,0 +1,97 @@
+"""The network as numbers: its layers, whether they fit the image, their size and cost."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+POOL = 2
+"""Side and stride of the max-pooling after every convolution but the last."""
+
+
+class Frozen(BaseModel):
+    """A validated value that never changes and takes no unknown key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Convolution(Frozen):
+    """A valid convolution of stride 1: ``filters`` maps of ``kernel``×``kernel`` weights."""
+
+    kernel: Annotated[int, Field(ge=1)]
+    filters: Annotated[int, Field(ge=1)]
+
+
+def side_after(side: int, kernel: int, last: bool) -> int:
+    """Side of the map that a layer hands on, from the side it sees; below 1 it cannot exist."""
+    convolved = side - kernel + 1
+    return convolved if last else convolved // POOL
+
+
+class Architecture(Frozen):
+    """The encoder that both twins share, and its initial weights.
+
+    Convolutions with ReLU, each but the last followed by 2×2 max-pooling, then one fully
+    connected layer with sigmoid (Koch et al. 2015, §3.1).
+    """
+
+    image_size: Annotated[int, Field(ge=8, le=512)]
+    convolutions: Annotated[tuple[Convolution, ...], Field(min_length=1)]
+    fc_units: Annotated[int, Field(ge=1)]
+    initial_weights: Literal["paper", "he"] = "paper"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for number, (layer, side) in enumerate(
+            zip(self.convolutions, self.sides, strict=False), start=1
+        ):
+            if side_after(side, layer.kernel, number == len(self.convolutions)) < 1:
+                raise ValueError(
+                    f"kernel={layer.kernel} does not fit: layer conv{number} sees "
+                    f"a {side}×{side} map"
+                )
+        return self
+
+    @property
+    def sides(self) -> list[int]:
+        """Side of the map that each convolution sees, and of the one that the last gives."""
+        sides = [self.image_size]
+        for number, layer in enumerate(self.convolutions, start=1):
+            sides.append(side_after(sides[-1], layer.kernel, number == len(self.convolutions)))
+        return sides
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers that have weights, in order."""
+        return layer_names(len(self.convolutions))
+
+    @property
+    def features(self) -> int:
+        """Inputs of the fully connected layer."""
+        return self.convolutions[-1].filters * self.sides[-1] ** 2
+
+    @property
+    def weights(self) -> int:
+        """Trainable numbers, the biases and the output unit included."""
+        channels = [1, *(layer.filters for layer in self.convolutions)]
+        convolutions = sum(
+            (inside * layer.kernel**2 + 1) * layer.filters
+            for inside, layer in zip(channels, self.convolutions, strict=False)
+        )
+        return convolutions + (self.features + 1) * self.fc_units + self.fc_units + 1
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds to encode one image."""
+        channels = [1, *(layer.filters for layer in self.convolutions)]
+        convolutions = sum(
+            inside * layer.kernel**2 * layer.filters * (side - layer.kernel + 1) ** 2
+            for inside, layer, side in zip(channels, self.convolutions, self.sides, strict=False)
+        )
+        return convolutions + self.features * self.fc_units
+
+
+def layer_names(convolutions: int) -> tuple[str, ...]:
+    """Names of the layers of a network with this many convolutions: conv1 … convN, fc, out."""
+    return (*(f"conv{i}" for i in range(1, convolutions + 1)), "fc", "out")

@@ -1,0 +1,118 @@
+"""A configuration: all that is needed to train one network again, to and from TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import tomli_w
+from pydantic import Field, ValidationError, model_validator
+
+from model.architecture import Architecture, Frozen
+from model.recipe import LayerRates, Training
+
+
+class ConfigurationError(Exception):
+    """A file that is no valid configuration. One sentence that says what to do."""
+
+
+class DataChoice(Frozen):
+    """Which drawings, and which validation tasks are drawn from them."""
+
+    set: Literal["omniglot", "strokes"]
+    seed: int = 0
+    """Of the drawn alphabets, for ``strokes``."""
+    validation_tasks: Annotated[int, Field(ge=20, multiple_of=20)] = 320
+    task_seed: int = 0
+    """Of the validation tasks, which are the same in every trial of a study."""
+
+
+class Provenance(Frozen):
+    """Where a configuration comes from, and what makes its trial's error again."""
+
+    study: str
+    trial: int
+    error: float
+    """Best one-shot validation error of any epoch of the trial, in [0, 1]."""
+    best_epoch: int
+    seed: int
+    training: Training
+    """The recipe of the trial; the configuration's own may train longer."""
+    data_fingerprint: str
+    device: str
+    precision: str
+    hpo_version: str
+    exported: str
+    """UTC, ISO 8601."""
+
+
+class Configuration(Frozen):
+    """A network, its layers' rates, its recipe and its data."""
+
+    seed: int = 0
+    """Of the initial weights and the order of the batches."""
+    data: DataChoice
+    network: Architecture
+    rates: dict[str, LayerRates]
+    training: Training
+    provenance: Provenance | None = None
+
+    @model_validator(mode="after")
+    def _rates_for_every_layer(self) -> Self:
+        if set(self.rates) != set(self.network.layers):
+            raise ValueError(
+                f"rates are for {', '.join(sorted(self.rates))} where the network has "
+                f"the layers {', '.join(self.network.layers)}"
+            )
+        return self
+
+    def to_toml(self) -> str:
+        """The configuration as a TOML document."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True, mode="json"))
+
+    @classmethod
+    def from_toml(cls, text: str, where: str) -> Configuration:
+        """Read and check a configuration.
+
+        Args:
+            text: the document.
+            where: its name, for the message.
+
+        Raises:
+            ConfigurationError: not TOML, an unknown or missing key, or a value out of range.
+        """
+        try:
+            return cls.model_validate(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigurationError(f"{where} is not TOML ({error}): export it anew") from error
+        except ValidationError as error:
+            raise ConfigurationError(
+                f"{where}: {first_problem(error)}: mend it, or export it anew with `hpo export`"
+            ) from error
+
+    @classmethod
+    def read(cls, path: Path) -> Configuration:
+        """Read a configuration file; raises `ConfigurationError` as `from_toml` does."""
+        try:
+            return cls.from_toml(path.read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not text"
+            raise ConfigurationError(
+                f"{path} cannot be read ({reason}): give a file that `hpo export` wrote"
+            ) from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first finding of a validation, in one clause that quotes the key and the value."""
+    finding = error.errors()[0]
+    key = ".".join(str(part) for part in finding["loc"])
+    if finding["type"] == "extra_forbidden":
+        return f"unknown key {key}"
+    if finding["type"] == "missing":
+        return f"the key {key} is missing"
+    message = finding["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if finding["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key} = {finding['input']!r}: {message}"

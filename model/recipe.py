@@ -1,0 +1,72 @@
+"""How a network is trained: what it sees, for how long, and every layer's rates."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from model.architecture import Frozen
+
+INITIAL_MOMENTUM = 0.5
+"""Momentum of every layer in the first epoch (Koch et al. 2015, §3.2)."""
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class LayerRates(Frozen):
+    """A layer's own learning rate η, final momentum μ and L2 penalty λ."""
+
+    lr: Annotated[float, Field(gt=0, le=10)]
+    momentum: Annotated[float, Field(ge=0, le=1)]
+    l2: Annotated[float, Field(ge=0, le=1)]
+
+    def lr_at(self, epoch: int, decay: float) -> float:
+        """η in this epoch (from 0), after it fell by the factor ``decay`` at each before."""
+        return self.lr * decay**epoch
+
+    def momentum_at(self, epoch: int, ramp: int) -> float:
+        """Momentum in this epoch (from 0): linear from 0.5 to μ over ``ramp`` epochs."""
+        return INITIAL_MOMENTUM + (self.momentum - INITIAL_MOMENTUM) * min(1.0, epoch / ramp)
+
+
+class RandomPairs(Frozen):
+    """The paper's sampling: a fixed set of pairs, half same and half different."""
+
+    kind: Literal["random-pairs"] = "random-pairs"
+    pairs: Annotated[int, Field(ge=2, multiple_of=2)] = 30_000
+    copies: Annotated[int, Field(ge=0, le=64)] = 8
+    """Distorted copies of each pair; an epoch has ``pairs * (1 + copies)`` pairs."""
+    batch: Positive = 128
+    """Pairs a step."""
+    seed: int = 0
+    """Of the set of pairs, which is the same in every trial of a study."""
+
+
+class AllPairs(Frozen):
+    """Every pair inside a batch: N characters by two drawers each give N² pairs."""
+
+    kind: Literal["all-pairs"] = "all-pairs"
+    loss: Literal["binary", "softmax"] = "binary"
+    """``binary``: the paper's cross-entropy of each pair, same and different ones weighing alike.
+    ``softmax``: the cross-entropy of picking the right second image among all N, both ways."""
+    characters: Annotated[int, Field(ge=2)] = 96
+    per_alphabet: Annotated[int, Field(ge=2)] = 20
+    steps: Positive = 40
+    """Steps an epoch."""
+    distorted: bool = True
+
+
+class Training(Frozen):
+    """The recipe that all trials of a study share."""
+
+    sampling: Annotated[RandomPairs | AllPairs, Field(discriminator="kind")]
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 200
+    patience: Positive = 20
+    """Stop when the validation error has not fallen for so many epochs."""
+    momentum_ramp: Positive = 200
+    """Epochs over which every layer's momentum goes from 0.5 to its own."""
+    lr_decay: Annotated[float, Field(gt=0, le=1)] = 0.99
+    """Factor on every learning rate after each epoch."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """``auto``: bf16 where the device computes in it, else fp32."""

@@ -1,0 +1,72 @@
+"""How often a network is wrong: on one-shot tasks, and by how much that may be chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from data.pairs import as_input
+from data.tasks import OneShotTasks
+
+Z_95 = 1.959964
+"""Standard deviations to either side that hold 95 % of a normal distribution."""
+
+
+def correct_share(scores: Tensor, target: Tensor) -> Tensor:
+    """How right each prediction is: 1 or 0, or 1/n where the true class ties with n at the top.
+
+    A network that answers the same everywhere so scores what chance does. A score that is not
+    a number is wrong.
+
+    Args:
+        scores: (…, W), the higher the likelier.
+        target: (…) int64, the place of the true class.
+
+    Returns:
+        (…) float32 in [0, 1].
+    """
+    top = scores == scores.amax(dim=-1, keepdim=True)
+    hit = top.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+    return hit / top.sum(dim=-1).clamp(min=1)
+
+
+def one_shot_error(
+    tasks: OneShotTasks,
+    encode: Callable[[Tensor], Tensor],
+    score_all: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """The share of tasks that are answered wrongly; every image is embedded once.
+
+    Args:
+        tasks: on the device of the network.
+        encode: (N, 1, S, S) images to (N, F) embeddings.
+        score_all: (R, Q, F) queries and (R, W, F) support to (R, Q, W) scores.
+
+    Returns:
+        () float64 in [0, 1], still on the device.
+    """
+    draws, way = tasks.support.shape[:2]
+    per_draw = tasks.queries.shape[1]
+    images = torch.cat([tasks.support.flatten(0, 1), tasks.queries.flatten(0, 1)])
+    embedded = torch.cat([encode(as_input(block)) for block in images.split(256)])
+    support = embedded[: draws * way].view(draws, way, -1)
+    queries = embedded[draws * way :].view(draws, per_draw, -1)
+    return 1 - correct_share(score_all(queries, support), tasks.target).double().mean()
+
+
+def pixel_distance_error(tasks: OneShotTasks) -> float:
+    """The error of one nearest neighbour by Euclidean distance of raw pixels."""
+    return float(
+        one_shot_error(tasks, lambda images: images.flatten(1), lambda q, s: -torch.cdist(q, s))
+    )
+
+
+def wilson_interval(accuracy: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share seen in ``count`` tasks (Wilson 1927)."""
+    spread = Z_95**2 / count
+    centre = (accuracy + spread / 2) / (1 + spread)
+    half = Z_95 * math.sqrt(accuracy * (1 - accuracy) / count + spread / (4 * count)) / (1 + spread)
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,110 @@
+"""The twin network of Koch et al. 2015, §3.1."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from model.architecture import POOL, Architecture
+
+Layer = nn.Conv2d | nn.Linear
+
+
+class SiameseNetwork(nn.Module):
+    """One encoder for both twins and a linear score of their component-wise distance."""
+
+    def __init__(self, architecture: Architecture, generator: Generator) -> None:
+        """Build the network with initial weights drawn from ``generator`` (a CPU one)."""
+        super().__init__()
+        self.architecture = architecture
+        channels = [1, *(c.filters for c in architecture.convolutions)]
+        modules: dict[str, nn.Module] = {
+            name: nn.Conv2d(inside, layer.filters, layer.kernel)
+            for name, inside, layer in zip(
+                architecture.layers, channels, architecture.convolutions, strict=False
+            )
+        }
+        modules["fc"] = nn.Linear(architecture.features, architecture.fc_units)
+        modules["out"] = nn.Linear(architecture.fc_units, 1)
+        self.layers = nn.ModuleDict(modules)  # by name, in the order of Architecture.layers
+        initialise = {"paper": _paper_weights, "he": _he_weights}[architecture.initial_weights]
+        with torch.no_grad():
+            for name in architecture.layers:
+                initialise(self.layer(name), generator)
+
+    def layer(self, name: str) -> Layer:
+        """The layer ``conv1`` … ``convN``, ``fc`` or ``out``."""
+        return cast(Layer, self.layers[name])
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Embed images.
+
+        Args:
+            images: (N, 1, S, S) float in [0, 1], ink = 1.
+
+        Returns:
+            (N, F) in [0, 1].
+        """
+        convolutions = self.architecture.layers[:-2]
+        maps = images
+        for name in convolutions:
+            maps = self.layer(name)(maps)
+            if name != convolutions[-1]:
+                # max-pooling before ReLU: the same function as after it, on a quarter of the map
+                maps = functional.max_pool2d(maps, POOL)
+            maps = functional.relu(maps, inplace=True)
+        return torch.sigmoid(self.layer("fc")(maps.flatten(1)))
+
+    def score(self, first: Tensor, second: Tensor) -> Tensor:
+        """The logit of "same character" for N pairs.
+
+        Args:
+            first, second: (N, F), from `encode`.
+
+        Returns:
+            (N,) logits.
+        """
+        logits: Tensor = self.layer("out")((first - second).abs())
+        return logits.squeeze(1)
+
+    def score_all(self, first: Tensor, second: Tensor) -> Tensor:
+        """The logit of "same character" for every pair of a first with a second embedding.
+
+        The weighted distance Σ w·|a − b| is the L1 distance of the embeddings scaled by the
+        positive weights less that of those scaled by the negative ones, so that no tensor of
+        N × M × F numbers is ever made.
+
+        Args:
+            first: (…, N, F), from `encode`.
+            second: (…, M, F), likewise.
+
+        Returns:
+            (…, N, M) float32 logits.
+        """
+        out = self.layer("out")
+        first, second = first.float(), second.float()
+        nearer, farther = out.weight.float().clamp(min=0), (-out.weight.float()).clamp(min=0)
+        return (
+            torch.cdist(first * nearer, second * nearer, p=1.0)
+            - torch.cdist(first * farther, second * farther, p=1.0)
+            + out.bias.float()
+        )
+
+
+def _paper_weights(layer: Layer, generator: Generator) -> None:
+    """Koch et al. 2015, §3.2: N(0, 0.01), fully connected N(0, 0.2); biases N(0.5, 0.01)."""
+    spread = 0.01 if isinstance(layer, nn.Conv2d) else 0.2
+    nn.init.normal_(layer.weight, 0.0, spread, generator=generator)
+    nn.init.normal_(layer.bias, 0.5, 0.01, generator=generator)
+
+
+def _he_weights(layer: Layer, generator: Generator) -> None:
+    """He et al. 2015 before a ReLU; half that variance before a sigmoid; biases zero."""
+    gain = math.sqrt(2.0) if isinstance(layer, nn.Conv2d) else 1.0
+    fan_in = layer.weight[0].numel()
+    nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(fan_in), generator=generator)
+    nn.init.zeros_(layer.bias)

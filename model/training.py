@@ -1,0 +1,250 @@
+"""Training: epochs of steps, the validation error after each, the best epoch kept."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from data.drawings import Drawings
+from data.pairs import PairBatch, all_pairs_batches, draw_pairs, random_pair_batches, seeded
+from data.tasks import OneShotTasks
+from model.architecture import Architecture
+from model.config import Configuration
+from model.optimizer import layerwise_sgd, set_epoch
+from model.precision import Precision, resolve_precision
+from model.recipe import AllPairs, RandomPairs, Training
+from model.scoring import one_shot_error
+from model.siamese import SiameseNetwork
+
+LOSS_CHECK = 32
+"""Steps between two looks at the loss where a look makes the host wait for the device."""
+
+SMOOTHING = 0.05
+"""Of the labels, in the softmax loss."""
+
+OnEpoch = Callable[[int, float], None]
+"""Called after each epoch with its number (from 0) and its one-shot validation error."""
+OnStep = Callable[[], None]
+"""Called after each step; what it raises ends the training there."""
+
+
+class Diverged(Exception):
+    """The loss or the error is no longer a finite number; the message says when.
+
+    Attributes:
+        epoch: in which epoch (from 0) it happened.
+    """
+
+    def __init__(self, epoch: int, step: int) -> None:
+        super().__init__(f"the loss was no longer finite in epoch {epoch}, by step {step}")
+        self.epoch = epoch
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch gave."""
+
+    error: float
+    """One-shot validation error, in [0, 1]."""
+    loss: float
+    """Mean over the steps."""
+    pairs: int
+    """Pairs scored."""
+    train_seconds: float
+    validation_seconds: float
+
+
+@dataclass
+class History:
+    """The epochs so far, in order."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch of the lowest error."""
+        errors = [e.error for e in self.epochs]
+        return errors.index(min(errors))
+
+    @property
+    def best_error(self) -> float:
+        """The lowest error of any epoch."""
+        return self.epochs[self.best_epoch].error
+
+    @property
+    def pairs_per_second(self) -> float:
+        """Pairs scored in a second of training, validation left out."""
+        seconds = sum(e.train_seconds for e in self.epochs)
+        return sum(e.pairs for e in self.epochs) / seconds if seconds else 0.0
+
+
+class Trainer:
+    """A network, its optimizer and its data on one device, ready for the next epoch."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        drawings: Drawings,
+        tasks: OneShotTasks,
+        device: torch.device,
+    ) -> None:
+        """Build everything that the configuration describes.
+
+        Args:
+            configuration: of a network for images of the size that ``drawings`` has.
+            drawings: the training set, on ``device``.
+            tasks: the validation tasks, on ``device``, at the same image size.
+            device: where to train.
+        """
+        self.configuration, self.drawings, self.tasks = configuration, drawings, tasks
+        self.device = device
+        self.history = History()
+        training = configuration.training
+        self.precision = resolve_precision(training.precision, device)
+        self.network = build(configuration.network, configuration.seed, device)
+        self._encode = encoder(self.network, self.precision)
+        self.optimizer = layerwise_sgd(self.network, configuration.rates)
+        sampling = training.sampling
+        self._softmax = isinstance(sampling, AllPairs) and sampling.loss == "softmax"
+        self._batches = _batches(training, drawings, seeded(configuration.seed, device))
+
+    def steps(self, epoch: int) -> Iterator[tuple[Tensor, int]]:
+        """Train one epoch (from 0); after each step gives its loss, () on the device, and pairs."""
+        set_epoch(self.optimizer, self.configuration.rates, self.configuration.training, epoch)
+        self.network.train()
+        for batch in self._batches():
+            self.optimizer.zero_grad(set_to_none=True)
+            loss, pairs = self._loss(batch)
+            loss.backward()
+            self.optimizer.step()
+            yield loss.detach(), pairs
+
+    def _loss(self, batch: PairBatch) -> tuple[Tensor, int]:
+        """The loss of a batch, () on the device, and how many pairs it scored."""
+        first, second = self._encode(batch.images).chunk(2)
+        if batch.same is not None:
+            logits = self.network.score(first.float(), second.float())
+            return functional.binary_cross_entropy_with_logits(logits, batch.same), len(logits)
+        logits = self.network.score_all(first, second)
+        return all_pairs_loss(logits, self._softmax), logits.numel()
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """The one-shot error of the network as it stands, in [0, 1]."""
+        self.network.eval()
+        return float(one_shot_error(self.tasks, self._encode, self.network.score_all))
+
+
+def encoder(network: SiameseNetwork, precision: Precision) -> Callable[[Tensor], Tensor]:
+    """`SiameseNetwork.encode` in the arithmetic and memory format that the device is fast in."""
+
+    def encode(images: Tensor) -> Tensor:
+        bf16 = precision == "bf16"
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+            return network.encode(images.contiguous(memory_format=torch.channels_last))
+
+    return encode
+
+
+def all_pairs_loss(logits: Tensor, softmax: bool) -> Tensor:
+    """The loss of N × N logits of which the diagonal alone belongs to same characters.
+
+    Args:
+        logits: (N, N).
+        softmax: the mean of the cross-entropies over the rows and over the columns, with labels
+            smoothed by 0.05; else the binary cross-entropy, with half of the weight on the
+            N same pairs and half on the others.
+
+    Returns:
+        () the loss.
+    """
+    count = len(logits)
+    if softmax:
+        right = torch.arange(count, device=logits.device)
+        ways = (logits, logits.T)
+        return torch.stack(
+            [functional.cross_entropy(z, right, label_smoothing=SMOOTHING) for z in ways]
+        ).mean()
+    same = torch.eye(count, device=logits.device)
+    weight = same * (0.5 / count) + (1 - same) * (0.5 / (count * (count - 1)))
+    return functional.binary_cross_entropy_with_logits(logits, same, weight, reduction="sum")
+
+
+def build(architecture: Architecture, seed: int, device: torch.device) -> SiameseNetwork:
+    """A new network on ``device``, in the memory format that its convolutions are fast in."""
+    network = SiameseNetwork(architecture, seeded(seed))
+    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _batches(
+    training: Training, drawings: Drawings, generator: torch.Generator
+) -> Callable[[], Iterator[PairBatch]]:
+    """What gives the batches of each next epoch."""
+    sampling = training.sampling
+    match sampling:
+        case RandomPairs():
+            pairs = draw_pairs(drawings, sampling.pairs, sampling.copies, sampling.seed)
+            return partial(random_pair_batches, drawings, pairs, sampling.batch, generator)
+        case AllPairs():
+            return partial(
+                all_pairs_batches,
+                drawings,
+                sampling.characters,
+                sampling.per_alphabet,
+                sampling.steps,
+                sampling.distorted,
+                generator,
+            )
+
+
+def train(
+    trainer: Trainer, on_epoch: OnEpoch | None = None, on_step: OnStep | None = None
+) -> SiameseNetwork:
+    """Train to the last epoch, or until the error has not fallen for ``patience`` epochs.
+
+    Whatever a callback raises ends the training and passes through.
+
+    Returns:
+        The network with the weights of its best epoch (Koch et al. 2015, §3.2).
+
+    Raises:
+        Diverged: a loss or an error was not finite.
+    """
+    training, history = trainer.configuration.training, trainer.history
+    best: dict[str, Tensor] = {}
+    for number in range(training.epochs):
+        history.epochs.append(_epoch(trainer, number, on_step))
+        if on_epoch:
+            on_epoch(number, history.epochs[-1].error)
+        if history.best_epoch == number:
+            best = {k: v.detach().clone() for k, v in trainer.network.state_dict().items()}
+        elif number - history.best_epoch >= training.patience:
+            break
+    trainer.network.load_state_dict(best)
+    return trainer.network
+
+
+def _epoch(trainer: Trainer, number: int, on_step: OnStep | None) -> Epoch:
+    every = LOSS_CHECK if trainer.device.type == "cuda" else 1
+    start = time.perf_counter()
+    total, steps, pairs = torch.zeros((), device=trainer.device), 0, 0
+    for loss, scored in trainer.steps(number):
+        total += loss
+        steps, pairs = steps + 1, pairs + scored
+        if steps % every == 0 and not math.isfinite(float(total)):
+            raise Diverged(number, steps)
+        if on_step:
+            on_step()
+    mean = float(total) / steps
+    trained = time.perf_counter()
+    if not math.isfinite(mean):
+        raise Diverged(number, steps)
+    error = trainer.validate()
+    return Epoch(error, mean, pairs, trained - start, time.perf_counter() - trained)
