@@ -1,0 +1,73 @@
+"""optuna-dashboard on loopback, read-only unless told otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from optuna.storages import BaseStorage
+from optuna_dashboard import wsgi
+
+from hpo.study import StudyError
+
+HOST = "127.0.0.1"
+READING = ("GET", "HEAD", "OPTIONS")
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class _ThreadingServer(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """A page asks every few seconds; none of it is news."""
+
+
+def guarded(application: Application, port: int, writable: bool) -> Application:
+    """Refuse a foreign Host header, so that no other site's page can reach the study, and writes.
+
+    Args:
+        application: the dashboard, which has no login.
+        port: where it listens.
+        writable: whether requests that change the study are let through.
+    """
+    hosts = {f"{name}:{port}" for name in (HOST, "localhost")}
+
+    def guard(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("HTTP_HOST") not in hosts:
+            reason = b"this dashboard answers on the loopback address alone\n"
+        elif not writable and environ["REQUEST_METHOD"] not in READING:
+            reason = b"this dashboard is read-only: start it with --writable to change the study\n"
+        else:
+            return application(environ, start)
+        start("403 Forbidden", [("Content-Type", "text/plain")])
+        return [reason]
+
+    return guard
+
+
+def make_dashboard(storage: BaseStorage, port: int, writable: bool) -> WSGIServer:
+    """A server that is ready to serve; port 0 takes any free one.
+
+    Raises:
+        StudyError: the port is taken.
+    """
+    try:
+        server = make_server(
+            HOST, port, _refuse, server_class=_ThreadingServer, handler_class=_QuietHandler
+        )
+    except OSError as error:
+        raise StudyError(
+            f"port {port} cannot be used ({error.strerror}): name another with --port"
+        ) from error
+    server.set_app(guarded(wsgi(storage), server.server_port, writable))
+    return server
+
+
+def _refuse(_environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+    start("503 Service Unavailable", [])
+    return []

@@ -1,0 +1,81 @@
+"""What a trial will cost here, from a timed step."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from statistics import mean
+
+import numpy as np
+import torch
+
+from data.drawings import Drawings
+from data.tasks import OneShotTasks
+from hpo.space import SearchSpace
+from model.config import Configuration
+from model.recipe import AllPairs, RandomPairs
+from model.training import Trainer
+
+DRAWS = 101  # configurations that stand for the space
+LONG_ENOUGH = 0.4  # seconds; a shorter step is timed again with more pairs
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of one trial that trains to its last epoch, and of one training step."""
+
+    trial: float
+    step: float
+
+
+def estimate(
+    space: SearchSpace, drawings: Drawings, tasks: OneShotTasks, device: torch.device
+) -> Estimate:
+    """Time a step of the network of median cost, and scale it to the mean cost of the space.
+
+    Where a whole batch would take long, a part of it is timed.
+
+    Args:
+        space: of the study.
+        drawings: the training set, on ``device``.
+        tasks: the validation tasks, on ``device``.
+        device: where the trials train.
+    """
+    chance = np.random.default_rng(0)
+    drawn = [space.configuration(space.draw(chance), seed=0) for _ in range(DRAWS)]
+    drawn.sort(key=lambda c: c.network.multiply_adds)
+    median = drawn[DRAWS // 2]
+    costlier = mean(c.network.multiply_adds for c in drawn) / median.network.multiply_adds
+
+    training = space.settings.training
+    match training.sampling:
+        case AllPairs(characters=characters, steps=steps):
+            step, images = _timed_step(median, drawings, tasks, device), 2 * characters
+        case RandomPairs(pairs=pairs, copies=copies, batch=batch):
+            steps, timed, step = -(-pairs * (1 + copies) // batch), 2, 0.0
+            while True:
+                step = _timed_step(_with_batch(median, timed), drawings, tasks, device)
+                if step > LONG_ENOUGH or timed >= batch:
+                    break
+                timed *= 2
+            step, images = step * batch / timed, 2 * batch
+    # Validation is a forward pass, about a third of a training step, of two images a task.
+    validation = step / images * 2 * len(tasks) / 3
+    return Estimate((steps * step + validation) * training.epochs * costlier, step * costlier)
+
+
+def _with_batch(configuration: Configuration, batch: int) -> Configuration:
+    sampling = RandomPairs(pairs=4 * batch, copies=1, batch=batch)
+    training = configuration.training.model_copy(update={"sampling": sampling})
+    return configuration.model_copy(update={"training": training})
+
+
+def _timed_step(
+    configuration: Configuration, drawings: Drawings, tasks: OneShotTasks, device: torch.device
+) -> float:
+    """Seconds of the second step; the first one warms up."""
+    steps = Trainer(configuration, drawings, tasks, device).steps(0)
+    next(steps)[0].item()
+    start = time.perf_counter()
+    next(steps)[0].item()
+    return time.perf_counter() - start

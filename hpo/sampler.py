@@ -1,0 +1,140 @@
+"""Samplers by name, and the wrapper that keeps every proposal buildable and new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.settings import SamplerName
+from hpo.space import SearchSpace
+
+ATTEMPTS = 8
+"""Proposals that are asked of a sampler before chance takes over from one that repeats itself."""
+CHANCES = 200
+"""Uniform draws, after these, before the space counts as used up."""
+
+
+class SpaceUsedUp(Exception):
+    """Every configuration that was drawn is in the study already."""
+
+
+def inner_sampler(name: SamplerName, seed: int, startup_trials: int) -> BaseSampler:
+    """One of Optuna's samplers, by the name that a study file has for it."""
+    match name:
+        case "tpe":
+            return TPESampler(
+                seed=seed, n_startup_trials=startup_trials, multivariate=True, constant_liar=True
+            )
+        case "gp":
+            return GPSampler(
+                seed=seed, n_startup_trials=startup_trials, warn_independent_sampling=False
+            )
+        case "cmaes":
+            return CmaEsSampler(
+                seed=seed, n_startup_trials=startup_trials, warn_independent_sampling=False
+            )
+        case "random":
+            return RandomSampler(seed=seed)
+
+
+class BuildableSampler(BaseSampler):
+    """Wraps a sampler so that all it proposes can be built and has not been tried.
+
+    Most of the paper's filter sizes do not fit behind one another. The inner sampler sees the
+    whole static space; kernels that it proposes together and that do not fit are shrunk, one
+    at random at a time, until they do: not always the same layer, so that proposals
+    from beyond the border do not all fall on one point of it. While the inner sampler has no
+    model yet, configurations are drawn uniformly from those that can be built. All parameters of
+    a trial are proposed at once, so that what is recorded is what was meant.
+
+    Every trial gets an inner sampler of its own, seeded by the study's seed and the trial's
+    number: a study that is interrupted and resumed goes on as if it had not been, and
+    no two workers draw the same numbers.
+    """
+
+    def __init__(
+        self, name: SamplerName, space: SearchSpace, seed: int, startup_trials: int
+    ) -> None:
+        self._name, self._space, self._seed = name, space, seed
+        self._startup_trials = startup_trials
+        self._inner: BaseSampler = RandomSampler(seed)
+
+    def reseed_rng(self) -> None:
+        """Nothing to do: the seed follows from the trial's number."""
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Make this trial's inner sampler."""
+        seed = int(self._chance(trial).integers(2**31))
+        self._inner = inner_sampler(self._name, seed, self._startup_trials)
+        self._inner.before_trial(study, trial)
+
+    def after_trial(
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Tell the inner sampler."""
+        self._inner.after_trial(study, trial, state, values)
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The whole static space: all parameters are proposed together."""
+        return self._space.distributions
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """One configuration for all parameters, buildable and unlike any in the study."""
+        chance = self._chance(trial)
+        open_space = {n: d for n, d in search_space.items() if not d.single()}
+        known = {
+            _key(t.params, open_space)
+            for t in study.get_trials(deepcopy=False)
+            if t.number != trial.number
+        }
+        for attempt in range(ATTEMPTS + CHANCES):
+            proposal: dict[str, Any] = {}
+            if attempt < ATTEMPTS:
+                proposal = self._inner.sample_relative(study, trial, open_space)
+            proposal = proposal or self._space.draw(chance)
+            self._shrink(proposal, chance)
+            if _key(proposal, open_space) not in known:
+                return proposal
+        raise SpaceUsedUp(
+            "every configuration that the sampler finds is in the study already: "
+            "widen the ranges of the study file, or stop here"
+        )
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """A parameter that the space does not know of; the space's own are proposed together."""
+        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+
+    def _chance(self, trial: FrozenTrial) -> np.random.Generator:
+        return np.random.default_rng([self._seed % 2**63, trial.number])
+
+    def _kernels(self, proposal: Mapping[str, Any]) -> list[int]:
+        """Every layer's filter size; where the range is a single one, it is not proposed."""
+        lowest = self._space.settings.space.kernel.low
+        return [int(proposal.get(name, lowest)) for name in self._space.kernels]
+
+    def _shrink(self, proposal: dict[str, Any], chance: np.random.Generator) -> None:
+        """Lower one kernel at random by one, again and again, until all of them fit."""
+        lowest = self._space.settings.space.kernel.low
+        while not self._space.fits(self._kernels(proposal)):
+            larger = [k for k in self._space.kernels if proposal.get(k, lowest) > lowest]
+            proposal[larger[chance.integers(len(larger))]] -= 1
+
+
+def _key(params: Mapping[str, Any], names: Iterable[str]) -> tuple[Any, ...]:
+    return tuple(params.get(name) for name in names)

@@ -1,0 +1,114 @@
+"""The search itself: trial after trial until the study holds as many as were asked for."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Protocol
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from hpo.study import StoredStudy, finished, reclaim
+from hpo.trial import Objective
+
+
+class Interrupted(Exception):
+    """Ctrl-C, SIGTERM or the end of --timeout, noticed between two training steps."""
+
+
+class Brake:
+    """Ends a search at the next step after a signal or a deadline; a second signal ends it at once.
+
+    Attributes:
+        reason: why it is pulled, or None.
+    """
+
+    def __init__(self, timeout: float | None) -> None:
+        """Set the deadline, in seconds from now, or none."""
+        self.reason: str | None = None
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+
+    def check(self) -> None:
+        """Do nothing, or raise `Interrupted`."""
+        if self._deadline and time.monotonic() > self._deadline:
+            self.reason = self.reason or "the time is up"
+        if self.reason:
+            raise Interrupted(self.reason)
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Be pulled by SIGINT and SIGTERM inside this block."""
+        names = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+
+        def pull(number: int, _frame: FrameType | None) -> None:
+            if self.reason:
+                raise KeyboardInterrupt
+            self.reason = names[signal.Signals(number)]
+
+        before = {number: signal.signal(number, pull) for number in names}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class TrialWatcher(Protocol):
+    """Is told of every trial that ends."""
+
+    def trial_finished(self, trial: FrozenTrial) -> None:
+        """A trial ended, whatever its state."""
+
+
+def search(
+    stored: StoredStudy,
+    make_objective: Callable[[Callable[[], None]], Objective],
+    trials: int,
+    timeout: float | None,
+    watcher: TrialWatcher,
+) -> str | None:
+    """Run trials until the study holds ``trials`` finished ones.
+
+    Args:
+        stored: the study.
+        make_objective: makes the objective, given what to call after every step.
+        trials: complete and pruned ones together, those of earlier runs included.
+        timeout: seconds after which the running trial is given back, or None.
+        watcher: is told of every trial that ends.
+
+    Returns:
+        Why it ended before its time, or None.
+    """
+    study, brake = stored.study, Brake(timeout)
+    objective = make_objective(brake.check)
+
+    def attempt(trial: optuna.Trial) -> float:
+        try:
+            return objective(trial)
+        except (Interrupted, KeyboardInterrupt):
+            trial.set_user_attr("interrupted", True)
+            trial.set_user_attr("fail_reason", f"interrupted by {brake.reason or 'Ctrl-C'}")
+            raise
+        except optuna.TrialPruned:
+            raise
+        except Exception as error:
+            trial.set_user_attr("fail_reason", f"{type(error).__name__}: {error}")
+            raise
+
+    def ended(_study: optuna.Study, trial: FrozenTrial) -> None:
+        watcher.trial_finished(trial)
+
+    with brake.on_signals():
+        reclaim(stored)
+        while finished(study) < trials:
+            try:
+                brake.check()
+                study.optimize(attempt, n_trials=1, callbacks=[ended])
+            except (Interrupted, KeyboardInterrupt):
+                reclaim(stored)
+                return brake.reason or "Ctrl-C"
+    return None
