@@ -13,7 +13,7 @@ demo: $(VENV)/installed
 	@echo "To see all trials in a browser:  $(BIN)/hpo dashboard demo"
 
 test: $(VENV)/installed
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 check: $(VENV)/installed
 	$(BIN)/ruff check

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ from safetensors.numpy import save
 from data.archive import Files, open_files
 from data.drawings import Drawings
 from data.errors import DataError
+from data.files import write_whole
 from data.png import SIDE, read_drawing
 
 PARTS = {"images_background": (30, 964), "images_evaluation": (20, 659)}
@@ -157,7 +157,6 @@ def _characters(files: Files, part: str, path: Path) -> dict[tuple[str, str], li
 def _write_packed(
     packed: Path, bits: NDArray[np.uint8], alphabets: list[str], alphabet_of: list[int], stamp: str
 ) -> None:
-    """Write the packed file in one move, so that no reader ever sees half of it."""
     numbers = np.array(alphabet_of, dtype=np.int64)
     metadata = {
         "format": PACKED_FORMAT,
@@ -165,24 +164,13 @@ def _write_packed(
         "alphabets": json.dumps(alphabets),
         "fingerprint": _fingerprint(bits, alphabets, numbers),
     }
-    partial = packed.with_suffix(f".{os.getpid()}.partial")
     try:
-        packed.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(save({"bits": bits, "alphabet_of": numbers}, metadata))
-        partial.replace(packed)
+        write_whole(packed, save({"bits": bits, "alphabet_of": numbers}, metadata))
     except OSError as error:
         raise DataError(
             f"the packed data cannot be written to {packed.parent} ({error.strerror}): free 50 MB "
             "there, or name another folder with HPO_CACHE"
         ) from error
-    finally:
-        _remove(partial)
-
-
-def _remove(partial: Path) -> None:
-    # Where the folder is not even ours to read, nothing was written either.
-    with contextlib.suppress(OSError):
-        partial.unlink(missing_ok=True)
 
 
 def _fingerprint(

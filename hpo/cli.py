@@ -18,6 +18,7 @@ import typer
 from data import omniglot
 from data.download import download
 from data.errors import DataError
+from data.files import write_whole
 from data.sets import SetName, open_set
 from data.sheet import contact_sheet
 from data.split import Split, split
@@ -33,6 +34,7 @@ from hpo.progress import duration, make_progress, percent
 from hpo.sampler import SpaceUsedUp
 from hpo.search import search
 from hpo.settings import PrunerName, SamplerName, SettingsError, read_settings
+from hpo.space import SearchSpace
 from hpo.status import mean_seconds, status
 from hpo.study import (
     StoredStudy,
@@ -123,6 +125,7 @@ def run(
     chosen = {"sampler": sampler, "pruner": pruner, "seed": seed}
     changes = [f"search.{key}={value}" for key, value in chosen.items() if value is not None]
     settings = read_settings(place.file, [*(set_ or []), *changes])
+    SearchSpace(settings).checked_first()
     url = storage_url(storage, place)
     cut, fingerprint = _open_split(settings.data, settings.network.image_size, data)
     cut = dataclasses.replace(cut, train=cut.train.to(where))
@@ -278,7 +281,7 @@ def export(
         print(text, end="")
         return
     try:
-        output.write_text(text, encoding="utf-8")
+        write_whole(output, text.encode())
     except OSError as error:
         raise ConfigurationError(
             f"{output} cannot be written ({error.strerror}): give another place with -o"
@@ -417,9 +420,8 @@ def check(data: Data = None) -> None:
     official = drawings.fingerprint == omniglot.OFFICIAL_FINGERPRINT
     runs = find_official_runs(folder)
     print(f"{folder}: {len(drawings.alphabets)} alphabets, {len(drawings.alphabet_of)} characters")
-    print(
-        f"images: {drawings.fingerprint}{', the official ones' if official else ', NOT official'}"
-    )
+    kind = "the official ones" if official else "NOT the official ones"
+    print(f"images: {drawings.fingerprint}, {kind}")
     print(f"official one-shot runs: {runs or 'not here; evaluation draws its tasks at random'}")
 
 

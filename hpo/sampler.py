@@ -20,6 +20,10 @@ CHANCES = 200
 """Uniform draws, after these, before the space counts as used up."""
 
 
+Key = tuple[Any, ...]
+"""The values of one configuration."""
+
+
 class SpaceUsedUp(Exception):
     """Every configuration that was drawn is in the study already."""
 
@@ -64,6 +68,7 @@ class BuildableSampler(BaseSampler):
         self._name, self._space, self._seed = name, space, seed
         self._startup_trials = startup_trials
         self._inner: BaseSampler = RandomSampler(seed)
+        self._ended: dict[int, Key] = {}
 
     def reseed_rng(self) -> None:
         """Nothing to do: the seed follows from the trial's number."""
@@ -92,18 +97,14 @@ class BuildableSampler(BaseSampler):
         """One configuration for all parameters, buildable and unlike any in the study."""
         chance = self._chance(trial)
         open_space = {n: d for n, d in search_space.items() if not d.single()}
-        known = {
-            _key(t.params, open_space)
-            for t in study.get_trials(deepcopy=False)
-            if t.number != trial.number
-        }
+        known = self._known(study, trial, open_space)
         for attempt in range(ATTEMPTS + CHANCES):
             proposal: dict[str, Any] = {}
             if attempt < ATTEMPTS:
                 proposal = self._inner.sample_relative(study, trial, open_space)
             proposal = proposal or self._space.draw(chance)
             self._shrink(proposal, chance)
-            if _key(proposal, open_space) not in known:
+            if tuple(proposal[name] for name in open_space) not in known:
                 return proposal
         raise SpaceUsedUp(
             "every configuration that the sampler finds is in the study already: "
@@ -128,13 +129,21 @@ class BuildableSampler(BaseSampler):
         lowest = self._space.settings.space.kernel.low
         return [int(proposal.get(name, lowest)) for name in self._space.kernels]
 
+    def _known(self, study: Study, trial: FrozenTrial, names: Iterable[str]) -> set[Key]:
+        """What the other trials of the study have tried; those that have ended are kept in mind."""
+        running: set[Key] = set()
+        for other in study.get_trials(deepcopy=False):
+            if other.number in self._ended or other.number == trial.number:
+                continue
+            key = tuple(other.params.get(name) for name in names)
+            running.add(key)
+            if other.state.is_finished():
+                self._ended[other.number] = key
+        return running.union(self._ended.values())
+
     def _shrink(self, proposal: dict[str, Any], chance: np.random.Generator) -> None:
         """Lower one kernel at random by one, again and again, until all of them fit."""
         lowest = self._space.settings.space.kernel.low
         while not self._space.fits(self._kernels(proposal)):
             larger = [k for k in self._space.kernels if proposal.get(k, lowest) > lowest]
             proposal[larger[chance.integers(len(larger))]] -= 1
-
-
-def _key(params: Mapping[str, Any], names: Iterable[str]) -> tuple[Any, ...]:
-    return tuple(params.get(name) for name in names)

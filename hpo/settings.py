@@ -118,9 +118,7 @@ class StudySettings(Frozen):
     def _can_be_built(self) -> Self:
         kernel, side = self.space.kernel, self.network.image_size
         if kernel.high > side:
-            raise ValueError(
-                f"space.kernel.high = {kernel.high} is above the image of {side}×{side}"
-            )
+            raise ValueError(f"space.kernel.high = {kernel.high} is above the {side}×{side} image")
         smallest = Convolution(kernel=kernel.low, filters=self.space.filters.low)
         try:
             Architecture(
@@ -170,25 +168,28 @@ def read_settings(path: Path, changes: Sequence[str] = ()) -> StudySettings:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not TOML ({error}): mend that line") from error
     for change in changes:
-        content = _merged(content, _parse_change(change))
+        _apply(change, content)
     try:
         return StudySettings.model_validate(content)
     except ValidationError as error:
         raise SettingsError(f"{path}: {first_problem(error)}: mend the study file") from error
 
 
-def _parse_change(change: str) -> dict[str, Any]:
+def _apply(change: str, content: dict[str, Any]) -> None:
     key, equals, text = change.partition("=")
-    names = [name.strip() for name in key.split(".")]
-    if not equals or not all(names):
+    *tables, name = [part.strip() for part in key.split(".")]
+    if not equals or not all([*tables, name]):
         raise SettingsError(f"--set {change} is not KEY=VALUE: write it as --set training.epochs=5")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
-    for name in reversed(names):
-        value = {name: value}
-    return value  # type: ignore[no-any-return]
+    table = content
+    for part in tables:
+        inside = table.get(part)
+        table[part] = dict(inside) if isinstance(inside, dict) else {}
+        table = table[part]
+    table[name] = value
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], at: str = "") -> list[str]:

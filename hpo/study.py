@@ -56,10 +56,10 @@ def storage_errors(url: str) -> Iterator[None]:
             "the storage is not a database URL that is supported: write it as "
             "sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
         ) from error
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise StudyError(
-            f"{shown(url)} needs the package {error.name}: install the extra, as in "
-            "pip install 'hpo-siamese[postgres]'"
+            f"{shown(url)} needs its driver: install the extra for it, as in "
+            "pip install 'hpo-siamese[postgres]' or 'hpo-siamese[mysql]'"
         ) from error
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from data.files import write_whole
 from model.config import Configuration, ConfigurationError
 from model.siamese import SiameseNetwork
 from model.training import Epoch, History, build
@@ -49,18 +49,12 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         name: tensor.detach().cpu().contiguous()
         for name, tensor in checkpoint.network.state_dict().items()
     }
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(save(weights, metadata))
-        partial.replace(path)
+        write_whole(path, save(weights, metadata))
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be written ({error.strerror}): give another place with -o"
         ) from error
-    finally:
-        if os.access(path.parent, os.W_OK):
-            partial.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:

@@ -91,15 +91,20 @@ class SiameseNetwork(nn.Module):
         return (
             torch.cdist(first * nearer, second * nearer, p=1.0)
             - torch.cdist(first * farther, second * farther, p=1.0)
-            + out.bias.float()
+            + bias_of(out).float()
         )
+
+
+def bias_of(layer: Layer) -> Tensor:
+    """The biases of a layer, all of which have some here."""
+    return cast(Tensor, layer.bias)
 
 
 def _paper_weights(layer: Layer, generator: Generator) -> None:
     """Koch et al. 2015, §3.2: N(0, 0.01), fully connected N(0, 0.2); biases N(0.5, 0.01)."""
     spread = 0.01 if isinstance(layer, nn.Conv2d) else 0.2
     nn.init.normal_(layer.weight, 0.0, spread, generator=generator)
-    nn.init.normal_(layer.bias, 0.5, 0.01, generator=generator)
+    nn.init.normal_(bias_of(layer), 0.5, 0.01, generator=generator)
 
 
 def _he_weights(layer: Layer, generator: Generator) -> None:
@@ -107,4 +112,4 @@ def _he_weights(layer: Layer, generator: Generator) -> None:
     gain = math.sqrt(2.0) if isinstance(layer, nn.Conv2d) else 1.0
     fan_in = layer.weight[0].numel()
     nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(fan_in), generator=generator)
-    nn.init.zeros_(layer.bias)
+    nn.init.zeros_(bias_of(layer))

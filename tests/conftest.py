@@ -1,0 +1,52 @@
+"""What many tests need: the drawn alphabets, the real data where it is at hand, tiny studies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.drawings import Drawings
+from data.split import Split, split
+from data.strokes import draw_strokes
+from data.tasks import OneShotTasks, draw_tasks
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # several workers share the cores
+
+
+@pytest.fixture(scope="session")
+def strokes() -> Drawings:
+    """The drawn alphabets at full size."""
+    return draw_strokes(0)
+
+
+@pytest.fixture(scope="session")
+def small_split(strokes: Drawings) -> Split:
+    """The drawn alphabets at 20×20, cut."""
+    return split(strokes.resized(20))
+
+
+@pytest.fixture(scope="session")
+def small_tasks(small_split: Split) -> OneShotTasks:
+    """100 validation tasks at 20×20."""
+    return draw_tasks(small_split.validation, 100, seed=3)
+
+
+@pytest.fixture(scope="session")
+def omniglot_folder() -> Path:
+    """The folder of the real Omniglot zips."""
+    named = os.environ.get("HPO_DATA")
+    if not named or not (Path(named) / "images_background.zip").is_file():
+        pytest.skip("needs Omniglot: set HPO_DATA to the folder with its two zips")
+    return Path(named).resolve()
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Every kind of device; those that this machine lacks are skipped."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    return torch.device(request.param)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import math
+
+import torch
+
+from data.affine import PRESENT, distort, draw_transforms, identity_transforms
+from data.pairs import seeded
+
+
+def dot(side: int, x: int, y: int, device: torch.device) -> torch.Tensor:
+    image = torch.zeros(1, 1, side, side, device=device)
+    image[0, 0, y, x] = 1
+    return image
+
+
+def test_the_identity_changes_nothing(device: torch.device) -> None:
+    images = torch.rand(4, 1, 35, 35, device=device)
+    changed = distort(images, identity_transforms(4, device))
+    torch.testing.assert_close(changed, images, atol=1e-4, rtol=0)
+
+
+def test_a_shift_moves_the_ink_by_so_many_pixels(device: torch.device) -> None:
+    side = 105
+    shift = identity_transforms(1, device).clone()
+    shift[0, 0, 2] = 2 * 2 / side  # look two pixels to the right: the ink moves to the left
+    moved = distort(dot(side, 50, 50, device), shift)
+    assert moved[0, 0].argmax().item() == 50 * side + 48
+
+
+def test_components_are_in_range_and_absent_half_of_the_time() -> None:
+    maps = draw_transforms(20_000, seeded(1))
+    shifts = maps[:, :, 2] * 105 / 2
+    assert shifts.abs().max() <= 2.0 + 1e-5
+    assert shifts.abs().max() > 1.95
+    absent = (shifts == 0).float().mean().item()
+    assert abs(absent - PRESENT) < 0.02
+    # area: scales in [0.8, 1.2], shears up to 0.3 each way
+    area = 1 / torch.linalg.det(maps[:, :, :2])
+    assert area.min() >= 0.8**2 / (1 + 0.09) - 1e-5
+    assert area.max() <= 1.2**2 / (1 - 0.09) + 1e-5
+    untouched = (maps == torch.eye(2, 3)).all(dim=(1, 2)).float().mean().item()
+    assert abs(untouched - PRESENT**7) < 0.005
+
+
+def test_a_pure_rotation_is_within_ten_degrees() -> None:
+    maps = draw_transforms(50_000, seeded(2))
+    square = maps[:, :, :2]
+    pure = (torch.linalg.det(square) - 1).abs() < 1e-6
+    pure &= (square[:, 0, 0] - square[:, 1, 1]).abs() < 1e-6
+    pure &= (square[:, 0, 1] + square[:, 1, 0]).abs() < 1e-6
+    angles = torch.atan2(square[pure, 1, 0], square[pure, 0, 0]) * 180 / math.pi
+    assert angles.abs().max() <= 10.001
+    assert angles.abs().max() > 9.5
+
+
+def test_equal_seeds_give_equal_maps(device: torch.device) -> None:
+    first, second = (draw_transforms(9, seeded(7, device)) for _ in range(2))
+    assert torch.equal(first, second)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from data.drawings import Drawings
+from data.errors import DataError
+from data.pairs import (
+    all_pairs_batches,
+    as_input,
+    draw_pairs,
+    random_pair_batches,
+    seeded,
+)
+from data.split import Split
+
+
+@pytest.fixture
+def train(small_split: Split, device: torch.device) -> Drawings:
+    return small_split.train.to(device)
+
+
+def test_half_of_the_pairs_are_the_same_character_by_two_drawers(train: Drawings) -> None:
+    pairs = draw_pairs(train, 4000, copies=0, seed=0)
+    drawers = len(train.drawers)
+    same = pairs.same.bool()
+    assert int(same.sum()) == 2000
+    characters = pairs.first // drawers, pairs.second // drawers
+    assert (characters[0] == characters[1])[same].all()
+    assert (characters[0] != characters[1])[~same].all()
+    assert (pairs.first % drawers != pairs.second % drawers)[same].all()
+
+
+def test_pairs_are_of_one_alphabet_and_alphabets_equally_often(train: Drawings) -> None:
+    pairs = draw_pairs(train, 3200, copies=0, seed=0)
+    drawers = len(train.drawers)
+    first = train.alphabet_of[pairs.first // drawers]
+    assert torch.equal(first, train.alphabet_of[pairs.second // drawers])
+    for kind in (0.0, 1.0):
+        counts = torch.bincount(first[pairs.same == kind])
+        assert counts.tolist() == [100] * 16
+
+
+def test_the_set_of_pairs_is_fixed_by_its_seed(train: Drawings) -> None:
+    one, again, other = (draw_pairs(train, 200, copies=1, seed=s) for s in (5, 5, 6))
+    assert torch.equal(one.first, again.first)
+    assert torch.equal(one.transforms, again.transforms)
+    assert not torch.equal(one.first, other.first)
+
+
+def test_too_few_drawers_make_no_pairs(small_split: Split) -> None:
+    alone = small_split.train.select(small_split.train.alphabets, [9])
+    with pytest.raises(DataError, match="too few drawers"):
+        draw_pairs(alone, 10, copies=0, seed=0)
+
+
+def test_an_epoch_shows_every_pair_in_every_copy_once(train: Drawings) -> None:
+    pairs = draw_pairs(train, 60, copies=2, seed=0)
+    assert len(pairs) == 180
+    batches = list(random_pair_batches(train, pairs, 64, seeded(0, train.ink.device)))
+    assert [len(b.images) for b in batches] == [128, 128, 104]
+    images = torch.cat([b.images.chunk(2)[0] for b in batches]).flatten(1)
+    plain = as_input(train.images[pairs.first]).flatten(1)
+    undistorted = (torch.cdist(plain, images) < 1e-2).any(dim=1)
+    assert undistorted.all()
+    same = torch.cat([b.same for b in batches if b.same is not None])
+    assert int(same.sum()) == 90
+
+
+def test_every_copy_is_the_same_in_every_epoch(train: Drawings) -> None:
+    pairs = draw_pairs(train, 20, copies=3, seed=0)
+    epochs = []
+    for seed in (1, 2):
+        batches = random_pair_batches(train, pairs, 16, seeded(seed, train.ink.device))
+        images = torch.cat([torch.cat(b.images.chunk(2), dim=-1) for b in batches])
+        epochs.append(images.flatten(1))
+    distance = torch.cdist(epochs[0], epochs[1])
+    assert (distance.min(dim=1).values < 1e-2).all()
+
+
+def test_all_pairs_batches_hold_each_character_by_two_drawers(train: Drawings) -> None:
+    batches = list(
+        all_pairs_batches(
+            train,
+            30,
+            per_alphabet=10,
+            steps=3,
+            distorted=False,
+            generator=seeded(0, train.ink.device),
+        )
+    )
+    assert len(batches) == 3
+    known = as_input(train.images).flatten(1)
+    for batch in batches:
+        assert batch.same is None
+        assert batch.images.shape == (60, 1, 20, 20)
+        found = torch.cdist(batch.images.flatten(1), known).argmin(dim=1)
+        first, second = found.chunk(2)
+        drawers = len(train.drawers)
+        assert torch.equal(first // drawers, second // drawers)
+        assert (first != second).all()
+        assert len((first // drawers).unique()) == 30
+        counts = torch.bincount(train.alphabet_of[first // drawers])
+        assert sorted(counts[counts > 0].tolist()) == [10, 10, 10]
+
+
+def test_a_batch_is_no_larger_than_the_data(train: Drawings) -> None:
+    (batch,) = all_pairs_batches(train, 10_000, 1, 1, True, seeded(0, train.ink.device))
+    assert len(batch.images) == 2 * len(train.alphabets)
+    assert batch.images.min() >= 0
+    assert batch.images.max() <= 1 + 1e-5

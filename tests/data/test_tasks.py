@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from data.drawings import Drawings
+from data.errors import DataError
+from data.split import Split
+from data.tasks import draw_tasks, find_official_runs, load_official_runs
+
+
+def write_runs(folder: Path, drawings: Drawings, runs: int, way: int = 20) -> Path:
+    """Official-format runs from a set at 105×105: a run an alphabet, two drawers."""
+    for run in range(runs):
+        here = folder / f"run{run + 1:02d}"
+        (here / "training").mkdir(parents=True)
+        (here / "test").mkdir()
+        members = (drawings.alphabet_of == run % len(drawings.alphabets)).nonzero().flatten()
+        lines = []
+        for place, character in enumerate(members[:way].tolist(), start=1):
+            item = way + 1 - place
+            for name, drawer in ((f"training/class{place:02d}", 0), (f"test/item{item:02d}", 1)):
+                paper = 255 - drawings.ink[character, drawer].numpy()
+                Image.fromarray(paper).convert("1").save(here / f"{name}.png")
+            run_name = here.name
+            lines.append(
+                f"{run_name}/test/item{item:02d}.png {run_name}/training/class{place:02d}.png"
+            )
+        (here / "class_labels.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_tasks_are_within_one_alphabet_by_two_drawers(strokes: Drawings) -> None:
+    # ink that tells alphabet, character and drawer of every image
+    ink = torch.zeros(len(strokes.alphabet_of), 20, 2, 2, dtype=torch.uint8)
+    ink[:, :, 0, 0] = strokes.alphabet_of.byte().unsqueeze(1)
+    ink[:, :, 0, 1] = (torch.arange(len(ink)) % 22).byte().unsqueeze(1)
+    ink[:, :, 1, 0] = torch.arange(20).byte()
+    told = Drawings("t", "t", strokes.alphabets, strokes.alphabet_of, strokes.drawers, ink)
+    tasks = draw_tasks(told, 320, seed=0)
+    assert len(tasks) == 320
+    assert tasks.support.shape == tasks.queries.shape == (16, 20, 2, 2)
+    for support, queries, target in zip(tasks.support, tasks.queries, tasks.target, strict=True):
+        for part in (support, queries):
+            assert len(part[:, 0, 0].unique()) == 1
+            assert len(part[:, 0, 1].unique()) == 20
+            assert len(part[:, 1, 0].unique()) == 1
+        assert support[0, 0, 0] == queries[0, 0, 0]
+        assert support[0, 1, 0] != queries[0, 1, 0]
+        assert torch.equal(support[target, 0, 1], queries[:, 0, 1])
+
+
+def test_alphabets_take_turns(small_split: Split) -> None:
+    part = small_split.validation
+    marked = part.ink.clone()
+    marked[:] = part.alphabet_of.byte().view(-1, 1, 1, 1)
+    told = Drawings("t", "t", part.alphabets, part.alphabet_of, part.drawers, marked)
+    tasks = draw_tasks(told, 200, seed=1)
+    drawn = torch.bincount(tasks.support[:, 0, 0, 0].long())
+    assert drawn.tolist() == [2] * 5
+
+
+def test_tasks_are_fixed_by_their_seed(small_split: Split) -> None:
+    one, again, other = (draw_tasks(small_split.validation, 40, seed) for seed in (4, 4, 5))
+    assert torch.equal(one.support, again.support)
+    assert torch.equal(one.target, again.target)
+    assert not torch.equal(one.support, other.support)
+
+
+def test_a_small_alphabet_gives_no_task(small_split: Split) -> None:
+    part = small_split.validation
+    few = part.select(part.alphabets[:1], part.drawers)
+    cut = Drawings("few", "f", few.alphabets, few.alphabet_of[:19], few.drawers, few.ink[:19])
+    with pytest.raises(DataError, match="20-way task: the largest has 19 characters"):
+        draw_tasks(cut, 20, seed=0)
+    assert len(draw_tasks(cut, 19, seed=0, way=19)) == 19
+
+
+@pytest.mark.parametrize("count", [0, 30])
+def test_the_number_of_tasks_is_a_multiple_of_the_way(small_split: Split, count: int) -> None:
+    with pytest.raises(DataError, match="multiple of 20"):
+        draw_tasks(small_split.validation, count, seed=0)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_official_runs_from_a_folder_or_a_zip(
+    strokes: Drawings, tmp_path: Path, packed: bool
+) -> None:
+    folder = write_runs(tmp_path / "all_runs", strokes, runs=3)
+    path = folder
+    if packed:
+        path = tmp_path / "all_runs.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in sorted(folder.rglob("*.*")):
+                archive.write(file, f"all_runs/{file.relative_to(folder).as_posix()}")
+    assert find_official_runs(tmp_path) == (tmp_path / "all_runs.zip" if packed else folder)
+    tasks = load_official_runs(path)
+    assert len(tasks) == 60
+    assert "official" in tasks.source
+    for run in range(3):
+        members = (strokes.alphabet_of == run).nonzero().flatten()[:20]
+        assert torch.equal(tasks.support[run], strokes.ink[members, 0])
+        assert torch.equal(tasks.queries[run], strokes.ink[members, 1])
+        assert tasks.target[run].tolist() == list(range(20))
+
+
+def test_broken_runs_are_named(strokes: Drawings, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no runNN/class_labels"):
+        load_official_runs(tmp_path)
+    folder = write_runs(tmp_path / "runs", strokes, runs=1)
+    (folder / "run01/training/class07.png").unlink()
+    with pytest.raises(DataError, match="class07.png is named in .* but missing"):
+        load_official_runs(folder)
+    (folder / "run01/class_labels.txt").write_text("one two three\n")
+    with pytest.raises(DataError, match="is not lines of"):
+        load_official_runs(folder)
+    with pytest.raises(DataError, match="cannot be read as one-shot runs"):
+        load_official_runs(tmp_path / "nowhere")
+    (tmp_path / "bad.zip").write_bytes(b"PK nothing")
+    with pytest.raises(DataError, match="cut short or damaged"):
+        load_official_runs(tmp_path / "bad.zip")

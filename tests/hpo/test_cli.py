@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data import omniglot
+from data.drawings import Drawings
+from hpo import cli
+from tests.data.fake_omniglot import PARTS, image_names, png, rewrite, write_fake
+from tests.data.test_tasks import write_runs
+from tests.hpo.tiny_study import write_tiny
+
+
+class Outcome:
+    """What a command left: exit status, stdout, stderr."""
+
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+
+
+Hpo = Callable[[str], Outcome]
+
+
+@pytest.fixture
+def hpo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Hpo:
+    """Runs a command line in an empty folder, with no data anywhere."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("HPO_DATA", "HPO_CACHE", "HPO_STORAGE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def hpo(line: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["hpo", *line.split()])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return Outcome(int(ended.value.code or 0), printed.out, printed.err)
+
+    return hpo
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr("data.download.download_url", refuse)
+
+
+def refused(outcome: Outcome, *parts: str) -> bool:
+    """Whether the command ended as a person's mistake does: one sentence, exit status 2."""
+    lines = outcome.err.strip().splitlines()
+    assert outcome.status == 2, outcome.err
+    assert outcome.out == ""
+    assert lines[-1].startswith("hpo: ")
+    assert all(not line.startswith(("hpo: ", "Traceback")) for line in lines[:-1])
+    for part in parts:
+        assert part in lines[-1]
+    return True
+
+
+def test_from_search_to_score(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    ran = hpo("run tiny --trials 2")
+    assert ran.status == 0
+    assert "best trial" in ran.out
+    assert "hpo dashboard tiny" in ran.out
+    for word in ("study    tiny (new) in sqlite:///", "device   CPU", "data     strokes at 20×20"):
+        assert word in ran.err
+    assert re.search(r"trials   0 finished, 2 left: up to .* a trial that is not pruned", ran.err)
+    assert (tmp_path / "studies/tiny/study.db").is_file()
+
+    again = hpo("run tiny --trials 2")
+    assert again.status == 0
+    assert "none left" in again.err
+    assert again.out == ran.out
+
+    figures = json.loads(hpo("status tiny --json").out)
+    assert figures["finished"] == figures["trials"]["complete"] == 2
+    assert figures["best"]["params"]["conv1_kernel"] >= 3
+    assert "2 trials finished (2 complete)" in hpo("status tiny").out
+
+    shown = hpo("export tiny")
+    assert "[rates.conv1]" in shown.out
+    assert hpo("export tiny -o best.toml").status == 0
+    trained = hpo("train best.toml --as-trial")
+    error = figures["best"]["error"]
+    assert f"one-shot validation error {100 * error:.1f} % in epoch" in trained.out
+    assert "epoch 0: error" in trained.err
+
+    scored = hpo("evaluate best.safetensors")
+    assert re.search(r"correct \(95 % interval .* to .* %\) on 400 random draws", scored.out)
+    (score,) = json.loads(hpo("evaluate best.safetensors --json").out)
+    assert score["tasks"] == 400
+    low, high = score["interval"]
+    assert low < score["accuracy"] < high
+
+
+def test_another_folder_finds_the_shipped_studies(hpo: Hpo) -> None:
+    outcome = hpo("status demo")
+    assert refused(outcome, "there is no study in studies/demo/study.db")
+    assert refused(hpo("status nothing"), "name one of demo, paper, small")
+
+
+def test_resuming_with_other_settings_is_refused(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 1 --set training.epochs=1").status == 0
+    assert refused(hpo("run tiny --trials 1"), "training.epochs: 1 → 3")
+    assert refused(hpo("run tiny --trials 1 --set training.epochs=1 --seed 9"), "seed: 7 → 9")
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("run tiny --trials 0", "greater than or equal to 1"),
+        ("run tiny --trials many", "--trials"),
+        ("run tiny", "--trials"),
+        ("run nothing --trials 1", "there is no study nothing"),
+        ("run no/such.toml --trials 1", "there is no study file no/such.toml"),
+        ("run tiny --trials 1 --device cuda:99", "CUDA devices"),
+        ("run tiny --trials 1 --device tpu9", "is no device"),
+        ("run tiny --trials 1 --device meta", "not supported"),
+        ("run tiny --trials 1 --sampler bayes", "--sampler"),
+        ("run tiny --trials 1 --set training.epoch=5", "unknown key training.epoch"),
+        ("run tiny --trials 1 --set space.kernel.high=50", "above the 20×20 image"),
+        ("run tiny --trials 1 --set space.filters.low=17", "not a multiple of 16"),
+        ("run tiny --trials 1 --set search.first=[{conv1_kernel=3}]", "one for every layer"),
+        ("run tiny --trials 1 --storage nonsense", "not a database URL"),
+        ("run tiny --trials 1 --storage sqlite:////proc/x/study.db", "--storage"),
+        ("run tiny --trials 1 --data nowhere", "data folder nowhere does not exist"),
+        ("status tiny", "start one with `hpo run`"),
+        ("export tiny", "start one with `hpo run`"),
+        ("dashboard tiny --no-browser", "start one with `hpo run`"),
+        ("train nothing.toml", "cannot be read"),
+        ("evaluate studies/tiny.toml", "is not a checkpoint"),
+        ("evaluate nothing", "cannot be read"),
+        ("baselines --only luck", "name one of chance, nearest-neighbour"),
+        ("fly", "fly"),
+        ("", "Missing command"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(
+    hpo: Hpo, tmp_path: Path, line: str, part: str
+) -> None:
+    file = write_tiny(tmp_path / "studies")
+    before = file.read_text()
+    assert refused(hpo(line), part)
+    left = sorted(p for p in tmp_path.rglob("*") if p.is_file())
+    assert left == [file]
+    assert file.read_text() == before
+
+
+@pytest.mark.parametrize("name", ["small", "paper"])
+def test_no_data_and_no_network(hpo: Hpo, tmp_path: Path, offline: None, name: str) -> None:
+    assert refused(hpo(f"run {name} --trials 1"), "with no network, put images_background.zip")
+    assert refused(hpo("data check"), "hpo data download")
+    assert not (tmp_path / "studies").exists()
+
+
+def test_broken_data(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(omniglot, "PARTS", PARTS)
+    folder = write_fake(tmp_path / "omniglot")
+    zipped = folder / "images_background.zip"
+    whole = zipped.read_bytes()
+    zipped.write_bytes(whole[:50_000])
+    line = "run small --trials 1 --data omniglot"
+    assert refused(hpo(line), "images_background.zip is cut short or damaged")
+    zipped.write_bytes(whole)
+    rewrite(zipped, {image_names("images_background")[0]: png(side=28)})
+    assert refused(hpo(line), "28×28 pixels where Omniglot has 105×105")
+    assert not (tmp_path / "studies").exists()
+    assert not list((tmp_path / "cache").rglob("*.*"))
+
+
+def test_data_commands(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(omniglot, "PARTS", PARTS)
+    write_fake(tmp_path / "omniglot")
+    checked = hpo("data check --data omniglot")
+    assert "50 alphabets, 100 characters" in checked.out
+    assert "NOT the official ones" in checked.out
+    for name in ("strokes", "omniglot"):
+        assert hpo(f"data show {name} --data omniglot -o {name}.png").status == 0
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert refused(hpo("data show strokes -o no/such/sheet.png"), "give another with -o")
+
+
+def test_baselines_on_given_runs(hpo: Hpo, tmp_path: Path, strokes: Drawings) -> None:
+    runs = write_runs(tmp_path / "runs", strokes, runs=4)
+    chance, nearest = json.loads(hpo(f"baselines --runs {runs} --json").out)
+    assert chance["accuracy"] == pytest.approx(0.05)
+    assert chance["tasks"] == nearest["tasks"] == 80
+    assert 0.08 < nearest["accuracy"] < 0.5
+    only = hpo(f"baselines --runs {runs} --only nearest-neighbour")
+    assert only.out.count("\n") == 1
+    assert "on 80 tasks of 4 official-format runs" in only.out
+    assert refused(hpo("baselines --runs nowhere"), "cannot be read as one-shot runs")
+
+
+def test_help_has_an_example_for_every_command(hpo: Hpo) -> None:
+    listed = re.findall(r"^  (\w+) ", hpo("--help").out.partition("Commands:")[2], re.MULTILINE)
+    assert {"run", "status", "dashboard", "export", "train", "evaluate", "data"} <= set(listed)
+    commands = [c for c in listed if c != "data"] + ["data show", "data check", "data download"]
+    for command in commands:
+        assert f"Example: hpo {command}" in hpo(f"{command} --help").out
+
+
+def test_the_traceback_shows_only_when_asked_for(hpo: Hpo) -> None:
+    assert "Traceback" in hpo("--debug status nothing").err

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+
+import pytest
+
+from hpo.dashboard import HOST, make_dashboard
+from hpo.settings import StudySettings
+from hpo.study import StoredStudy, StudyError
+from tests.hpo.tiny_study import tiny_settings
+
+Ask = Callable[..., HTTPResponse]
+
+
+@pytest.fixture
+def stored(tmp_path: Path, open_study: Callable[[StudySettings], StoredStudy]) -> StoredStudy:
+    study = open_study(tiny_settings(tmp_path))
+    study.study.ask()
+    return study
+
+
+@pytest.fixture(params=[False, True], ids=["read-only", "writable"])
+def serving(request: pytest.FixtureRequest, stored: StoredStudy) -> Iterator[tuple[bool, Ask]]:
+    server = make_dashboard(stored.storage, 0, request.param)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+
+    def ask(method: str, path: str, host: str | None = None, body: str = "") -> HTTPResponse:
+        connection = HTTPConnection(HOST, server.server_port, timeout=30)
+        headers = {"Host": host or f"{HOST}:{server.server_port}"}
+        connection.request(method, path, body, {**headers, "Content-Type": "application/json"})
+        return connection.getresponse()
+
+    yield request.param, ask
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_study_is_shown(serving: tuple[bool, Ask]) -> None:
+    _, ask = serving
+    studies = json.loads(ask("GET", "/api/studies").read())
+    assert "tiny" in json.dumps(studies)
+    assert ask("GET", "/api/studies/1").status == 200
+    assert b"<html" in ask("GET", "/dashboard/studies/1").read().lower()
+
+
+def test_nothing_is_changed_unless_it_may_be(
+    serving: tuple[bool, Ask], stored: StoredStudy
+) -> None:
+    writable, ask = serving
+    note = json.dumps({"body": "hello", "version": 1})
+    won = json.dumps({"state": "Complete", "values": [0.0]})
+    answers = [
+        ask("PUT", "/api/studies/1/note", body=note).status,
+        ask("POST", "/api/trials/1/tell", body=won).status,
+        ask("DELETE", "/api/studies/1").status,
+    ]
+    left = stored.storage.get_all_studies()
+    if writable:
+        assert all(status < 300 for status in answers), answers
+        assert left == []
+    else:
+        assert answers == [403] * 3
+        assert [s.study_name for s in left] == ["tiny"]
+        (trial,) = stored.study.trials
+        assert trial.state.name == "RUNNING"
+
+
+def test_a_foreign_host_is_refused(serving: tuple[bool, Ask]) -> None:
+    _, ask = serving
+    assert ask("GET", "/api/studies", host="evil.example").status == 403
+    assert ask("GET", "/api/studies", host=f"{HOST}:1").status == 403
+
+
+def test_a_port_that_is_taken(stored: StoredStudy) -> None:
+    with (
+        make_dashboard(stored.storage, 0, False) as server,
+        pytest.raises(StudyError, match=r"cannot be used .* --port"),
+    ):
+        make_dashboard(stored.storage, server.server_port, False)

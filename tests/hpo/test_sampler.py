@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import get_args
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from hpo.sampler import BuildableSampler, SpaceUsedUp
+from hpo.settings import SamplerName, StudySettings, read_settings
+from hpo.space import SearchSpace
+from tests.hpo.tiny_study import tiny_settings
+
+PAPER = read_settings(Path(__file__).parents[2] / "studies/paper.toml")
+STARTUP = 10
+
+
+def search(
+    settings: StudySettings, name: SamplerName, trials: int, seed: int = 0, restart: int = 0
+) -> optuna.Study:
+    """Ask for so many trials whose error is least at large kernels, where few proposals fit.
+
+    With ``restart`` the sampler is made anew after every so many trials, as by a new process.
+    """
+    space = SearchSpace(settings)
+    study = optuna.create_study(sampler=BuildableSampler(name, space, seed, STARTUP))
+    for number in range(trials):
+        if restart and number % restart == 0:
+            study.sampler = BuildableSampler(name, space, seed, STARTUP)
+        trial = study.ask()
+        params = space.suggest(trial)
+        error = 1 - sum(params[k] for k in space.kernels) / 80 + abs(params["fc_momentum"] - 0.5)
+        if number % 4 == 3:
+            trial.report(error, 0)
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, error)
+    return study
+
+
+@pytest.mark.parametrize(
+    ("name", "trials"), [("random", 2000), ("cmaes", 2000), ("tpe", 2000), ("gp", 200)]
+)
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_every_proposal_is_buildable_new_and_of_the_static_space(
+    name: SamplerName, trials: int
+) -> None:
+    space = SearchSpace(PAPER)
+    study = search(PAPER, name, trials)
+    assert len(study.trials) == trials
+    for trial in study.trials:
+        assert trial.distributions == space.distributions
+        assert space.fits([trial.params[k] for k in space.kernels])
+        for parameter, value in trial.params.items():
+            assert space.distributions[parameter]._contains(value), (parameter, value)
+        space.configuration(trial.params, 0)
+    assert len({tuple(t.params.items()) for t in study.trials}) == trials
+    kernels = {tuple(t.params[k] for k in space.kernels) for t in study.trials}
+    assert len(kernels) > trials / 100 + STARTUP  # proposals do not collapse onto the border
+
+
+def test_the_model_finds_what_chance_does_not() -> None:
+    best = {name: search(PAPER, name, 100, seed=1).best_value for name in ("tpe", "random")}
+    assert best["tpe"] < best["random"]
+
+
+@pytest.mark.parametrize("name", get_args(SamplerName))
+def test_a_restart_changes_nothing(tmp_path: Path, name: SamplerName) -> None:
+    settings = tiny_settings(tmp_path)
+    whole = search(settings, name, 16)
+    broken = search(settings, name, 16, restart=3)
+    assert [t.params for t in whole.trials] == [t.params for t in broken.trials]
+    other = search(settings, name, 4, seed=9)
+    assert [t.params for t in whole.trials[:4]] != [t.params for t in other.trials]
+
+
+def test_startup_is_uniform_over_what_fits() -> None:
+    space = SearchSpace(PAPER)
+    fitting = [k for k in product(range(3, 21), repeat=4) if space.fits(k)]
+    drawn = [
+        tuple(t.params[k] for k in space.kernels) for t in search(PAPER, "random", 1000).trials
+    ]
+    for layer in range(4):
+        for kernel in (3, 10, 20):
+            expected = sum(k[layer] == kernel for k in fitting) / len(fitting)
+            found = sum(k[layer] == kernel for k in drawn) / len(drawn)
+            assert found == pytest.approx(expected, abs=0.04)
+
+
+def discrete(tmp_path: Path) -> StudySettings:
+    """A space of 2 × 2 kernels alone."""
+    return tiny_settings(
+        tmp_path,
+        "space.kernel={ low = 3, high = 4 }",
+        "space.filters={ low = 16, high = 16 }",
+        "space.fc_units={ low = 128, high = 128 }",
+        "space.lr={ low = 0.1, high = 0.1 }",
+        "space.momentum={ low = 0.5, high = 0.5 }",
+        "space.l2={ low = 0, high = 0 }",
+    )
+
+
+@pytest.mark.parametrize("name", ["tpe", "random"])
+def test_no_configuration_is_proposed_twice_and_an_empty_space_is_said(
+    tmp_path: Path, name: SamplerName
+) -> None:
+    settings = discrete(tmp_path)
+    study = search(settings, name, 4)
+    assert len({(t.params["conv1_kernel"], t.params["conv2_kernel"]) for t in study.trials}) == 4
+    with pytest.raises(SpaceUsedUp, match="widen the ranges"):
+        SearchSpace(settings).suggest(study.ask())

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from data.pairs import seeded
+from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from model.siamese import SiameseNetwork
+from model.training import Epoch, History
+from tests.model.tiny import tiny_configuration
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    configuration = tiny_configuration()
+    network = SiameseNetwork(configuration.network, seeded(5))
+    history = History([Epoch(0.5, 1.0, 10, 1.0, 0.1), Epoch(0.25, 0.5, 10, 1.0, 0.1)])
+    return Checkpoint(network, configuration, history, "strokes-1-0")
+
+
+def test_a_checkpoint_describes_itself(
+    checkpoint: Checkpoint, tmp_path: Path, device: torch.device
+) -> None:
+    path = tmp_path / "new" / "c.safetensors"
+    save_checkpoint(path, checkpoint)
+    assert [p.name for p in path.parent.iterdir()] == ["c.safetensors"]
+    loaded = load_checkpoint(path, device)
+    assert loaded.configuration == checkpoint.configuration
+    assert loaded.history == checkpoint.history
+    assert loaded.data_fingerprint == "strokes-1-0"
+    images = torch.rand(3, 1, 20, 20)
+    torch.testing.assert_close(
+        loaded.network.encode(images.to(device)).cpu(),
+        checkpoint.network.encode(images),
+        atol=1e-3,
+        rtol=1e-3,
+    )
+
+
+def test_what_is_no_checkpoint_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_checkpoint(path, CPU)
+    path.write_text("seed = 1")
+    with pytest.raises(CheckpointError, match="is not a checkpoint"):
+        load_checkpoint(path, CPU)
+    save_file({"x": torch.zeros(2)}, path)
+    with pytest.raises(CheckpointError, match="not a checkpoint of this version"):
+        load_checkpoint(path, CPU)
+    save_checkpoint(path, checkpoint)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="is not a checkpoint"):
+        load_checkpoint(path, CPU)
+
+
+def test_weights_of_another_network_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    other = checkpoint.configuration.network.model_copy(update={"fc_units": 48})
+    wrong = Checkpoint(
+        SiameseNetwork(other, seeded(0)),
+        checkpoint.configuration,
+        checkpoint.history,
+        checkpoint.data_fingerprint,
+    )
+    save_checkpoint(tmp_path / "c", wrong)
+    with pytest.raises(CheckpointError, match="does not fit itself"):
+        load_checkpoint(tmp_path / "c", CPU)
+
+
+def test_a_place_that_cannot_be_written(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="cannot be written .* -o"):
+        save_checkpoint(tmp_path / "file" / "c", checkpoint)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from data.split import Split
+from data.tasks import OneShotTasks, draw_tasks
+from model.scoring import correct_share, one_shot_error, pixel_distance_error, wilson_interval
+
+
+def test_the_largest_score_is_the_answer() -> None:
+    scores = torch.tensor([[0.1, 0.9, 0.3], [0.5, 0.2, 0.4]])
+    assert correct_share(scores, torch.tensor([1, 2])).tolist() == [1.0, 0.0]
+
+
+def test_a_tie_counts_as_its_expected_value() -> None:
+    scores = torch.tensor([[1.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]])
+    found = correct_share(scores, torch.tensor([0, 2]))
+    assert found.tolist() == pytest.approx([1 / 3, 0.0])
+
+
+def test_what_is_not_a_number_is_wrong() -> None:
+    scores = torch.tensor([[float("nan")] * 3, [float("nan"), 1.0, 0.0]])
+    assert correct_share(scores, torch.tensor([0, 1])).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("answer", [0.0, -7.0])
+def test_a_constant_network_scores_chance(small_tasks: OneShotTasks, answer: float) -> None:
+    error = one_shot_error(
+        small_tasks,
+        lambda images: images.new_zeros(len(images), 4),
+        lambda q, s: q.new_full((*q.shape[:2], s.shape[1]), answer),
+    )
+    assert float(error) == pytest.approx(0.95)
+
+
+def test_a_network_that_knows_the_answer_is_never_wrong(small_tasks: OneShotTasks) -> None:
+    target = small_tasks.target
+    oracle = torch.nn.functional.one_hot(target, 20).float()
+    error = one_shot_error(small_tasks, lambda images: images.flatten(1), lambda q, s: oracle)
+    assert float(error) == 0.0
+
+
+def test_every_image_is_embedded_once(small_tasks: OneShotTasks) -> None:
+    seen = 0
+
+    def encode(images: torch.Tensor) -> torch.Tensor:
+        nonlocal seen
+        seen += len(images)
+        assert images.min() >= 0
+        assert images.max() <= 1
+        return images.flatten(1)
+
+    one_shot_error(small_tasks, encode, lambda q, s: -torch.cdist(q, s))
+    assert seen == 2 * len(small_tasks)
+
+
+def test_nearest_neighbour_by_hand(small_split: Split) -> None:
+    tasks = draw_tasks(small_split.validation, 20, seed=9)
+    right = 0
+    for query, target in zip(tasks.queries[0].double(), tasks.target[0].tolist(), strict=True):
+        distance = (tasks.support[0].double() - query).pow(2).sum(dim=(1, 2))
+        right += int(distance.argmin()) == target
+    assert pixel_distance_error(tasks) == pytest.approx(1 - right / 20)
+
+
+def test_the_interval_is_wilsons() -> None:
+    # 92.0 % of 400, worked by hand from Wilson's formula
+    low, high = wilson_interval(0.92, 400)
+    assert low == pytest.approx(0.8892, abs=2e-4)
+    assert high == pytest.approx(0.9427, abs=2e-4)
+    assert wilson_interval(1.0, 20)[1] == 1.0
+    assert wilson_interval(0.0, 20)[0] == pytest.approx(0.0, abs=1e-12)

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.nn import functional
+
+from data.pairs import PairBatch
+from data.split import Split
+from data.tasks import OneShotTasks
+from model import training
+from model.config import Configuration
+from model.recipe import AllPairs, LayerRates, RandomPairs
+from model.siamese import bias_of
+from model.training import Diverged, Trainer, all_pairs_loss, train
+from tests.model.tiny import tiny_configuration
+
+Make = Callable[[Configuration], Trainer]
+
+
+@pytest.fixture
+def make(small_split: Split, small_tasks: OneShotTasks, device: torch.device) -> Make:
+    """Makes trainers on every device."""
+    drawings, tasks = small_split.train.to(device), small_tasks.to(device)
+    return lambda configuration: Trainer(configuration, drawings, tasks, device)
+
+
+def test_a_network_learns(make: Make, small_tasks: OneShotTasks) -> None:
+    sampling = AllPairs(characters=40, per_alphabet=20, steps=25, loss="softmax")
+    trainer = make(tiny_configuration(epochs=4, sampling=sampling))
+    before = trainer.validate()
+    train(trainer)
+    assert trainer.history.best_error < min(before, 0.75)
+    losses = [epoch.loss for epoch in trainer.history.epochs]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        RandomPairs(pairs=200, copies=1, batch=64),
+        AllPairs(characters=20, per_alphabet=10, steps=3, loss="binary"),
+    ],
+    ids=["random pairs", "all pairs"],
+)
+def test_both_samplings_train(make: Make, sampling: RandomPairs | AllPairs) -> None:
+    trainer = make(tiny_configuration(epochs=3, sampling=sampling))
+    seen: list[tuple[int, float]] = []
+    train(trainer, lambda epoch, error: seen.append((epoch, error)))
+    assert [epoch for epoch, _ in seen] == [0, 1, 2]
+    assert [error for _, error in seen] == [e.error for e in trainer.history.epochs]
+    pairs = {e.pairs for e in trainer.history.epochs}
+    assert pairs == ({400} if isinstance(sampling, RandomPairs) else {3 * 20 * 20})
+    assert trainer.history.pairs_per_second > 0
+
+
+def test_the_same_seed_gives_the_same_errors_and_another_does_not(make: Make) -> None:
+    runs = []
+    for seed in (1, 1, 2):
+        trainer = make(tiny_configuration(epochs=3, seed=seed))
+        train(trainer)
+        runs.append([(e.error, e.loss) for e in trainer.history.epochs])
+    assert (
+        runs[0] == pytest.approx(runs[1]) if trainer.device.type == "cuda" else runs[0] == runs[1]
+    )
+    assert runs[0] != runs[2]
+
+
+def test_the_best_epoch_is_kept(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make(tiny_configuration(epochs=4))
+    errors = iter([0.9, 0.4, 0.6, 0.5])
+    kept: list[dict[str, torch.Tensor]] = []
+
+    def validate() -> float:
+        kept.append({k: v.clone() for k, v in trainer.network.state_dict().items()})
+        return next(errors)
+
+    monkeypatch.setattr(trainer, "validate", validate)
+    network = train(trainer)
+    assert trainer.history.best_epoch == 1
+    assert all(torch.equal(v, kept[1][k]) for k, v in network.state_dict().items())
+
+
+def test_training_stops_when_the_error_has_not_fallen(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make(tiny_configuration(epochs=50, patience=3))
+    errors = iter([0.9, 0.5, 0.5, 0.6, 0.7, 0.1])
+    monkeypatch.setattr(trainer, "validate", lambda: next(errors))
+    train(trainer)
+    assert len(trainer.history.epochs) == 5
+    assert trainer.history.best_error == 0.5
+
+
+def test_a_loss_that_is_not_finite_ends_it_at_once(make: Make) -> None:
+    wild = LayerRates(lr=10, momentum=1.0, l2=1.0)
+    sampling = AllPairs(characters=20, per_alphabet=10, steps=400, loss="softmax")
+    trainer = make(tiny_configuration(epochs=5, rates=wild, sampling=sampling))
+    with pytest.raises(Diverged, match="no longer finite in epoch 0") as raised:
+        train(trainer)
+    assert raised.value.epoch == 0
+    assert trainer.history.epochs == []
+
+
+def test_what_a_callback_raises_ends_the_training(make: Make) -> None:
+    trainer = make(tiny_configuration(epochs=5))
+    steps = 0
+
+    def stop() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 6:
+            raise KeyError("stop")
+
+    with pytest.raises(KeyError):
+        train(trainer, on_step=stop)
+    assert len(trainer.history.epochs) == 1
+
+
+def test_random_pairs_lose_the_papers_cross_entropy(make: Make) -> None:
+    trainer = make(tiny_configuration(sampling=RandomPairs(pairs=8, copies=0, batch=8)))
+    images = torch.rand(8, 1, 20, 20, device=trainer.device)
+    same = torch.tensor([1.0, 0.0, 1.0, 0.0], device=trainer.device)
+    loss, pairs = trainer._loss(PairBatch(images, same))
+    with torch.no_grad():
+        embedded = trainer.network.encode(images)
+        out = trainer.network.layer("out")
+        p = torch.sigmoid((embedded[:4] - embedded[4:]).abs() @ out.weight[0] + bias_of(out))
+    expected = -(same * p.log() + (1 - same) * (1 - p).log()).mean()
+    assert pairs == 4
+    torch.testing.assert_close(loss.detach(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_binary_loss_weighs_same_and_different_alike() -> None:
+    logits = torch.randn(7, 7)
+    same = torch.eye(7, dtype=torch.bool)
+    each = functional.binary_cross_entropy_with_logits(logits, same.float(), reduction="none")
+    expected = (each[same].mean() + each[~same].mean()) / 2
+    torch.testing.assert_close(all_pairs_loss(logits, softmax=False), expected)
+
+
+def test_the_softmax_loss_is_least_where_the_diagonal_leads() -> None:
+    logits = torch.zeros(5, 5)
+    assert float(all_pairs_loss(logits, softmax=True)) == pytest.approx(math.log(5))
+    assert all_pairs_loss(logits + 4 * torch.eye(5), softmax=True) < math.log(5)
+    assert training.SMOOTHING == 0.05
+
+
+def test_bf16_stays_near_fp32(make: Make) -> None:
+    images = torch.rand(6, 1, 20, 20)
+    embedded = {}
+    for precision in ("fp32", "bf16"):
+        trainer = make(tiny_configuration(epochs=1, precision=precision))
+        with torch.no_grad():
+            embedded[precision] = trainer._encode(images.to(trainer.device)).float()
+        train(trainer)
+    torch.testing.assert_close(embedded["fp32"], embedded["bf16"], atol=0.02, rtol=0)

@@ -1,0 +1,38 @@
+"""A configuration that trains in a second."""
+
+from __future__ import annotations
+
+from model.architecture import Architecture, Convolution
+from model.config import Configuration, DataChoice
+from model.recipe import AllPairs, LayerRates, RandomPairs, Training
+
+RATES = LayerRates(lr=0.05, momentum=0.9, l2=1e-5)
+
+
+def tiny_configuration(
+    epochs: int = 2,
+    rates: LayerRates = RATES,
+    sampling: AllPairs | RandomPairs | None = None,
+    seed: int = 1,
+    **training: object,
+) -> Configuration:
+    """Two convolutions and 32 units at 20×20, on strokes."""
+    recipe = {
+        "sampling": sampling or AllPairs(characters=20, per_alphabet=10, steps=4, loss="softmax"),
+        "epochs": epochs,
+        "momentum_ramp": 2,
+        "precision": "fp32",
+        **training,
+    }
+    return Configuration(
+        seed=seed,
+        data=DataChoice(set="strokes"),
+        network=Architecture(
+            image_size=20,
+            convolutions=(Convolution(kernel=3, filters=16), Convolution(kernel=3, filters=16)),
+            fc_units=32,
+            initial_weights="he",
+        ),
+        rates=dict.fromkeys(("conv1", "conv2", "fc", "out"), rates),
+        training=Training.model_validate(recipe),
+    )
