@@ -210,7 +210,7 @@ def _print_best(stored: StoredStudy, study: str) -> None:
 def status_command(
     study: StudyArgument = "paper", storage: Storage = None, json_: AsJson = False
 ) -> None:
-    """Show how far a study is: trials by state, the best so far, the rate.
+    """Show how far a study is: trials by state, the best so far, the rate, the time left.
 
     Example: hpo status small --json
     """
@@ -222,13 +222,14 @@ def status_command(
         print(json.dumps(figures, indent=2))
         return
     states = ", ".join(f"{count} {state}" for state, count in figures["trials"].items() if count)
-    print(f"{figures['study']}: {figures['finished']} trials finished ({states or 'none yet'})")
+    done, wanted = figures["finished"], figures["wanted"]
+    print(f"{figures['study']}: {done} of {wanted} trials finished ({states or 'none yet'})")
     if figures["best"]:
         print(f"best: {percent(figures['best']['error'])} error, trial {figures['best']['trial']}")
     if figures["trials_per_hour"]:
         print(
             f"rate: {figures['trials_per_hour']:.1f} trials an hour, "
-            f"{duration(figures['seconds_per_trial'])} each"
+            f"{duration(figures['seconds_per_trial'])} each, {duration(figures['seconds_left'])} left"
         )
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import optuna
 from optuna.trial import FrozenTrial
 
-from hpo.study import StoredStudy, finished, reclaim
+from hpo.study import WANTED, StoredStudy, finished, reclaim
 from hpo.trial import Objective
 
 
@@ -103,6 +103,7 @@ def search(
         watcher.trial_finished(trial)
 
     with brake.on_signals():
+        study.set_user_attr(WANTED, trials)
         reclaim(stored)
         while finished(study) < trials:
             try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from hpo.study import FINISHED, StoredStudy, best_trial
+from hpo.study import FINISHED, WANTED, StoredStudy, best_trial
 
 
 def mean_seconds(stored: StoredStudy) -> float | None:
@@ -21,14 +21,17 @@ def mean_seconds(stored: StoredStudy) -> float | None:
 
 
 def status(stored: StoredStudy) -> Mapping[str, Any]:
-    """Trials by state, the best so far and the rate, ready for JSON."""
+    """Trials by state, the best so far, the rate and the time left, ready for JSON."""
     trials = stored.study.get_trials(deepcopy=False)
     states = {s.name.lower(): sum(t.state == s for t in trials) for s in TrialState}
     best = best_trial(stored.study)
     seconds = mean_seconds(stored)
+    finished = sum(states[s.name.lower()] for s in FINISHED)
+    wanted = max(stored.study.user_attrs.get(WANTED, finished), finished)
     return {
         "study": stored.study.study_name,
-        "finished": sum(states[s.name.lower()] for s in FINISHED),
+        "finished": finished,
+        "wanted": wanted,
         "trials": states,
         "untrainable": sum(
             t.state == TrialState.COMPLETE and "fail_reason" in t.user_attrs for t in trials
@@ -42,5 +45,6 @@ def status(stored: StoredStudy) -> Mapping[str, Any]:
         },
         "seconds_per_trial": seconds,
         "trials_per_hour": 3600 / seconds if seconds else None,
+        "seconds_left": (wanted - finished) * seconds if seconds else None,
         "data_fingerprint": stored.data_fingerprint,
     }

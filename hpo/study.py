@@ -26,6 +26,8 @@ from hpo.space import SearchSpace
 
 FORMAT = 1
 """Of what a study keeps in its attributes; another number cannot be resumed."""
+WANTED = "trials_wanted"
+"""The attribute of a study that tells how many finished trials it shall hold."""
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 HEARTBEAT = 60  # seconds between two signs of life of a running trial
 GRACE = 300  # seconds without one after which a trial on another machine counts as dead
@@ -118,10 +120,14 @@ def _prepare_file(database: str | None, create: bool) -> None:
             f"{file.parent} cannot be made ({error.strerror}): name another place with --storage"
         ) from error
     place = file if file.exists() else file.parent
-    if create and not (os.access(place, os.W_OK) and os.access(file.parent, os.W_OK)):
+    if create and not (_writable(place) and _writable(file.parent)):
         raise StudyError(
             f"{place} is read-only: make it writable, or name another place with --storage"
         )
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _write_ahead(connection: Any, _record: Any) -> None:
@@ -249,8 +255,9 @@ def _is_gone(trial: FrozenTrial) -> bool:
     if not kept or kept["host"] != socket.gethostname():
         return False
     try:
-        started: float = kept["started"]
-        return abs(psutil.Process(kept["pid"]).create_time() - started) > 1
+        process = psutil.Process(kept["pid"])
+        same = abs(process.create_time() - kept["started"]) < 1
+        return not same or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
 

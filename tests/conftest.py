@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pwd
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,21 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     return torch.device(request.param)
+
+
+@pytest.fixture
+def without_privileges(tmp_path: Path) -> Iterator[None]:
+    """Be an ordinary user, who may write in ``tmp_path`` and not everywhere."""
+    if os.geteuid() != 0:
+        yield
+        return
+    nobody = pwd.getpwnam("nobody").pw_uid
+    private = [p for p in tmp_path.parents if not p.stat().st_mode & 0o001]
+    for parent in private:
+        parent.chmod(parent.stat().st_mode | 0o001)
+    os.chown(tmp_path, nobody, -1)
+    os.seteuid(nobody)
+    yield
+    os.seteuid(0)
+    for parent in private:
+        parent.chmod(parent.stat().st_mode & ~0o001)

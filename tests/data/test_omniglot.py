@@ -136,6 +136,13 @@ def test_a_full_disk_leaves_nothing_half_written(fake: Path, tmp_path: Path) -> 
     assert packed_files(tmp_path) == []
 
 
+def test_a_cache_that_is_read_only(fake: Path, tmp_path: Path, without_privileges: None) -> None:
+    (tmp_path / "cache").mkdir(mode=0o500)
+    with pytest.raises(DataError, match=r"cannot be written to .*/cache .* HPO_CACHE"):
+        omniglot.load(fake)
+    assert packed_files(tmp_path) == []
+
+
 def test_nothing_there_says_where_to_put_what(tmp_path: Path) -> None:
     assert omniglot.find(tmp_path) is None
     with pytest.raises(DataError, match=r"put images_background\.zip and images_evaluation\.zip"):

@@ -10,6 +10,7 @@ import pytest
 
 from data import omniglot
 from data.drawings import Drawings
+from data.split import split
 from hpo import cli
 from tests.data.fake_omniglot import PARTS, image_names, png, rewrite, write_fake
 from tests.data.test_tasks import write_runs
@@ -83,7 +84,9 @@ def test_from_search_to_score(hpo: Hpo, tmp_path: Path) -> None:
     figures = json.loads(hpo("status tiny --json").out)
     assert figures["finished"] == figures["trials"]["complete"] == 2
     assert figures["best"]["params"]["conv1_kernel"] >= 3
-    assert "2 trials finished (2 complete)" in hpo("status tiny").out
+    assert figures["wanted"] == 2
+    assert figures["seconds_left"] == 0
+    assert "2 of 2 trials finished (2 complete)" in hpo("status tiny").out
 
     shown = hpo("export tiny")
     assert "[rates.conv1]" in shown.out
@@ -199,6 +202,16 @@ def test_baselines_on_given_runs(hpo: Hpo, tmp_path: Path, strokes: Drawings) ->
     assert only.out.count("\n") == 1
     assert "on 80 tasks of 4 official-format runs" in only.out
     assert refused(hpo("baselines --runs nowhere"), "cannot be read as one-shot runs")
+
+
+def test_nearest_neighbour_on_runs_of_omniglots_validation_alphabets(
+    hpo: Hpo, tmp_path: Path, omniglot_folder: Path
+) -> None:
+    validation = split(omniglot.load(omniglot_folder)).validation
+    runs = write_runs(tmp_path / "runs", validation, runs=10)
+    (score,) = json.loads(hpo(f"baselines --runs {runs} --only nearest-neighbour --json").out)
+    assert score["tasks"] == 200
+    assert 0.08 < score["accuracy"] < 0.35
 
 
 def test_help_has_an_example_for_every_command(hpo: Hpo) -> None:

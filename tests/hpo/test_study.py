@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -119,11 +118,13 @@ def test_a_file_that_is_no_database(tmp_path: Path, database: str) -> None:
         open_storage(database, create=True)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_folder(tmp_path: Path) -> None:
+def test_a_read_only_folder(tmp_path: Path, without_privileges: None) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
-    with pytest.raises(StudyError, match="read-only"):
+    with pytest.raises(StudyError, match="locked is read-only: make it writable, or name another"):
         open_storage(f"sqlite:///{tmp_path / 'locked' / 'study.db'}", create=True)
+    (tmp_path / "locked").chmod(0o700)
+    with pytest.raises(StudyError, match="cannot be made .* --storage"):
+        open_storage("sqlite:////usr/hpo/study.db", create=True)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
