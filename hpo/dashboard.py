@@ -10,7 +10,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from optuna.storages import BaseStorage
 from optuna_dashboard import wsgi
 
-from hpo.study import StudyError
+from hpo.storage import StorageError
 
 HOST = "127.0.0.1"
 READING = ("GET", "HEAD", "OPTIONS")
@@ -54,14 +54,14 @@ def make_dashboard(storage: BaseStorage, port: int, writable: bool) -> WSGIServe
     """A server that is ready to serve; port 0 takes any free one.
 
     Raises:
-        StudyError: the port is taken.
+        StorageError: the port is taken.
     """
     try:
         server = make_server(
             HOST, port, _refuse, server_class=_ThreadingServer, handler_class=_QuietHandler
         )
     except OSError as error:
-        raise StudyError(
+        raise StorageError(
             f"port {port} cannot be used ({error.strerror}): name another with --port"
         ) from error
     server.set_app(guarded(wsgi(storage), server.server_port, writable))

@@ -12,7 +12,8 @@ from typing import Protocol
 import optuna
 from optuna.trial import FrozenTrial
 
-from hpo.study import WANTED, StoredStudy, finished, reclaim
+from hpo.retry import reclaim
+from hpo.study import WANTED, StoredStudy, finished
 from hpo.trial import Objective
 
 
@@ -104,12 +105,12 @@ def search(
 
     with brake.on_signals():
         study.set_user_attr(WANTED, trials)
-        reclaim(stored)
+        reclaim(study, stored.storage)
         while finished(study) < trials:
             try:
                 brake.check()
                 study.optimize(attempt, n_trials=1, callbacks=[ended])
             except (Interrupted, KeyboardInterrupt):
-                reclaim(stored)
+                reclaim(study, stored.storage)
                 return brake.reason or "Ctrl-C"
     return None

@@ -12,9 +12,9 @@ import torch
 
 from data.split import Split
 from data.tasks import OneShotTasks
+from hpo.retry import owner
 from hpo.settings import StudySettings
 from hpo.space import SearchSpace
-from hpo.study import owner
 from model.config import Configuration
 from model.memory import peak, reset_peak
 from model.training import Diverged, History, Trainer, train

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import hashlib
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.error import URLError
 
 import pytest
+from torchvision.datasets import Omniglot
 
 from data import download as module
+from data import omniglot
 from data.errors import DataError
+from data.sets import open_set
+from tests.data.fake_omniglot import PARTS, write_fake
 
 
 def test_no_network_says_where_to_put_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +50,35 @@ def test_what_is_there_is_kept_and_what_breaks_off_is_not(
     ]
     assert (tmp_path / "images_background.zip").read_text() == "kept"
     assert any("without the official one-shot runs" in line for line in said)
+
+
+def test_absent_data_is_fetched_checked_and_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = write_fake(tmp_path / "served")
+    (served / "all_runs.zip").write_bytes(b"PK")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(served))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        digests = {p: hashlib.md5((served / f"{p}.zip").read_bytes()).hexdigest() for p in PARTS}
+        monkeypatch.setattr(Omniglot, "download_url_prefix", address)
+        monkeypatch.setattr(Omniglot, "zips_md5", digests)
+        monkeypatch.setattr(module, "RUNS_URL", f"{address}/all_runs.zip")
+        monkeypatch.setattr(omniglot, "PARTS", PARTS)
+        monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
+        said: list[str] = []
+        drawings = open_set("omniglot", 0, tmp_path / "new", said.append)
+        assert len(drawings.alphabet_of) == 100
+        assert sum("MIT licence" in line for line in said) == 3
+        assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [
+            "all_runs.zip",
+            "images_background.zip",
+            "images_evaluation.zip",
+        ]
+
+        monkeypatch.setattr(Omniglot, "zips_md5", dict.fromkeys(PARTS, "0" * 32))
+        with pytest.raises(DataError, match="could not be fetched"):
+            open_set("omniglot", 0, tmp_path / "other", said.append)
+        assert list((tmp_path / "other").iterdir()) == []
+        server.shutdown()

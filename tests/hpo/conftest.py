@@ -12,7 +12,8 @@ from data.tasks import OneShotTasks
 from hpo.progress import Progress
 from hpo.search import search
 from hpo.settings import StudySettings
-from hpo.study import StoredStudy, create_or_resume, open_storage
+from hpo.storage import open_storage
+from hpo.study import StoredStudy, create_or_resume
 from hpo.trial import Objective
 
 Run = Callable[[StoredStudy, int], str | None]

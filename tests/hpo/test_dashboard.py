@@ -10,7 +10,8 @@ import pytest
 
 from hpo.dashboard import HOST, make_dashboard
 from hpo.settings import StudySettings
-from hpo.study import StoredStudy, StudyError
+from hpo.storage import StorageError
+from hpo.study import StoredStudy
 from tests.hpo.tiny_study import tiny_settings
 
 Ask = Callable[..., HTTPResponse]
@@ -80,6 +81,6 @@ def test_a_foreign_host_is_refused(serving: tuple[bool, Ask]) -> None:
 def test_a_port_that_is_taken(stored: StoredStudy) -> None:
     with (
         make_dashboard(stored.storage, 0, False) as server,
-        pytest.raises(StudyError, match=r"cannot be used .* --port"),
+        pytest.raises(StorageError, match=r"cannot be used .* --port"),
     ):
         make_dashboard(stored.storage, server.server_port, False)

@@ -1,0 +1,96 @@
+"""The command line: with the progress view, the only place that prints and exits."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from typing import Annotated
+
+import optuna
+import typer
+
+from data.errors import DataError
+from hpo import __version__
+from hpo.cli.data import check, fetch, show
+from hpo.cli.network import baselines, evaluate, train_configuration
+from hpo.cli.options import DeviceError, say
+from hpo.cli.study import dashboard, export, run, show_status
+from hpo.sampler import SpaceUsedUp
+from hpo.settings import SettingsError
+from hpo.storage import StorageError
+from hpo.study import StudyError
+from model.checkpoint import CheckpointError
+from model.config import ConfigurationError
+from model.training import Diverged
+
+app = typer.Typer(
+    help="Bayesian hyper-parameter search for one-shot siamese networks (Koch et al. 2015).",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Look at, check or fetch the data.")
+app.add_typer(data_app, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"hpo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Bayesian hyper-parameter search for one-shot siamese networks (Koch et al. 2015)."""
+
+
+app.command()(run)
+app.command("status")(show_status)
+app.command()(dashboard)
+app.command()(export)
+app.command("train")(train_configuration)
+app.command()(evaluate)
+app.command()(baselines)
+data_app.command()(show)
+data_app.command()(check)
+data_app.command("download")(fetch)
+
+
+def main() -> None:
+    """Run the command line: a person's mistake is one sentence and exit status 2."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    try:
+        sys.exit(app(standalone_mode=False))
+    except (
+        CheckpointError,
+        ConfigurationError,
+        DataError,
+        DeviceError,
+        Diverged,
+        SettingsError,
+        SpaceUsedUp,
+        StorageError,
+        StudyError,
+    ) as error:
+        _fail(str(error))
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "hpo"
+        _fail(f"{error.format_message().rstrip('.')}: see {command} --help")
+    except (KeyboardInterrupt, typer.Abort):
+        say("hpo: interrupted")
+        sys.exit(130)
+
+
+def _fail(sentence: str) -> None:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
+    say(f"hpo: {sentence}")
+    sys.exit(2)

@@ -1,0 +1,64 @@
+"""The commands of the data: show, check, download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data import omniglot
+from data.download import download
+from data.errors import DataError
+from data.sets import SetName, open_set
+from data.sheet import contact_sheet
+from data.tasks import find_official_runs
+from hpo.cli.options import Data, say
+from hpo.places import data_folder
+
+
+def show(
+    name: Annotated[
+        SetName, typer.Argument(metavar="[SET]", help="omniglot or strokes.")
+    ] = "omniglot",
+    output: Annotated[Path, typer.Option("--output", "-o", help="A PNG file.")] = Path("sheet.png"),
+    data: Data = None,
+    alphabets: Annotated[int, typer.Option(min=1)] = 4,
+    characters: Annotated[int, typer.Option(min=1, help="Of each alphabet.")] = 5,
+) -> None:
+    """Draw a contact sheet: a row a character, a column a drawer.
+
+    Example: hpo data show strokes -o strokes.png
+    """
+    drawings = open_set(name, 0, data_folder(data), say)
+    picture = contact_sheet(drawings, alphabets, characters, len(drawings.drawers))
+    try:
+        picture.save(output, format="PNG")
+    except OSError as error:
+        raise DataError(f"{output} cannot be written ({error}): give another with -o") from error
+    say(f"wrote {output}")
+
+
+def check(data: Data = None) -> None:
+    """Read Omniglot and say what is there.
+
+    Example: hpo data check --data ~/omniglot
+    """
+    folder = data_folder(data)
+    drawings = omniglot.load(folder)
+    official = drawings.fingerprint == omniglot.OFFICIAL_FINGERPRINT
+    runs = find_official_runs(folder)
+    print(f"{folder}: {len(drawings.alphabets)} alphabets, {len(drawings.alphabet_of)} characters")
+    kind = "the official ones" if official else "NOT the official ones"
+    print(f"images: {drawings.fingerprint}, {kind}")
+    print(f"official one-shot runs: {runs or 'not here; evaluation draws its tasks at random'}")
+
+
+def fetch(data: Data = None) -> None:
+    """Fetch Omniglot (MIT licence, Lake et al. 2015) and its one-shot runs.
+
+    Example: hpo data download --data ~/omniglot
+    """
+    folder = data or data_folder(None)
+    download(folder, say)
+    print(folder)

@@ -1,0 +1,120 @@
+"""The commands of one network: train, evaluate; and what it is measured against."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from data.tasks import OneShotTasks
+from hpo.baselines import BASELINES, score_baseline
+from hpo.cli.options import AsJson, Data, Device, find_device, open_split, say, validation_tasks
+from hpo.evaluation import Score, evaluate_checkpoint, evaluation_tasks
+from hpo.places import data_folder
+from hpo.progress import percent
+from hpo.settings import SettingsError
+from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.config import Configuration, ConfigurationError, DataChoice
+from model.training import Trainer, train
+
+
+def train_configuration(
+    configuration: Annotated[Path, typer.Argument(metavar="CONFIG", help="From hpo export.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="[default: CONFIG as .safetensors]")
+    ] = None,
+    as_trial: Annotated[
+        bool, typer.Option(help="With the trial's own seed and budget, to get its error again.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="Instead of the configuration's.")] = None,
+    data: Data = None,
+    device: Device = "auto",
+) -> None:
+    """Train a configuration in full, and write a checkpoint.
+
+    Example: hpo train best.toml -o best.safetensors
+    """
+    config, where = Configuration.read(configuration), find_device(device)
+    target = output or configuration.with_suffix(".safetensors")
+    changes: dict[str, Any] = {}
+    if as_trial:
+        if config.provenance is None:
+            raise ConfigurationError(
+                f"{configuration} names no trial: leave --as-trial out, or export it anew"
+            )
+        changes = {"training": config.provenance.training, "seed": config.provenance.seed}
+    if seed is not None:
+        changes["seed"] = seed
+    config = config.model_copy(update=changes)
+    cut, fingerprint = open_split(config.data, config.network.image_size, data)
+    if config.provenance and config.provenance.data_fingerprint != fingerprint:
+        say(f"the data is not the trial's: {config.provenance.data_fingerprint} → {fingerprint}")
+    tasks = validation_tasks(config.data, cut, where)
+    trainer = Trainer(config, cut.train.to(where), tasks, where)
+
+    def on_epoch(number: int, error: float) -> None:
+        epoch = trainer.history.epochs[-1]
+        say(
+            f"epoch {number}: error {percent(error)}, best {percent(trainer.history.best_error)}, "
+            f"loss {epoch.loss:.4f}, {epoch.pairs / epoch.train_seconds:,.0f} pairs/s"
+        )
+
+    network, history = train(trainer, on_epoch), trainer.history
+    save_checkpoint(target, Checkpoint(network, config, history, fingerprint))
+    print(
+        f"{target}: one-shot validation error {percent(history.best_error)} in epoch "
+        f"{history.best_epoch} of {len(history.epochs)}"
+    )
+
+
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="From hpo train.")],
+    runs: Annotated[Path | None, typer.Option(help="Runs in the official format.")] = None,
+    data: Data = None,
+    device: Device = "auto",
+    json_: AsJson = False,
+) -> None:
+    """Score a checkpoint on the 400 evaluation tasks, which no search ever sees.
+
+    Example: hpo evaluate best.safetensors
+    """
+    where = find_device(device)
+    loaded = load_checkpoint(checkpoint, where)
+    tasks = _evaluation_tasks(loaded.configuration.data, runs, data)
+    _print_scores([evaluate_checkpoint(loaded, tasks, where)], json_)
+
+
+def baselines(
+    runs: Annotated[Path | None, typer.Option(help="Runs in the official format.")] = None,
+    only: Annotated[str | None, typer.Option(help=f"One of {', '.join(BASELINES)}.")] = None,
+    data: Data = None,
+    json_: AsJson = False,
+) -> None:
+    """Score what needs no training on the 400 evaluation tasks.
+
+    Example: hpo baselines --only nearest-neighbour
+    """
+    if only is not None and only not in BASELINES:
+        raise SettingsError(f"there is no baseline {only}: name one of {', '.join(BASELINES)}")
+    tasks = _evaluation_tasks(DataChoice(set="omniglot"), runs, data)
+    _print_scores([score_baseline(n, tasks) for n in BASELINES if only in (None, n)], json_)
+
+
+def _print_scores(scores: list[Score], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([dataclasses.asdict(s) for s in scores], indent=2))
+        return
+    for one in scores:
+        low, high = one.interval
+        print(
+            f"{one.name}: {percent(one.accuracy)} correct "
+            f"(95 % interval {percent(low)} to {percent(high)}) on {one.source}"
+        )
+
+
+def _evaluation_tasks(choice: DataChoice, runs: Path | None, data: Path | None) -> OneShotTasks:
+    folder = data_folder(data)
+    return evaluation_tasks(choice, folder, runs, say)

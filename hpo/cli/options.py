@@ -1,0 +1,72 @@
+"""Options and steps that several commands share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from data.sets import open_set
+from data.split import Split, split
+from data.tasks import OneShotTasks, draw_tasks
+from hpo.places import data_folder
+from model.config import DataChoice
+
+StudyArgument = Annotated[
+    str, typer.Argument(metavar="[STUDY]", help="A name under studies/, or a study file's path.")
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(help="Database URL.  [default: HPO_STORAGE, or study.db in the study's folder]"),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Folder with the Omniglot zips.  [default: HPO_DATA, or ~/.cache/hpo]"),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1; auto takes a GPU if any.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class DeviceError(Exception):
+    """A device that is not there. One sentence that says what to do."""
+
+
+def say(message: str) -> None:
+    """Tell the person; results go to stdout, all else here."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def find_device(name: str) -> torch.device:
+    """The device of this name; ``auto`` is a GPU where there is one.
+
+    Raises:
+        DeviceError: it is not there, or of a kind that is not supported.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"--device {name} is no device: name cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"--device {name} is not supported: name cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(
+            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices that "
+            "PyTorch can use: leave --device out, or name cpu"
+        )
+    return device
+
+
+def open_split(choice: DataChoice, side: int, data: Path | None) -> tuple[Split, str]:
+    """The data at an image size, cut; and its fingerprint."""
+    drawings = open_set(choice.set, choice.seed, data_folder(data), say)
+    return split(drawings.resized(side)), drawings.fingerprint
+
+
+def validation_tasks(choice: DataChoice, cut: Split, device: torch.device) -> OneShotTasks:
+    """The validation tasks of a study or configuration, on the device."""
+    return draw_tasks(cut.validation, choice.validation_tasks, choice.task_seed).to(device)

@@ -1,0 +1,119 @@
+"""The SQL database of a study: connect to it, and say what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import RDBStorage
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from hpo.retry import retry_stale
+
+HEARTBEAT = 60  # seconds between two signs of life of a running trial
+GRACE = 300  # seconds without one after which a trial on another machine counts as dead
+SQLITE_PATIENCE = 60  # seconds to wait for another process's write
+
+
+class StorageError(Exception):
+    """A database that is absent, no database, or out of reach. One sentence with the way out."""
+
+
+def shown(url: str) -> str:
+    """A storage URL without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "the storage"
+
+
+@contextmanager
+def storage_errors(url: str) -> Iterator[None]:
+    """Turn what a database can raise into a `StorageError`."""
+    try:
+        yield
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StorageError(
+            "the storage is not a database URL that is supported: write it as "
+            "sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
+        ) from error
+    except ImportError as error:
+        raise StorageError(
+            f"{shown(url)} needs its driver: install the extra for it, as in "
+            "pip install 'hpo-siamese[postgres]' or 'hpo-siamese[mysql]'"
+        ) from error
+    except SQLAlchemyError as error:
+        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise StorageError(
+            f"{shown(url)} cannot be used as a study database ({cause}): check that it is one, "
+            "and that it can be reached and written"
+        ) from error
+    except RuntimeError as error:
+        if "schema" not in str(error) and "compatible" not in str(error):
+            raise
+        raise StorageError(
+            f"{shown(url)} was made by another version of Optuna ({error}): use that version, or "
+            "another storage"
+        ) from error
+
+
+def open_storage(url: str, create: bool) -> RDBStorage:
+    """Connect to a database.
+
+    Args:
+        url: as SQLAlchemy takes it.
+        create: whether a SQLite file that is absent is made, with its folder.
+
+    Raises:
+        StorageError: it cannot be reached, read or written.
+    """
+    with storage_errors(url):
+        parsed = make_url(url)
+        arguments: dict[str, Any] = {}
+        if parsed.get_backend_name() == "sqlite":
+            _prepare_file(parsed.database, create)
+            arguments = {"connect_args": {"timeout": SQLITE_PATIENCE}}
+        storage = RDBStorage(
+            url,
+            engine_kwargs=arguments,
+            heartbeat_interval=HEARTBEAT,
+            grace_period=GRACE,
+            heartbeat_stale_trial_callback=retry_stale,
+        )
+        if parsed.get_backend_name() == "sqlite":
+            event.listen(storage.engine, "connect", _write_ahead)
+            storage.engine.dispose()
+        return storage
+
+
+def _prepare_file(database: str | None, create: bool) -> None:
+    if not database or database == ":memory:":
+        return
+    file = Path(database)
+    if not file.exists() and not create:
+        raise StorageError(f"there is no study in {file}: start one with `hpo run`")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{file.parent} cannot be made ({error.strerror}): name another place with --storage"
+        ) from error
+    place = file if file.exists() else file.parent
+    if create and not (_writable(place) and _writable(file.parent)):
+        raise StorageError(
+            f"{place} is read-only: make it writable, or name another place with --storage"
+        )
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _write_ahead(connection: Any, _record: Any) -> None:
+    """Let readers and a writer work at once, and make a commit cost one flush."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from hpo.settings import StudySettings
+from hpo.storage import StorageError, open_storage, shown
+from hpo.study import StoredStudy
+from tests.hpo.tiny_study import tiny_settings
+
+Open = Callable[[StudySettings], StoredStudy]
+
+
+def test_a_database_of_another_optuna_is_refused(
+    tmp_path: Path, database: str, open_study: Open
+) -> None:
+    engine = open_study(tiny_settings(tmp_path)).storage.engine
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'v99.0.0.a'"))
+        connection.execute(text("UPDATE version_info SET schema_version = 99"))
+    with pytest.raises(StorageError, match="another version of Optuna"):
+        open_storage(database, create=False)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense", "not a database URL"),
+        ("oracle9://x/y", "not a database URL"),
+        ("postgresql+psycopg://me:secret@127.0.0.1:1/x", "needs its driver|cannot be used"),
+    ],
+)
+def test_a_storage_that_cannot_be_used(url: str, message: str) -> None:
+    with pytest.raises(StorageError, match=message) as raised:
+        open_storage(url, create=True)
+    assert "secret" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_no_database(tmp_path: Path, database: str) -> None:
+    (tmp_path / "study.db").write_text("not a database, but long enough to look at" * 100)
+    with pytest.raises(StorageError, match="cannot be used as a study database"):
+        open_storage(database, create=True)
+
+
+def test_a_read_only_folder(tmp_path: Path, without_privileges: None) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(StorageError, match="locked is read-only: make it writable, or"):
+        open_storage(f"sqlite:///{tmp_path / 'locked' / 'study.db'}", create=True)
+    (tmp_path / "locked").chmod(0o700)
+    with pytest.raises(StorageError, match="cannot be made .* --storage"):
+        open_storage("sqlite:////usr/hpo/study.db", create=True)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="name another place with --storage"):
+        open_storage(f"sqlite:///{tmp_path / 'file' / 'sub' / 'study.db'}", create=True)
+
+
+def test_passwords_are_not_shown() -> None:
+    assert shown("postgresql+psycopg://me:secret@host/x") == "postgresql+psycopg://me:***@host/x"
+
+
+def test_sqlite_lets_readers_and_a_writer_work_at_once(tmp_path: Path, open_study: Open) -> None:
+    open_study(tiny_settings(tmp_path))
+    with sqlite3.connect(tmp_path / "study.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
