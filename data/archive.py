@@ -48,11 +48,14 @@ def open_files(path: Path) -> Iterator[Files]:
         def read(name: str) -> bytes:
             try:
                 return archive.read(name)
-            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
                 raise DataError(_broken(path, f"{name}: {error}")) from error
 
         yield Files(frozenset(n for n in archive.namelist() if not n.endswith("/")), read)
 
 
 def _broken(path: Path, reason: str) -> str:
-    return f"{path} is cut short or damaged ({reason}): delete it and run `hpo data download`"
+    return (
+        f"{path} is cut short, damaged or no zip ({reason}): put a whole one in its place (those "
+        "of Omniglot come with `hpo data download` once it is deleted)"
+    )

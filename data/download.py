@@ -5,9 +5,11 @@ Omniglot is under the MIT licence, © 2015 Brenden Lake.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import is_zipfile
 
 from torchvision.datasets import Omniglot
 from torchvision.datasets.utils import download_url
@@ -47,10 +49,12 @@ def _fetch(url: str, folder: Path, say: Callable[[str], None], md5: str | None =
     say(f"fetching {url} (MIT licence, Lake et al. 2015)")
     patience = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
-    partial = f"{name}.partial"
+    partial = f"{name}.{os.getpid()}.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         download_url(url, str(folder), partial, md5)
+        if not is_zipfile(folder / partial):
+            raise RuntimeError("what came is no zip")
         (folder / partial).replace(folder / name)
     except (OSError, RuntimeError) as error:
         raise DataError(

@@ -61,10 +61,16 @@ def find(folder: Path) -> Source | None:
     """Look for both parts in ``folder``: the zips, them extracted, or torchvision's layout.
 
     Raises:
-        DataError: only one of the two parts is there.
+        DataError: only one of the two parts is there, or the folder cannot be read.
     """
     for place in (folder, folder / "omniglot-py"):
-        found = {part: _part(place, part) for part in PARTS}
+        try:
+            found = {part: _part(place, part) for part in PARTS}
+        except OSError as error:
+            raise DataError(
+                f"{place} cannot be read ({error.strerror}): make it readable, or name another "
+                "folder with --data or HPO_DATA"
+            ) from error
         present = [path for path in found.values() if path]
         if len(present) == len(PARTS):
             return Source((present[0], present[1]))

@@ -162,7 +162,8 @@ def _label_files(files: Files) -> list[str]:
 def _read_run(files: Files, labels: str) -> tuple[np.ndarray, np.ndarray, list[int]]:
     run = labels.rpartition("/")[0]
     above = run.rpartition("/")[0]
-    lines = [line.split() for line in files.read(labels).decode().splitlines() if line.strip()]
+    text = files.read(labels).decode(errors="replace")
+    lines = [line.split() for line in text.splitlines() if line.strip()]
     if not lines or any(len(line) != 2 for line in lines):
         raise DataError(f"{labels} is not lines of «test-image training-image»: replace the file")
     classes = sorted({training for _, training in lines})

@@ -13,7 +13,7 @@ from data.drawings import Drawings
 from data.tasks import OneShotTasks
 from hpo.space import SearchSpace
 from model.config import Configuration
-from model.recipe import AllPairs, RandomPairs
+from model.recipe import AllPairs, RandomPairs, Sampling
 from model.training import Trainer
 
 DRAWS = 101  # configurations that stand for the space
@@ -50,11 +50,13 @@ def estimate(
     training = space.settings.training
     match training.sampling:
         case AllPairs(characters=characters, steps=steps):
-            step, images = _timed_step(median, drawings, tasks, device), 2 * characters
+            twice = _with_sampling(median, training.sampling.model_copy(update={"steps": 2}))
+            step, images = _timed_step(twice, drawings, tasks, device), 2 * characters
         case RandomPairs(pairs=pairs, copies=copies, batch=batch):
             steps, timed, step = -(-pairs * (1 + copies) // batch), 2, 0.0
             while True:
-                step = _timed_step(_with_batch(median, timed), drawings, tasks, device)
+                few = RandomPairs(pairs=4 * timed, copies=1, batch=timed)
+                step = _timed_step(_with_sampling(median, few), drawings, tasks, device)
                 if step > LONG_ENOUGH or timed >= batch:
                     break
                 timed *= 2
@@ -64,8 +66,7 @@ def estimate(
     return Estimate((steps * step + validation) * training.epochs * costlier, step * costlier)
 
 
-def _with_batch(configuration: Configuration, batch: int) -> Configuration:
-    sampling = RandomPairs(pairs=4 * batch, copies=1, batch=batch)
+def _with_sampling(configuration: Configuration, sampling: Sampling) -> Configuration:
     training = configuration.training.model_copy(update={"sampling": sampling})
     return configuration.model_copy(update={"training": training})
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import socket
+from datetime import datetime, timedelta
 from typing import Any
 
 import optuna
 import psutil
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+GRACE = 300  # seconds without a sign of life after which a trial elsewhere counts as dead
+OWED = "to_be_retried"
+"""The attribute of a failed trial that shall be queued again: ``counted`` or ``free``."""
 RETRIES = 3
 """How often a trial whose process died is started anew. One that was interrupted, always."""
 
@@ -27,7 +32,10 @@ def owner() -> dict[str, Any]:
 def _is_gone(trial: FrozenTrial) -> bool:
     """Whether the trial ran in a process of this machine that no longer lives."""
     kept = trial.user_attrs.get("owner")
-    if not kept or kept["host"] != socket.gethostname():
+    if not kept:  # killed within the milliseconds before it was written, if long ago
+        begun = trial.datetime_start
+        return begun is not None and datetime.now() - begun > timedelta(seconds=GRACE)
+    if kept["host"] != socket.gethostname():
         return False
     try:
         process = psutil.Process(kept["pid"])
@@ -37,28 +45,44 @@ def _is_gone(trial: FrozenTrial) -> bool:
         return True
 
 
-def reclaim(study: optuna.Study, storage: RDBStorage) -> int:
-    """Give back every trial whose process on this machine is gone, and every interrupted one.
+def give_back(trial: optuna.Trial, reason: str, counted: bool) -> None:
+    """Mark the running trial as one to be queued again once it has failed.
 
-    Each is queued anew with the same parameters and seed, and the old one marked as failed with
-    the reason; done twice, or killed half-way, this changes nothing more.
+    Args:
+        trial: the trial.
+        reason: what ended it.
+        counted: whether this counts towards `RETRIES`; an interruption does not.
+    """
+    trial.set_user_attr(OWED, "counted" if counted else "free")
+    trial.set_user_attr("fail_reason", reason)
+
+
+def reclaim(study: optuna.Study, storage: RDBStorage) -> int:
+    """Queue again every trial whose process on this machine is gone, and all that were given back.
+
+    The old trial fails with the reason; the new one has its parameters and seed. Done
+    twice, or killed half-way and done again, this queues nothing twice.
 
     Returns:
         How many were queued.
     """
     trials = study.get_trials(deepcopy=False)
     retried = {t.user_attrs.get("retry_of") for t in trials}
+    study_id = storage.get_study_id_from_name(study.study_name)
     queued = 0
     for trial in trials:
-        died = trial.state == TrialState.RUNNING and _is_gone(trial)
-        interrupted = trial.state == TrialState.FAIL and trial.user_attrs.get("interrupted")
-        if (died or interrupted) and trial.number not in retried:
-            queued += _queue_again(study, trial, counted=died)
-        if died:
-            study_id = storage.get_study_id_from_name(study.study_name)
+        owed = trial.user_attrs.get(OWED) if trial.state == TrialState.FAIL else None
+        if trial.state == TrialState.RUNNING and _is_gone(trial):
             trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
-            storage.set_trial_user_attr(trial_id, "fail_reason", "its process died")
-            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+            try:
+                storage.set_trial_user_attr(trial_id, OWED, "counted")
+                storage.set_trial_user_attr(trial_id, "fail_reason", "its process died")
+                study.tell(trial.number, state=TrialState.FAIL)
+            except (UpdateFinishedTrialError, ValueError):
+                continue  # another process was faster
+            owed = "counted"
+        if owed and trial.number not in retried:
+            queued += _queue_again(study, trial, counted=owed == "counted")
     return queued
 
 
@@ -70,15 +94,18 @@ def retry_stale(study: optuna.Study, trial: FrozenTrial) -> None:
 def _queue_again(study: optuna.Study, trial: FrozenTrial, counted: bool) -> int:
     kept = ("seed", "deaths")
     attributes = {k: v for k, v in trial.user_attrs.items() if k in kept}
-    deaths = attributes.get("deaths", 0) + counted
-    if deaths > RETRIES:
+    attributes["deaths"] = attributes.get("deaths", 0) + counted
+    attributes["retry_of"] = trial.number
+    if attributes["deaths"] > RETRIES:
         return 0
-    study.add_trial(
-        create_trial(
+    if "weights" in trial.user_attrs:  # it had all of its parameters
+        again = create_trial(
             state=TrialState.WAITING,
             params=trial.params,
             distributions=trial.distributions,
-            user_attrs={**attributes, "deaths": deaths, "retry_of": trial.number},
+            user_attrs=attributes,
         )
-    )
+        study.add_trial(again)
+    else:
+        study.enqueue_trial(trial.system_attrs.get("fixed_params", {}), user_attrs=attributes)
     return 1

@@ -58,13 +58,28 @@ class BuildableSampler(BaseSampler):
     a trial are proposed at once, so that what is recorded is what was meant.
 
     Every trial gets an inner sampler of its own, seeded by the study's seed and the trial's
-    number: a study that is interrupted and resumed goes on as if it had not been, and
-    no two workers draw the same numbers.
+    number: a study that is stopped between two trials goes on as if it had not been, and no
+    two workers draw the same numbers.
     """
 
     def __init__(
-        self, name: SamplerName, space: SearchSpace, seed: int, startup_trials: int
+        self,
+        name: SamplerName,
+        space: SearchSpace,
+        seed: int,
+        startup_trials: int,
+        study: Study,
     ) -> None:
+        """Wrap a sampler for one study.
+
+        Args:
+            name: of the inner sampler.
+            space: what is searched.
+            seed: the study's.
+            startup_trials: finished ones before the inner sampler's model takes over.
+            study: all of it; Hyperband shows a sampler only a part.
+        """
+        self._study = study
         self._name, self._space, self._seed = name, space, seed
         self._startup_trials = startup_trials
         self._inner: BaseSampler = RandomSampler(seed)
@@ -97,7 +112,7 @@ class BuildableSampler(BaseSampler):
         """One configuration for all parameters, buildable and unlike any in the study."""
         chance = self._chance(trial)
         open_space = {n: d for n, d in search_space.items() if not d.single()}
-        known = self._known(study, trial, open_space)
+        known = self._known(trial, open_space)
         for attempt in range(ATTEMPTS + CHANCES):
             proposal: dict[str, Any] = {}
             if attempt < ATTEMPTS:
@@ -129,10 +144,10 @@ class BuildableSampler(BaseSampler):
         lowest = self._space.settings.space.kernel.low
         return [int(proposal.get(name, lowest)) for name in self._space.kernels]
 
-    def _known(self, study: Study, trial: FrozenTrial, names: Iterable[str]) -> set[Key]:
+    def _known(self, trial: FrozenTrial, names: Iterable[str]) -> set[Key]:
         """What the other trials of the study have tried; those that have ended are kept in mind."""
         running: set[Key] = set()
-        for other in study.get_trials(deepcopy=False):
+        for other in self._study.get_trials(deepcopy=False):
             if other.number in self._ended or other.number == trial.number:
                 continue
             key = tuple(other.params.get(name) for name in names)

@@ -10,15 +10,21 @@ from types import FrameType
 from typing import Protocol
 
 import optuna
+import torch
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial
 
-from hpo.retry import reclaim
+from hpo.retry import give_back, reclaim
 from hpo.study import WANTED, StoredStudy, finished
 from hpo.trial import Objective
 
 
 class Interrupted(Exception):
     """Ctrl-C, SIGTERM or the end of --timeout, noticed between two training steps."""
+
+
+class MachineFailure(Exception):
+    """A disk or a device that failed under a trial. One sentence that says what to do."""
 
 
 class Brake:
@@ -86,16 +92,27 @@ def search(
     """
     study, brake = stored.study, Brake(timeout)
     objective = make_objective(brake.check)
+    lost: list[StorageInternalError] = []
 
     def attempt(trial: optuna.Trial) -> float:
         try:
             return objective(trial)
         except (Interrupted, KeyboardInterrupt):
-            trial.set_user_attr("interrupted", True)
-            trial.set_user_attr("fail_reason", f"interrupted by {brake.reason or 'Ctrl-C'}")
+            give_back(trial, f"interrupted by {brake.reason or 'Ctrl-C'}", counted=False)
             raise
+        except StorageInternalError as error:
+            lost.append(error)
+            raise
+        except (OSError, torch.AcceleratorError) as error:
+            give_back(trial, f"{type(error).__name__}: {error}", counted=True)
+            raise MachineFailure(
+                f"trial {trial.number} failed with the machine ({error}) and is queued again: see "
+                "to the machine, then type the same line"
+            ) from error
         except optuna.TrialPruned:
             raise
+        except UpdateFinishedTrialError:
+            raise  # declared dead while it was suspended, and queued again: go on with another
         except Exception as error:
             trial.set_user_attr("fail_reason", f"{type(error).__name__}: {error}")
             raise
@@ -113,4 +130,16 @@ def search(
             except (Interrupted, KeyboardInterrupt):
                 reclaim(study, stored.storage)
                 return brake.reason or "Ctrl-C"
+            except MachineFailure:
+                reclaim(study, stored.storage)
+                raise
+            except UpdateFinishedTrialError:
+                continue
+            except Exception as error:
+                # Where the database fails, Optuna stumbles again over what it cannot write.
+                if lost:
+                    raise lost[0]  # noqa: B904 - its cause is the database's own error
+                if isinstance(error, ValueError) and "Cannot tell a FAIL trial" in str(error):
+                    continue
+                raise
     return None

@@ -11,11 +11,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from model.architecture import Architecture, Convolution, Frozen
 from model.config import DataChoice, first_problem
-from model.recipe import Training
+from model.recipe import LayerRates, Seed, Training
 
 MULTIPLE = 16
 """Filters and fully connected units come in multiples of it (Koch et al. 2015, §3.3)."""
 
+RATES = ("lr", "momentum", "l2")
 SamplerName = Literal["tpe", "gp", "random", "cmaes"]
 PrunerName = Literal["hyperband", "halving", "median", "none"]
 
@@ -94,10 +95,10 @@ class SearchSettings(Frozen):
     """Trials drawn at random before the sampler's model takes over."""
     pruner: PrunerName = "hyperband"
     pruner_warmup: Annotated[int, Field(ge=1)] = 1
-    """Epochs that every trial may train before it can be pruned."""
+    """The epoch, counted from 0, after which a trial can first be pruned."""
     pruner_factor: Annotated[int, Field(ge=2)] = 3
     """Of halving and Hyperband: one trial in so many is let past a rung."""
-    seed: int = 0
+    seed: Seed = 0
     first: tuple[dict[str, int | float], ...] = ()
     """Parameters of the first trials; what one leaves out is sampled."""
 
@@ -128,6 +129,12 @@ class StudySettings(Frozen):
             )
         except ValidationError as error:
             raise ValueError(f"even the smallest network: {first_problem(error)}") from error
+        for edge in ("low", "high"):
+            rates = {name: getattr(getattr(self.space, name), edge) for name in RATES}
+            try:
+                LayerRates(**rates)
+            except ValidationError as error:
+                raise ValueError(f"{edge} of a range in space: {first_problem(error)}") from error
         try:
             self.trained_in_full()
         except ValidationError as error:

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from hpo.retry import retry_stale
+from hpo.retry import GRACE, retry_stale
 
 HEARTBEAT = 60  # seconds between two signs of life of a running trial
-GRACE = 300  # seconds without one after which a trial on another machine counts as dead
 SQLITE_PATIENCE = 60  # seconds to wait for another process's write
 
 
@@ -33,7 +33,24 @@ def shown(url: str) -> str:
 
 @contextmanager
 def storage_errors(url: str) -> Iterator[None]:
-    """Turn what a database can raise into a `StorageError`."""
+    """Turn what a database can raise while it is used into a `StorageError`."""
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        inner = error.__cause__ if isinstance(error, StorageInternalError) else error
+        cause = str(getattr(inner, "orig", None) or inner or error).splitlines()[0]
+        raise StorageError(
+            f"{shown(url)} cannot be used as a study database ({cause}): check that it is one, "
+            "and that it can be reached and written; what it holds is kept"
+        ) from error
+    except DuplicatedStudyError as error:
+        raise StorageError(
+            f"another process made the study in {shown(url)} at this moment: try again"
+        ) from error
+
+
+@contextmanager
+def _opening_errors(url: str) -> Iterator[None]:
     try:
         yield
     except (ArgumentError, NoSuchModuleError) as error:
@@ -46,14 +63,8 @@ def storage_errors(url: str) -> Iterator[None]:
             f"{shown(url)} needs its driver: install the extra for it, as in "
             "pip install 'hpo-siamese[postgres]' or 'hpo-siamese[mysql]'"
         ) from error
-    except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise StorageError(
-            f"{shown(url)} cannot be used as a study database ({cause}): check that it is one, "
-            "and that it can be reached and written"
-        ) from error
     except RuntimeError as error:
-        if "schema" not in str(error) and "compatible" not in str(error):
+        if isinstance(error, StorageInternalError) or "version" not in str(error):
             raise
         raise StorageError(
             f"{shown(url)} was made by another version of Optuna ({error}): use that version, or "
@@ -71,7 +82,7 @@ def open_storage(url: str, create: bool) -> RDBStorage:
     Raises:
         StorageError: it cannot be reached, read or written.
     """
-    with storage_errors(url):
+    with storage_errors(url), _opening_errors(url):
         parsed = make_url(url)
         arguments: dict[str, Any] = {}
         if parsed.get_backend_name() == "sqlite":

@@ -50,6 +50,7 @@ def create_or_resume(
     Raises:
         StudyError: it exists with other settings, other data, or in another format.
     """
+    _remove_unfinished(name, storage)
     if name in optuna.get_all_study_names(storage):
         stored = load(name, storage)
         changed = differences(
@@ -66,10 +67,10 @@ def create_or_resume(
     study = optuna.create_study(
         study_name=name,
         storage=storage,
-        sampler=_sampler(settings),
         pruner=make_pruner(settings),
         direction="minimize",
     )
+    study.sampler = _sampler(settings, study)
     for params in first:
         study.enqueue_trial(params)
     study.set_user_attr("settings", settings.model_dump(mode="json"))
@@ -77,6 +78,15 @@ def create_or_resume(
     study.set_user_attr("hpo_version", __version__)
     study.set_user_attr("format", FORMAT)  # last: a study that has it has everything
     return StoredStudy(study, storage, settings, data_fingerprint), True
+
+
+def _remove_unfinished(name: str, storage: RDBStorage) -> None:
+    """Delete a study whose making was cut short, before any trial of it was run."""
+    if name in optuna.get_all_study_names(storage):
+        study = optuna.load_study(study_name=name, storage=storage)
+        waiting = all(t.state == TrialState.WAITING for t in study.get_trials(deepcopy=False))
+        if "format" not in study.user_attrs and waiting:
+            optuna.delete_study(study_name=name, storage=storage)
 
 
 def load(name: str, storage: RDBStorage) -> StoredStudy:
@@ -98,15 +108,13 @@ def load(name: str, storage: RDBStorage) -> StoredStudy:
             f"{FORMAT}: use the version that made it, or start another study"
         )
     settings = StudySettings.model_validate(attributes["settings"])
-    study.sampler, study.pruner = _sampler(settings), make_pruner(settings)
+    study.sampler, study.pruner = _sampler(settings, study), make_pruner(settings)
     return StoredStudy(study, storage, settings, attributes["data_fingerprint"])
 
 
-def _sampler(settings: StudySettings) -> BuildableSampler:
-    search = settings.search
-    return BuildableSampler(
-        search.sampler, SearchSpace(settings), search.seed, search.startup_trials
-    )
+def _sampler(settings: StudySettings, study: optuna.Study) -> BuildableSampler:
+    search, space = settings.search, SearchSpace(settings)
+    return BuildableSampler(search.sampler, space, search.seed, search.startup_trials, study)
 
 
 def count_states(study: optuna.Study) -> Counter[TrialState]:

@@ -97,7 +97,7 @@ class Objective:
             trial.set_user_attr("fail_reason", f"diverged: {error}")
             return WORST
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             trial.report(WORST, len(history.epochs))
             trial.set_user_attr("fail_reason", "out of memory")
@@ -112,8 +112,10 @@ class Objective:
         return history.best_error
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether this is what PyTorch raises when memory, the host's or a device's, is used up."""
+    signs = ("can't allocate memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(s in str(error) for s in signs)
 
 
 def device_name(device: torch.device) -> str:

@@ -13,7 +13,7 @@ POOL = 2
 class Frozen(BaseModel):
     """A validated value that never changes and takes no unknown key."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Convolution(Frozen):

@@ -10,7 +10,7 @@ import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
 from model.architecture import Architecture, Frozen
-from model.recipe import LayerRates, Training
+from model.recipe import LayerRates, Seed, Training
 
 
 class ConfigurationError(Exception):
@@ -21,10 +21,10 @@ class DataChoice(Frozen):
     """Which drawings, and which validation tasks are drawn from them."""
 
     set: Literal["omniglot", "strokes"]
-    seed: int = 0
+    seed: Seed = 0
     """Of the drawn alphabets, for ``strokes``."""
     validation_tasks: Annotated[int, Field(ge=20, multiple_of=20)] = 320
-    task_seed: int = 0
+    task_seed: Seed = 0
     """Of the validation tasks, which are the same in every trial of a study."""
 
 
@@ -50,7 +50,7 @@ class Provenance(Frozen):
 class Configuration(Frozen):
     """A network, its layers' rates, its recipe and its data."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Of the initial weights and the order of the batches."""
     data: DataChoice
     network: Architecture

@@ -11,6 +11,7 @@ from model.architecture import Frozen
 INITIAL_MOMENTUM = 0.5
 """Momentum of every layer in the first epoch (Koch et al. 2015, §3.2)."""
 
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -39,7 +40,7 @@ class RandomPairs(Frozen):
     """Distorted copies of each pair; an epoch has ``pairs * (1 + copies)`` pairs."""
     batch: Positive = 128
     """Pairs a step."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the set of pairs, which is the same in every trial of a study."""
 
 
@@ -57,10 +58,13 @@ class AllPairs(Frozen):
     distorted: bool = True
 
 
+Sampling = RandomPairs | AllPairs
+
+
 class Training(Frozen):
     """The recipe that all trials of a study share."""
 
-    sampling: Annotated[RandomPairs | AllPairs, Field(discriminator="kind")]
+    sampling: Annotated[Sampling, Field(discriminator="kind")]
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 200
     patience: Positive = 20
     """Stop when the validation error has not fallen for so many epochs."""
@@ -69,4 +73,5 @@ class Training(Frozen):
     lr_decay: Annotated[float, Field(gt=0, le=1)] = 0.99
     """Factor on every learning rate after each epoch."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """``auto``: bf16 where the device computes in it, else fp32."""
+    """``auto``: bf16 where the device computes in it, else fp32 (which PyTorch's convolutions
+    on a GPU take as TF32)."""

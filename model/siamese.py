@@ -75,8 +75,8 @@ class SiameseNetwork(nn.Module):
         """The logit of "same character" for every pair of a first with a second embedding.
 
         The weighted distance Σ w·|a − b| is the L1 distance of the embeddings scaled by the
-        positive weights less that of those scaled by the negative ones, so that no tensor of
-        N × M × F numbers is ever made.
+        positive weights less that of those scaled by the negative ones; the forward pass makes no
+        tensor of N × M × F numbers.
 
         Args:
             first: (…, N, F), from `encode`.

@@ -215,12 +215,17 @@ def train(
         The network with the weights of its best epoch (Koch et al. 2015, §3.2).
 
     Raises:
-        Diverged: a loss or an error was not finite.
+        Diverged: a loss was not finite; the network has the weights of the best epoch before.
     """
     training, history = trainer.configuration.training, trainer.history
     best: dict[str, Tensor] = {}
     for number in range(training.epochs):
-        history.epochs.append(_epoch(trainer, number, on_step))
+        try:
+            history.epochs.append(_epoch(trainer, number, on_step))
+        except Diverged:
+            if best:
+                trainer.network.load_state_dict(best)
+            raise
         if on_epoch:
             on_epoch(number, history.epochs[-1].error)
         if history.best_epoch == number:

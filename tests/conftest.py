@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
+from data import omniglot
 from data.drawings import Drawings
 from data.split import Split, split
 from data.strokes import draw_strokes
@@ -46,6 +48,14 @@ def omniglot_folder() -> Path:
     return Path(named).resolve()
 
 
+@pytest.fixture(scope="session")
+def real_omniglot(omniglot_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Drawings:
+    """The real Omniglot, read once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HPO_CACHE", str(tmp_path_factory.mktemp("packed")))
+        return omniglot.load(omniglot_folder)
+
+
 @pytest.fixture(params=["cpu", "cuda"])
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Every kind of device; those that this machine lacks are skipped."""
@@ -54,19 +64,23 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)
 
 
-@pytest.fixture
-def without_privileges(tmp_path: Path) -> Iterator[None]:
-    """Be an ordinary user, who may write in ``tmp_path`` and not everywhere."""
+@contextmanager
+def ordinary_user(folder: Path) -> Iterator[None]:
+    """Be a user who owns ``folder`` and may not write everywhere, also where root runs the tests."""
     if os.geteuid() != 0:
         yield
         return
     nobody = pwd.getpwnam("nobody").pw_uid
-    private = [p for p in tmp_path.parents if not p.stat().st_mode & 0o001]
-    for parent in private:
-        parent.chmod(parent.stat().st_mode | 0o001)
-    os.chown(tmp_path, nobody, -1)
+    modes = {p: p.stat().st_mode for p in folder.parents}
+    for parent, mode in modes.items():
+        if mode & 0o011 != 0o011:
+            parent.chmod(mode | 0o011)
+    os.chown(folder, nobody, -1)
     os.seteuid(nobody)
-    yield
-    os.seteuid(0)
-    for parent in private:
-        parent.chmod(parent.stat().st_mode & ~0o001)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        for parent, mode in modes.items():
+            if mode & 0o011 != 0o011:
+                parent.chmod(mode)

@@ -17,6 +17,7 @@ from hpo.cli.network import baselines, evaluate, train_configuration
 from hpo.cli.options import DeviceError, say
 from hpo.cli.study import dashboard, export, run, show_status
 from hpo.sampler import SpaceUsedUp
+from hpo.search import MachineFailure
 from hpo.settings import SettingsError
 from hpo.storage import StorageError
 from hpo.study import StudyError
@@ -73,13 +74,15 @@ def main() -> None:
         ConfigurationError,
         DataError,
         DeviceError,
-        Diverged,
+        MachineFailure,
         SettingsError,
         SpaceUsedUp,
         StorageError,
         StudyError,
     ) as error:
         _fail(str(error))
+    except Diverged as error:
+        _fail(f"{error}: lower the rates of the configuration, or take another trial's")
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "hpo"

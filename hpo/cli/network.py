@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from data.files import check_writable
 from data.tasks import OneShotTasks
 from hpo.baselines import BASELINES, score_baseline
 from hpo.cli.options import AsJson, Data, Device, find_device, open_split, say, validation_tasks
@@ -16,9 +17,9 @@ from hpo.evaluation import Score, evaluate_checkpoint, evaluation_tasks
 from hpo.places import data_folder
 from hpo.progress import percent
 from hpo.settings import SettingsError
-from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from model.config import Configuration, ConfigurationError, DataChoice
-from model.training import Trainer, train
+from model.training import Diverged, Trainer, train
 
 
 def train_configuration(
@@ -39,6 +40,12 @@ def train_configuration(
     """
     config, where = Configuration.read(configuration), find_device(device)
     target = output or configuration.with_suffix(".safetensors")
+    try:
+        check_writable(target)
+    except OSError as error:
+        raise CheckpointError(
+            f"{target} cannot be written ({error.strerror}): give another place with -o"
+        ) from error
     changes: dict[str, Any] = {}
     if as_trial:
         if config.provenance is None:
@@ -62,8 +69,14 @@ def train_configuration(
             f"loss {epoch.loss:.4f}, {epoch.pairs / epoch.train_seconds:,.0f} pairs/s"
         )
 
-    network, history = train(trainer, on_epoch), trainer.history
-    save_checkpoint(target, Checkpoint(network, config, history, fingerprint))
+    history = trainer.history
+    try:
+        train(trainer, on_epoch)
+    except Diverged as error:
+        if not history.epochs:
+            raise
+        say(f"{error}; the best epoch before is kept")
+    save_checkpoint(target, Checkpoint(trainer.network, config, history, fingerprint))
     print(
         f"{target}: one-shot validation error {percent(history.best_error)} in epoch "
         f"{history.best_epoch} of {len(history.epochs)}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
+import sys
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -42,7 +44,7 @@ from hpo.study import (
     finished,
     load,
 )
-from hpo.trial import Objective, device_name
+from hpo.trial import Objective, device_name, out_of_memory
 from model.config import ConfigurationError
 
 
@@ -87,10 +89,10 @@ def run(
                 timeout,
                 progress,
             )
-        again = f"hpo run {study} --trials {trials}"
         if reason:
-            say(f"stopped by {reason}; the study is whole, and the same line goes on: {again}")
-        _print_best(stored, study)
+            line = shlex.join(shown(a) if a == storage else a for a in sys.argv[1:])
+            say(f"stopped by {reason}; the study is whole, and the same line goes on: hpo {line}")
+        _print_best(stored, f"{study} --storage {shlex.quote(shown(url))}" if storage else study)
         if reason and reason != "the time is up":
             raise typer.Exit(130)
 
@@ -123,14 +125,25 @@ def _announce(
             f"about {duration(seconds * left)}, as the trials so far took {duration(seconds)} each"
         )
     else:
-        guess = estimate(stored.space, cut.train, tasks, device)
-        cost = (
-            f"up to {duration(guess.trial * left)}, or {duration(guess.trial)} a trial that is not "
-            f"pruned ({duration(guess.step)} a step)"
-        )
-        if device.type == "cpu" and guess.trial > 3600:
-            say("         it is made for a GPU; for a CPU there is: hpo run small --trials 20")
+        cost = _estimated(stored, left, cut, tasks, device)
     say(f"trials   {done} finished, {left} left: {cost}")
+
+
+def _estimated(
+    stored: StoredStudy, left: int, cut: Split, tasks: OneShotTasks, device: torch.device
+) -> str:
+    try:
+        guess = estimate(stored.space, cut.train, tasks, device)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        return "no telling how long, as the network of median size does not fit the memory"
+    if device.type == "cpu" and guess.trial > 3600:
+        say("         it is made for a GPU; for a CPU there is: hpo run small --trials 20")
+    return (
+        f"up to {duration(guess.trial * left)}, or {duration(guess.trial)} a trial that is not "
+        f"pruned ({duration(guess.step)} a step)"
+    )
 
 
 def _print_best(stored: StoredStudy, study: str) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import threading
+import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -38,6 +40,8 @@ def test_what_is_there_is_kept_and_what_breaks_off_is_not(
         (Path(root) / name).write_text("half")
         if "all_runs" in url:
             raise RuntimeError("File not found or corrupted.")
+        with zipfile.ZipFile(Path(root) / name, "w"):
+            pass
         assert md5 is not None
 
     monkeypatch.setattr(module, "download_url", fetch)
@@ -56,7 +60,7 @@ def test_absent_data_is_fetched_checked_and_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = write_fake(tmp_path / "served")
-    (served / "all_runs.zip").write_bytes(b"PK")
+    shutil.copy(served / "images_background.zip", served / "all_runs.zip")
     handler = partial(SimpleHTTPRequestHandler, directory=str(served))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -13,12 +13,14 @@ import torch
 
 from data import omniglot
 from data.errors import DataError
+from tests.conftest import ordinary_user
 from tests.data.fake_omniglot import PARTS, image_names, png, rewrite, write_fake
 
 LOAD = """
 import sys
 from pathlib import Path
 from data import omniglot
+from tests.conftest import ordinary_user
 from tests.data.fake_omniglot import PARTS
 omniglot.PARTS = PARTS
 print(omniglot.load(Path(sys.argv[1])).fingerprint)
@@ -36,7 +38,9 @@ def fake(pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     """A copy of the fake zips, and an empty folder for the packed file."""
     monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(omniglot, "PARTS", PARTS)
-    return Path(shutil.copytree(pristine, tmp_path / "omniglot"))
+    copy = Path(shutil.copytree(pristine, tmp_path / "omniglot"))
+    copy.chmod(0o755)
+    return copy
 
 
 def packed_files(tmp_path: Path) -> list[Path]:
@@ -136,11 +140,27 @@ def test_a_full_disk_leaves_nothing_half_written(fake: Path, tmp_path: Path) -> 
     assert packed_files(tmp_path) == []
 
 
-def test_a_cache_that_is_read_only(fake: Path, tmp_path: Path, without_privileges: None) -> None:
-    (tmp_path / "cache").mkdir(mode=0o500)
-    with pytest.raises(DataError, match=r"cannot be written to .*/cache .* HPO_CACHE"):
+def test_a_cache_that_is_read_only(fake: Path, tmp_path: Path) -> None:
+    omniglot.load(fake)
+    (packed,) = packed_files(tmp_path)
+    packed.unlink()
+    packed.parent.chmod(0o500)
+    with (
+        ordinary_user(fake),
+        pytest.raises(DataError, match=r"cannot be written to .*/cache .* HPO_CACHE"),
+    ):
         omniglot.load(fake)
     assert packed_files(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o000)
+    with (
+        ordinary_user(tmp_path),
+        pytest.raises(DataError, match=r"locked cannot be read \(Permission denied\)"),
+    ):
+        omniglot.load(locked)
 
 
 def test_nothing_there_says_where_to_put_what(tmp_path: Path) -> None:
@@ -158,7 +178,7 @@ def test_one_part_alone_is_named(fake: Path) -> None:
 def test_a_truncated_zip_is_named(fake: Path, tmp_path: Path) -> None:
     zipped = fake / "images_background.zip"
     zipped.write_bytes(zipped.read_bytes()[:100_000])
-    with pytest.raises(DataError, match=r"images_background\.zip is cut short or damaged"):
+    with pytest.raises(DataError, match=r"images_background\.zip is cut short, damaged"):
         omniglot.load(fake)
     assert packed_files(tmp_path) == []
 
@@ -169,9 +189,7 @@ def test_damage_inside_a_zip_is_named(fake: Path) -> None:
     at = content.index(b"IDAT")
     content[at + 8] ^= 0xFF
     zipped.write_bytes(content)
-    with pytest.raises(
-        DataError, match=r"images_background\.zip is cut short or damaged .*_01\.png"
-    ):
+    with pytest.raises(DataError, match=r"images_background\.zip is cut short, damaged .*_01\.png"):
         omniglot.load(fake)
 
 
@@ -206,7 +224,6 @@ def test_the_official_images_are_known_and_load_fast(
     drawings = omniglot.load(omniglot_folder)
     assert drawings.ink.shape == (1623, 20, 105, 105)
     assert drawings.fingerprint == omniglot.OFFICIAL_FINGERPRINT
-    start = time.perf_counter()
+    spent = time.process_time()
     omniglot.load(omniglot_folder)
-    packed = time.perf_counter() - start
-    assert packed < 30  # far above the second or so that it takes: the zips are not read again
+    assert time.process_time() - spent < 2

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
-from data import omniglot
 from data.drawings import Drawings
 from data.split import EVALUATION_ALPHABETS, VALIDATION_ALPHABETS, Split, split
 
@@ -23,8 +20,8 @@ def test_strokes_are_cut_into_disjoint_parts(strokes: Drawings) -> None:
     assert cut.train.drawers == tuple(range(9, 21))
 
 
-def test_omniglot_is_cut_as_the_paper_does(omniglot_folder: Path) -> None:
-    cut = split(omniglot.load(omniglot_folder))
+def test_omniglot_is_cut_as_the_paper_does(real_omniglot: Drawings) -> None:
+    cut = split(real_omniglot)
     assert disjoint(cut)
     assert cut.train.ink.shape[:2] == (964, 12)
     assert cut.validation.alphabets == VALIDATION_ALPHABETS

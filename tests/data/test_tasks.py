@@ -121,5 +121,5 @@ def test_broken_runs_are_named(strokes: Drawings, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read as one-shot runs"):
         load_official_runs(tmp_path / "nowhere")
     (tmp_path / "bad.zip").write_bytes(b"PK nothing")
-    with pytest.raises(DataError, match="cut short or damaged"):
+    with pytest.raises(DataError, match="cut short, damaged or no zip"):
         load_official_runs(tmp_path / "bad.zip")

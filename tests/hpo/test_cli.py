@@ -91,6 +91,8 @@ def test_from_search_to_score(hpo: Hpo, tmp_path: Path) -> None:
     shown = hpo("export tiny")
     assert "[rates.conv1]" in shown.out
     assert hpo("export tiny -o best.toml").status == 0
+    assert refused(hpo("export tiny -o ."), "cannot be written")
+    assert refused(hpo("train best.toml -o best.toml/c"), "cannot be written")
     trained = hpo("train best.toml --as-trial")
     error = figures["best"]["error"]
     assert f"one-shot validation error {100 * error:.1f} % in epoch" in trained.out
@@ -140,6 +142,7 @@ def test_resuming_with_other_settings_is_refused(hpo: Hpo, tmp_path: Path) -> No
         ("export tiny", "start one with `hpo run`"),
         ("dashboard tiny --no-browser", "start one with `hpo run`"),
         ("train nothing.toml", "cannot be read"),
+        ("run tiny --trials 1 --seed -4", "search.seed = -4"),
         ("evaluate studies/tiny.toml", "is not a checkpoint"),
         ("evaluate nothing", "cannot be read"),
         ("baselines --only luck", "name one of chance, nearest-neighbour"),
@@ -172,7 +175,7 @@ def test_broken_data(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     whole = zipped.read_bytes()
     zipped.write_bytes(whole[:50_000])
     line = "run small --trials 1 --data omniglot"
-    assert refused(hpo(line), "images_background.zip is cut short or damaged")
+    assert refused(hpo(line), "images_background.zip is cut short, damaged")
     zipped.write_bytes(whole)
     rewrite(zipped, {image_names("images_background")[0]: png(side=28)})
     assert refused(hpo(line), "28×28 pixels where Omniglot has 105×105")
@@ -205,9 +208,9 @@ def test_baselines_on_given_runs(hpo: Hpo, tmp_path: Path, strokes: Drawings) ->
 
 
 def test_nearest_neighbour_on_runs_of_omniglots_validation_alphabets(
-    hpo: Hpo, tmp_path: Path, omniglot_folder: Path
+    hpo: Hpo, tmp_path: Path, real_omniglot: Drawings
 ) -> None:
-    validation = split(omniglot.load(omniglot_folder)).validation
+    validation = split(real_omniglot).validation
     runs = write_runs(tmp_path / "runs", validation, runs=10)
     (score,) = json.loads(hpo(f"baselines --runs {runs} --only nearest-neighbour --json").out)
     assert score["tasks"] == 200

@@ -58,8 +58,10 @@ def test_a_long_step_is_timed_on_few_pairs(
     assert found.trial == pytest.approx(3 * (20 * 10.0 + 10.0 * 200 / 200 / 3))
 
 
+@pytest.mark.parametrize("steps", [1, 4])
 def test_the_timed_step_is_a_real_one(
-    tmp_path: Path, small_split: Split, small_tasks: OneShotTasks
+    tmp_path: Path, small_split: Split, small_tasks: OneShotTasks, steps: int
 ) -> None:
-    found = estimate(SearchSpace(tiny_settings(tmp_path)), small_split.train, small_tasks, CPU)
+    settings = tiny_settings(tmp_path, f"training.sampling.steps={steps}")
+    found = estimate(SearchSpace(settings), small_split.train, small_tasks, CPU)
     assert 0 < found.step < found.trial

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy import text
 
 from hpo.retry import RETRIES, owner, reclaim
 from hpo.settings import StudySettings
@@ -29,6 +30,7 @@ def begin(stored: StoredStudy, holder: dict[str, object]) -> int:
     trial.set_user_attr("owner", holder)
     trial.set_user_attr("seed", 5)
     stored.space.suggest(trial)
+    trial.set_user_attr("weights", 1)
     trial.report(0.5, 0)
     return trial.number
 
@@ -50,17 +52,66 @@ def test_a_trial_whose_process_died_is_queued_with_its_parameters_and_seed(
     assert finished(stored.study) == 0
 
 
+@pytest.mark.parametrize("step", ["tell", "add_trial"])
 def test_a_reclaim_that_was_cut_short_is_finished_without_a_second_copy(
-    tmp_path: Path, open_study: Open, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, open_study: Open, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     stored = open_study(tiny_settings(tmp_path))
     begin(stored, gone())
     with monkeypatch.context() as patch:
-        patch.setattr(stored.study, "tell", lambda *a, **k: (_ for _ in ()).throw(KeyError))
+        patch.setattr(stored.study, step, lambda *a, **k: (_ for _ in ()).throw(KeyError))
         with pytest.raises(KeyError):
             reclaim(stored.study, stored.storage)
+    assert reclaim(stored.study, stored.storage) == 1
     assert reclaim(stored.study, stored.storage) == 0
     assert [t.state for t in stored.study.trials] == [TrialState.FAIL, TrialState.WAITING]
+
+
+def test_a_trial_that_another_process_reclaims_at_once_is_queued_once(
+    tmp_path: Path, open_study: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    begin(stored, gone())
+    trials = stored.study.get_trials()
+    assert reclaim(stored.study, stored.storage) == 1
+    monkeypatch.setattr(stored.study, "get_trials", lambda **_: trials)  # what the slower one saw
+    assert reclaim(stored.study, stored.storage) == 0
+
+
+def test_a_trial_killed_while_its_parameters_were_drawn_is_drawn_anew(
+    tmp_path: Path, open_study: Open
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    trial = stored.study.ask()
+    trial.set_user_attr("owner", gone())
+    trial.suggest_int("conv1_kernel", 3, 9)
+    assert reclaim(stored.study, stored.storage) == 1
+    again = stored.study.ask()
+    params = stored.space.suggest(again)
+    assert again.number == 1
+    assert stored.space.fits([int(params[k]) for k in stored.space.kernels])
+
+
+def test_a_first_trial_killed_before_its_parameters_keeps_them(
+    tmp_path: Path, open_study: Open
+) -> None:
+    first = "search.first=[{ conv1_kernel = 9, conv2_kernel = 6 }]"
+    stored = open_study(tiny_settings(tmp_path, first))
+    trial = stored.study.ask()
+    trial.set_user_attr("owner", gone())
+    reclaim(stored.study, stored.storage)
+    params = stored.space.suggest(stored.study.ask())
+    assert [params[k] for k in stored.space.kernels] == [9, 6]
+
+
+def test_a_trial_without_an_owner_is_given_time(tmp_path: Path, open_study: Open) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    stored.study.ask()
+    assert reclaim(stored.study, stored.storage) == 0
+    with stored.storage.engine.begin() as connection:
+        connection.execute(text("UPDATE trials SET datetime_start = '2020-01-01 00:00:00'"))
+    again = open_study(tiny_settings(tmp_path))
+    assert reclaim(again.study, again.storage) == 1
 
 
 def test_trials_of_living_processes_and_other_machines_are_left_alone(
@@ -86,5 +137,6 @@ def test_a_trial_that_kills_its_process_is_not_retried_for_ever(
         trial = stored.study.ask()
         assert trial.number == waiting[0].number
         trial.set_user_attr("owner", gone())
+        trial.set_user_attr("weights", 1)
     assert len(stored.study.trials) == RETRIES + 1
     assert {t.state for t in stored.study.trials} == {TrialState.FAIL}

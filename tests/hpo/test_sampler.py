@@ -8,6 +8,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from hpo.pruner import make_pruner
 from hpo.sampler import BuildableSampler, SpaceUsedUp
 from hpo.settings import SamplerName, StudySettings, read_settings
 from hpo.space import SearchSpace
@@ -25,10 +26,11 @@ def search(
     With ``restart`` the sampler is made anew after every so many trials, as by a new process.
     """
     space = SearchSpace(settings)
-    study = optuna.create_study(sampler=BuildableSampler(name, space, seed, STARTUP))
+    study = optuna.create_study(pruner=make_pruner(settings))
+    study.sampler = BuildableSampler(name, space, seed, STARTUP, study)
     for number in range(trials):
         if restart and number % restart == 0:
-            study.sampler = BuildableSampler(name, space, seed, STARTUP)
+            study.sampler = BuildableSampler(name, space, seed, STARTUP, study)
         trial = study.ask()
         params = space.suggest(trial)
         error = 1 - sum(params[k] for k in space.kernels) / 80 + abs(params["fc_momentum"] - 0.5)
@@ -89,10 +91,11 @@ def test_startup_is_uniform_over_what_fits() -> None:
             assert found == pytest.approx(expected, abs=0.04)
 
 
-def discrete(tmp_path: Path) -> StudySettings:
+def discrete(tmp_path: Path, pruner: str) -> StudySettings:
     """A space of 2 × 2 kernels alone."""
     return tiny_settings(
         tmp_path,
+        f"search.pruner={pruner}",
         "space.kernel={ low = 3, high = 4 }",
         "space.filters={ low = 16, high = 16 }",
         "space.fc_units={ low = 128, high = 128 }",
@@ -102,12 +105,13 @@ def discrete(tmp_path: Path) -> StudySettings:
     )
 
 
+@pytest.mark.parametrize("pruner", ["none", "hyperband"])
 @pytest.mark.parametrize("name", ["tpe", "random"])
 def test_no_configuration_is_proposed_twice_and_an_empty_space_is_said(
-    tmp_path: Path, name: SamplerName
+    tmp_path: Path, name: SamplerName, pruner: str
 ) -> None:
-    settings = discrete(tmp_path)
-    study = search(settings, name, 4)
+    settings = discrete(tmp_path, pruner)
+    study = search(settings, name, 4, restart=1)
     assert len({(t.params["conv1_kernel"], t.params["conv2_kernel"]) for t in study.trials}) == 4
     with pytest.raises(SpaceUsedUp, match="widen the ranges"):
         SearchSpace(settings).suggest(study.ask())

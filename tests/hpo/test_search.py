@@ -11,12 +11,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
+from data.pairs import PairBatch
 from data.split import Split
 from data.tasks import OneShotTasks
 from hpo.export import export_best
+from hpo.retry import retry_stale
+from hpo.search import MachineFailure
 from hpo.settings import StudySettings
+from hpo.storage import StorageError, storage_errors
 from hpo.study import StoredStudy, StudyError, best_trial, finished
 from hpo.trial import WORST
 from model.training import Trainer, train
@@ -114,6 +120,62 @@ def test_a_network_that_does_not_fit_memory_is_kept_likewise(
     (trial,) = stored.study.trials
     assert (trial.state, trial.value) == (TrialState.COMPLETE, WORST)
     assert trial.user_attrs["fail_reason"] == "out of memory"
+
+
+def test_a_failure_of_the_machine_is_queued_again(
+    tmp_path: Path, open_study: Open, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    stored = open_study(tiny_settings(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_loss", broken)
+        with pytest.raises(MachineFailure, match="trial 0 failed with the machine .* same line"):
+            run(stored, 1)
+    run(stored, 1)
+    old, new = stored.study.trials
+    assert old.user_attrs["fail_reason"] == "OSError: No space left on device"
+    assert new.state == TrialState.COMPLETE
+    assert (new.params, new.user_attrs["seed"]) == (old.params, old.user_attrs["seed"])
+
+
+def test_a_database_that_fails_is_told_as_that(
+    tmp_path: Path, open_study: Open, run: Run, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        cause = OperationalError("INSERT", {}, Exception("database or disk is full"))
+        raise StorageInternalError("An exception is raised during the commit.") from cause
+
+    stored = open_study(tiny_settings(tmp_path))
+    monkeypatch.setattr(stored.storage, "set_trial_intermediate_value", full)
+    monkeypatch.setattr(stored.storage, "set_trial_state_values", full)
+    with (
+        pytest.raises(StorageError, match=r"\(database or disk is full\)"),
+        storage_errors(database),
+    ):
+        run(stored, 1)
+
+
+def test_a_trial_declared_dead_while_its_process_slept_is_let_go(
+    tmp_path: Path, open_study: Open, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    steps = 0
+    plain = Trainer._loss
+
+    def sleeping(self: Trainer, batch: PairBatch) -> tuple[torch.Tensor, int]:
+        nonlocal steps
+        steps += 1
+        if steps == 6:  # another process gives the trial up and queues it again
+            stored.study.tell(0, state=TrialState.FAIL)
+            retry_stale(stored.study, stored.study.trials[0])
+        return plain(self, batch)
+
+    monkeypatch.setattr(Trainer, "_loss", sleeping)
+    assert run(stored, 2) is None
+    states = [t.state for t in stored.study.trials]
+    assert states == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
 
 
 def test_a_mistake_of_the_program_ends_the_search_with_the_reason_kept(

@@ -58,6 +58,9 @@ def test_paper_holds_the_papers_ranges() -> None:
         ("training.sampling.kind=some", "training.sampling"),
         ("full_training.epoch=4", "full_training: unknown key epoch"),
         ("data.validation_tasks=30", "data.validation_tasks = 30"),
+        ("space.momentum.high=1.2", "high of a range in space: momentum = 1.2"),
+        ("space.lr.high=inf", "space.lr.high"),
+        ("search.seed=-1", "search.seed = -1"),
         ("network.image_size=nine", "network.image_size = 'nine'"),
     ],
 )

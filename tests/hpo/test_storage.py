@@ -10,6 +10,7 @@ from sqlalchemy import text
 from hpo.settings import StudySettings
 from hpo.storage import StorageError, open_storage, shown
 from hpo.study import StoredStudy
+from tests.conftest import ordinary_user
 from tests.hpo.tiny_study import tiny_settings
 
 Open = Callable[[StudySettings], StoredStudy]
@@ -47,13 +48,14 @@ def test_a_file_that_is_no_database(tmp_path: Path, database: str) -> None:
         open_storage(database, create=True)
 
 
-def test_a_read_only_folder(tmp_path: Path, without_privileges: None) -> None:
-    (tmp_path / "locked").mkdir(mode=0o500)
-    with pytest.raises(StorageError, match="locked is read-only: make it writable, or"):
-        open_storage(f"sqlite:///{tmp_path / 'locked' / 'study.db'}", create=True)
-    (tmp_path / "locked").chmod(0o700)
-    with pytest.raises(StorageError, match="cannot be made .* --storage"):
-        open_storage("sqlite:////usr/hpo/study.db", create=True)
+def test_a_read_only_folder(tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    with ordinary_user(tmp_path):
+        with pytest.raises(StorageError, match="locked is read-only: make it writable, or"):
+            open_storage(f"sqlite:///{locked / 'study.db'}", create=True)
+        with pytest.raises(StorageError, match=r"cannot be made .* --storage"):
+            open_storage("sqlite:////usr/hpo/study.db", create=True)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

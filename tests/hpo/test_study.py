@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
 
 from hpo.settings import StudySettings
@@ -30,12 +31,30 @@ def test_other_settings_or_data_are_refused_with_the_difference(
     changed = tiny_settings(tmp_path, "training.epochs=9", "search.sampler=gp")
     with pytest.raises(StudyError) as raised:
         create_or_resume("tiny", changed, "strokes-1-0", storage)
-    assert "search.sampler: random → gp; " in str(raised.value) or "epochs: 3 → 9; " in str(
-        raised.value
-    )
-    assert "training.epochs: 3 → 9" in str(raised.value)
+    assert "training.epochs: 3 → 9; search.sampler: random → gp" in str(raised.value)
     with pytest.raises(StudyError, match="data's content: strokes-1-0 → other"):
         create_or_resume("tiny", tiny_settings(tmp_path), "other", storage)
+
+
+def test_a_study_whose_making_was_cut_short_is_made_anew(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(database, create=True)
+    settings = tiny_settings(tmp_path, "search.first=[{ fc_units = 128 }]")
+    plain = optuna.Study.set_user_attr
+
+    def cut_short(self: optuna.Study, key: str, value: object) -> None:
+        if key == "format":
+            raise KeyboardInterrupt
+        plain(self, key, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "set_user_attr", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            create_or_resume("tiny", settings, "f", storage)
+    stored, created = create_or_resume("tiny", settings, "f", storage)
+    assert created
+    assert len(stored.study.trials) == 1
 
 
 def test_a_study_of_another_format_is_refused(tmp_path: Path, open_study: Open) -> None:
