@@ -105,15 +105,18 @@ def _prepare_file(database: str | None, create: bool) -> None:
     if not database or database == ":memory:":
         return
     file = Path(database)
-    if not file.exists() and not create:
-        raise StorageError(f"there is no study in {file}: start one with `hpo run`")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        exists = file.exists()
+        if create:
+            file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
-            f"{file.parent} cannot be made ({error.strerror}): name another place with --storage"
+            f"{file} cannot be reached or made ({error.strerror}): name another place with "
+            "--storage"
         ) from error
-    place = file if file.exists() else file.parent
+    if not exists and not create:
+        raise StorageError(f"there is no study in {file}: start one with `hpo run`")
+    place = file if exists else file.parent
     if create and not (_writable(place) and _writable(file.parent)):
         raise StorageError(
             f"{place} is read-only: make it writable, or name another place with --storage"

@@ -66,7 +66,7 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 
 @contextmanager
 def ordinary_user(folder: Path) -> Iterator[None]:
-    """Be a user who owns ``folder`` and may not write everywhere, also where root runs the tests."""
+    """Be a user who owns ``folder`` and may not write everywhere, even where root tests."""
     if os.geteuid() != 0:
         yield
         return

@@ -50,11 +50,12 @@ def test_a_file_that_is_no_database(tmp_path: Path, database: str) -> None:
 
 def test_a_read_only_folder(tmp_path: Path) -> None:
     locked = tmp_path / "locked"
-    locked.mkdir(mode=0o500)
+    locked.mkdir()
+    locked.chmod(0o555)
     with ordinary_user(tmp_path):
         with pytest.raises(StorageError, match="locked is read-only: make it writable, or"):
             open_storage(f"sqlite:///{locked / 'study.db'}", create=True)
-        with pytest.raises(StorageError, match=r"cannot be made .* --storage"):
+        with pytest.raises(StorageError, match=r"cannot be reached or made .* --storage"):
             open_storage("sqlite:////usr/hpo/study.db", create=True)
 
 
