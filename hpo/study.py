@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
 
 from hpo import __version__
 from hpo.pruner import make_pruner
@@ -15,6 +15,7 @@ from hpo.sampler import BuildableSampler
 from hpo.settings import StudySettings, differences
 from hpo.space import SearchSpace
 from hpo.storage import shown
+from model.config import first_problem
 
 FORMAT = 1
 """Of what a study keeps in its attributes; another number cannot be resumed."""
@@ -107,7 +108,13 @@ def load(name: str, storage: RDBStorage) -> StoredStudy:
             f"the study {name} has format {attributes.get('format')} where this program reads "
             f"{FORMAT}: use the version that made it, or start another study"
         )
-    settings = StudySettings.model_validate(attributes["settings"])
+    try:
+        settings = StudySettings.model_validate(attributes["settings"])
+    except ValidationError as error:
+        raise StudyError(
+            f"the study {name} was made by version {attributes.get('hpo_version')}, whose settings "
+            f"this one does not know ({first_problem(error)}): use that version"
+        ) from error
     study.sampler, study.pruner = _sampler(settings, study), make_pruner(settings)
     return StoredStudy(study, storage, settings, attributes["data_fingerprint"])
 
@@ -117,15 +124,9 @@ def _sampler(settings: StudySettings, study: optuna.Study) -> BuildableSampler:
     return BuildableSampler(search.sampler, space, search.seed, search.startup_trials, study)
 
 
-def count_states(study: optuna.Study) -> Counter[TrialState]:
-    """How many trials the study has of each state."""
-    return Counter(t.state for t in study.get_trials(deepcopy=False))
-
-
 def finished(study: optuna.Study) -> int:
     """How many trials are complete or pruned."""
-    counts = count_states(study)
-    return sum(counts[state] for state in FINISHED)
+    return len(study.get_trials(deepcopy=False, states=FINISHED))
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial | None:

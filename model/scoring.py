@@ -54,7 +54,8 @@ def one_shot_error(
     embedded = torch.cat([encode(as_input(block)) for block in images.split(256)])
     support = embedded[: draws * way].view(draws, way, -1)
     queries = embedded[draws * way :].view(draws, per_draw, -1)
-    return 1 - correct_share(score_all(queries, support), tasks.target).double().mean()
+    correct = correct_share(score_all(queries, support), tasks.target)
+    return (1 - correct.double()).mean()
 
 
 def pixel_distance_error(tasks: OneShotTasks) -> float:

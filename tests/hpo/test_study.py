@@ -59,6 +59,9 @@ def test_a_study_whose_making_was_cut_short_is_made_anew(
 
 def test_a_study_of_another_format_is_refused(tmp_path: Path, open_study: Open) -> None:
     stored = open_study(tiny_settings(tmp_path))
+    stored.study.set_user_attr("settings", {"size": 3})
+    with pytest.raises(StudyError, match=r"made by version .* \(the key data is missing\)"):
+        load("tiny", stored.storage)
     stored.study.set_user_attr("format", 99)
     with pytest.raises(StudyError, match="has format 99 where this program reads 1"):
         load("tiny", stored.storage)
