@@ -27,12 +27,13 @@ def percent(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: 42 s, 7 min, 3.5 h, 12 days."""
+    """Seconds as a person says them: 42 s, 7 min, 3.5 h, 12 days, 4 years."""
     for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
         if seconds < limit:
             amount = seconds / unit
             return f"{amount:.1f} {name}" if amount < 10 else f"{amount:.0f} {name}"
-    return f"{seconds / 86_400:.0f} days"
+    days = seconds / 86_400
+    return f"{days:.0f} days" if days < 730 else f"{days / 365:.0f} years"
 
 
 def shape(configuration: Configuration) -> str:

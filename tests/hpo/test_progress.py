@@ -15,7 +15,14 @@ from tests.model.tiny import tiny_configuration
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.42, "0.4 s"), (42, "42 s"), (130, "2.2 min"), (9000, "2.5 h"), (400_000, "5 days")],
+    [
+        (0.42, "0.4 s"),
+        (42, "42 s"),
+        (130, "2.2 min"),
+        (9000, "2.5 h"),
+        (400_000, "5 days"),
+        (1e9, "32 years"),
+    ],
 )
 def test_durations(seconds: float, words: str) -> None:
     assert duration(seconds) == words
