@@ -217,13 +217,15 @@ def test_a_missing_character_is_counted(fake: Path) -> None:
         omniglot.load(fake)
 
 
-def test_the_official_images_are_known_and_load_fast(
+def test_the_official_images_are_known_and_the_second_load_costs_little(
     omniglot_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HPO_CACHE", str(tmp_path))
-    drawings = omniglot.load(omniglot_folder)
+    spent = []
+    for _ in range(2):
+        before = time.process_time()
+        drawings = omniglot.load(omniglot_folder)
+        spent.append(time.process_time() - before)
     assert drawings.ink.shape == (1623, 20, 105, 105)
     assert drawings.fingerprint == omniglot.OFFICIAL_FINGERPRINT
-    spent = time.process_time()
-    omniglot.load(omniglot_folder)
-    assert time.process_time() - spent < 2
+    assert spent[1] < spent[0] / 4
