@@ -44,6 +44,14 @@ class Split:
     validation: Drawings
     evaluation: Drawings
 
+    def resized(self, side: int) -> Split:
+        """The same parts at another image size."""
+        return Split(
+            train=self.train.resized(side),
+            validation=self.validation.resized(side),
+            evaluation=self.evaluation.resized(side),
+        )
+
 
 def split(drawings: Drawings) -> Split:
     """Cut a data set as Koch et al. 2015, §4.1 do: 30 / 10 / 10 alphabets, 12 / 4 / 4 drawers.

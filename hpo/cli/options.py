@@ -64,7 +64,7 @@ def find_device(name: str) -> torch.device:
 def open_split(choice: DataChoice, side: int, data: Path | None) -> tuple[Split, str]:
     """The data at an image size, cut; and its fingerprint."""
     drawings = open_set(choice.set, choice.seed, data_folder(data), say)
-    return split(drawings.resized(side)), drawings.fingerprint
+    return split(drawings).resized(side), drawings.fingerprint
 
 
 def validation_tasks(choice: DataChoice, cut: Split, device: torch.device) -> OneShotTasks:
