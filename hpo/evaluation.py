@@ -13,9 +13,9 @@ from data.split import split
 from data.tasks import OneShotTasks, draw_tasks, find_official_runs, load_official_runs
 from model.checkpoint import Checkpoint
 from model.config import DataChoice
+from model.encoder import encoder
 from model.precision import resolve_precision
 from model.scoring import one_shot_error, wilson_interval
-from model.training import encoder
 
 COUNT = 400  # tasks, as in Koch et al. 2015, §4.3
 SEED = 0  # of the random draws

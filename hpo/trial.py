@@ -16,7 +16,7 @@ from hpo.retry import owner
 from hpo.settings import StudySettings
 from hpo.space import SearchSpace
 from model.config import Configuration
-from model.memory import peak, reset_peak
+from model.memory import give_back, out_of_memory, peak, reset_peak
 from model.training import Diverged, History, Trainer, train
 
 WORST = 1.0
@@ -74,7 +74,10 @@ class Objective:
         trial.set_user_attr("multiply_adds", configuration.network.multiply_adds)
         trial.set_user_attr("device", device_name(self._device))
         self._watcher.trial_started(trial.number, configuration)
-        return self._train(trial, configuration)
+        try:
+            return self._train(trial, configuration)
+        finally:
+            give_back(self._device)
 
     def _train(self, trial: optuna.Trial, configuration: Configuration) -> float:
         start = time.perf_counter()
@@ -100,7 +103,7 @@ class Objective:
             if not out_of_memory(error):
                 raise
             trial.report(WORST, len(history.epochs))
-            trial.set_user_attr("fail_reason", "out of memory")
+            trial.set_user_attr("fail_reason", f"out of memory: {str(error).splitlines()[0]}")
             return WORST
         finally:
             if history.epochs:
@@ -110,12 +113,6 @@ class Objective:
             trial.set_user_attr("seconds", round(time.perf_counter() - start, 2))
             trial.set_user_attr("peak_memory_mb", round(peak(self._device) / 2**20))
         return history.best_error
-
-
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether this is what PyTorch raises when memory, the host's or a device's, is used up."""
-    signs = ("can't allocate memory", "ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError) or any(s in str(error) for s in signs)
 
 
 def device_name(device: torch.device) -> str:

@@ -62,6 +62,18 @@ class Architecture(Frozen):
         return sides
 
     @property
+    def needed_sides(self) -> list[int]:
+        """Side of the part of each map of `sides` that the embedding depends on.
+
+        Pooling leaves out the last row and column of an odd map, and all that only they see.
+        """
+        needed = [self.sides[-1]]
+        for number, layer in reversed(list(enumerate(self.convolutions))):
+            pooled = number < len(self.convolutions) - 1
+            needed.append(needed[-1] * (POOL if pooled else 1) + layer.kernel - 1)
+        return needed[::-1]
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers that have weights, in order."""
         return layer_names(len(self.convolutions))
@@ -80,6 +92,14 @@ class Architecture(Frozen):
             for inside, layer in zip(channels, self.convolutions, strict=False)
         )
         return convolutions + (self.features + 1) * self.fc_units + self.fc_units + 1
+
+    @property
+    def map_numbers(self) -> int:
+        """Numbers in all maps of one image, each convolution's before its pooling."""
+        return self.image_size**2 + sum(
+            layer.filters * (side - layer.kernel + 1) ** 2
+            for layer, side in zip(self.convolutions, self.sides, strict=False)
+        )
 
     @property
     def multiply_adds(self) -> int:

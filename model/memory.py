@@ -1,14 +1,86 @@
-"""The most memory that a piece of work held at once."""
+"""The memory of a device: what a network needs, what is free, what was used at the most."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import sys
 from pathlib import Path
 
 import psutil
 import torch
 
+from model.architecture import Architecture
+
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
+
+COPIES = 5
+"""Tensors of the size of an image's maps that a training step on a CPU holds at the most."""
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of glibc's mallopt
+
+
+class DoesNotFit(RuntimeError):
+    """A network that this device cannot train, whatever the batch."""
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether memory is used up: so `DoesNotFit`, and what PyTorch raises for host or device."""
+    signs = ("can't allocate memory", "ALLOC_FAILED")
+    known = isinstance(error, DoesNotFit | torch.OutOfMemoryError)
+    return known or any(s in str(error) for s in signs)
+
+
+def available(device: torch.device) -> int:
+    """Bytes that a new tensor on the device could take."""
+    if device.type != "cuda":
+        return psutil.virtual_memory().available
+    free, _ = torch.cuda.mem_get_info(device)
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free + held
+
+
+def block_that_fits(architecture: Architecture, device: torch.device) -> int:
+    """How many images to embed at once in training, by a generous guess of what each takes.
+
+    A GPU that runs out says so, and the block is halved then; a process that runs out of the host's
+    memory is killed, so there the guess is made beforehand.
+
+    Raises:
+        DoesNotFit: what is free cannot hold the weights with their gradient, their velocity and
+            the best epoch's copy, and the maps of one image.
+    """
+    free = available(device)
+    weights, image = 16 * architecture.weights, 4 * architecture.map_numbers
+    if weights + image > free:
+        raise DoesNotFit(
+            f"the network needs at least {(weights + image) / 2**30:.1f} GiB of memory, "
+            f"and {free / 2**30:.1f} GiB are free"
+        )
+    if device.type == "cuda":
+        return sys.maxsize
+    return max(1, (free - weights) // (COPIES * image))
+
+
+def keep_freed() -> None:
+    """Let this process keep memory that it frees, for the next step, until `give_back`.
+
+    By default glibc gives every large tensor back to the system when it is freed, and a training
+    step then spends more time on getting zeroed pages anew than on elementwise arithmetic.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(_MMAP_MAX, 0)
+        libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def give_back(device: torch.device) -> None:
+    """Give back what no tensor uses: to the system, and on a GPU to other processes."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def reset_peak(device: torch.device) -> None:

@@ -50,7 +50,7 @@ class SiameseNetwork(nn.Module):
             (N, F) in [0, 1].
         """
         convolutions = self.architecture.layers[:-2]
-        maps = images
+        maps = self.cropped(images)
         for name in convolutions:
             maps = self.layer(name)(maps)
             if name != convolutions[-1]:
@@ -58,6 +58,11 @@ class SiameseNetwork(nn.Module):
                 maps = functional.max_pool2d(maps, POOL)
             maps = functional.relu(maps, inplace=True)
         return torch.sigmoid(self.layer("fc")(maps.flatten(1)))
+
+    def cropped(self, images: Tensor) -> Tensor:
+        """The part of the images, (N, 1, S, S), that the embedding depends on."""
+        needed = self.architecture.needed_sides[0]
+        return images[..., :needed, :needed]
 
     def score(self, first: Tensor, second: Tensor) -> Tensor:
         """The logit of "same character" for N pairs.

@@ -10,24 +10,24 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from data.drawings import Drawings
 from data.pairs import PairBatch, all_pairs_batches, draw_pairs, random_pair_batches, seeded
 from data.tasks import OneShotTasks
 from model.architecture import Architecture
 from model.config import Configuration
+from model.encoder import encoder
+from model.loss import batch_loss
+from model.memory import block_that_fits, give_back, out_of_memory
+from model.micro_batches import backward
 from model.optimizer import layerwise_sgd, set_epoch
-from model.precision import Precision, resolve_precision
+from model.precision import resolve_precision
 from model.recipe import AllPairs, RandomPairs, Training
 from model.scoring import one_shot_error
 from model.siamese import SiameseNetwork
 
 LOSS_CHECK = 32
 """Steps between two looks at the loss where a look makes the host wait for the device."""
-
-SMOOTHING = 0.05
-"""Of the labels, in the softmax loss."""
 
 OnEpoch = Callable[[int, float], None]
 """Called after each epoch with its number (from 0) and its one-shot validation error."""
@@ -102,6 +102,9 @@ class Trainer:
             drawings: the training set, on ``device``.
             tasks: the validation tasks, on ``device``, at the same image size.
             device: where to train.
+
+        Raises:
+            DoesNotFit: the memory that is free cannot hold the network.
         """
         self.configuration, self.drawings, self.tasks = configuration, drawings, tasks
         self.device = device
@@ -112,6 +115,7 @@ class Trainer:
         self._encode = encoder(self.network, self.precision)
         self.optimizer = layerwise_sgd(self.network, configuration.rates)
         sampling = training.sampling
+        self._block = block_that_fits(configuration.network, device)
         self._softmax = isinstance(sampling, AllPairs) and sampling.loss == "softmax"
         self._batches = _batches(training, drawings, seeded(configuration.seed, device))
 
@@ -120,61 +124,29 @@ class Trainer:
         set_epoch(self.optimizer, self.configuration.rates, self.configuration.training, epoch)
         self.network.train()
         for batch in self._batches():
-            self.optimizer.zero_grad(set_to_none=True)
-            loss, pairs = self._loss(batch)
-            loss.backward()
+            loss = self._backward(batch)
             self.optimizer.step()
-            yield loss.detach(), pairs
+            twins = len(batch.images) // 2
+            yield loss, twins if batch.same is not None else twins**2
 
-    def _loss(self, batch: PairBatch) -> tuple[Tensor, int]:
-        """The loss of a batch, () on the device, and how many pairs it scored."""
-        first, second = self._encode(batch.images).chunk(2)
-        if batch.same is not None:
-            logits = self.network.score(first.float(), second.float())
-            return functional.binary_cross_entropy_with_logits(logits, batch.same), len(logits)
-        logits = self.network.score_all(first, second)
-        return all_pairs_loss(logits, self._softmax), logits.numel()
+    def _backward(self, batch: PairBatch) -> Tensor:
+        """Add the gradient of a batch to the weights; in smaller parts once memory runs out."""
+        loss_of = partial(batch_loss, self.network, same=batch.same, softmax=self._softmax)
+        while True:
+            self.optimizer.zero_grad(set_to_none=True)
+            try:
+                return backward(self._encode, batch.images, loss_of, self._block)
+            except RuntimeError as error:
+                self._block = min(self._block, len(batch.images)) // 2
+                if not out_of_memory(error) or self._block < 1:
+                    raise
+            give_back(self.device)  # the failed try's tensors are gone with its traceback
 
     @torch.no_grad()
     def validate(self) -> float:
         """The one-shot error of the network as it stands, in [0, 1]."""
         self.network.eval()
         return float(one_shot_error(self.tasks, self._encode, self.network.score_all))
-
-
-def encoder(network: SiameseNetwork, precision: Precision) -> Callable[[Tensor], Tensor]:
-    """`SiameseNetwork.encode` in the arithmetic and memory format that the device is fast in."""
-
-    def encode(images: Tensor) -> Tensor:
-        bf16 = precision == "bf16"
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
-            return network.encode(images.contiguous(memory_format=torch.channels_last))
-
-    return encode
-
-
-def all_pairs_loss(logits: Tensor, softmax: bool) -> Tensor:
-    """The loss of N × N logits of which the diagonal alone belongs to same characters.
-
-    Args:
-        logits: (N, N).
-        softmax: the mean of the cross-entropies over the rows and over the columns, with labels
-            smoothed by 0.05; else the binary cross-entropy, with half of the weight on the
-            N same pairs and half on the others.
-
-    Returns:
-        () the loss.
-    """
-    count = len(logits)
-    if softmax:
-        right = torch.arange(count, device=logits.device)
-        ways = (logits, logits.T)
-        return torch.stack(
-            [functional.cross_entropy(z, right, label_smoothing=SMOOTHING) for z in ways]
-        ).mean()
-    same = torch.eye(count, device=logits.device)
-    weight = same * (0.5 / count) + (1 - same) * (0.5 / (count * (count - 1)))
-    return functional.binary_cross_entropy_with_logits(logits, same, weight, reduction="sum")
 
 
 def build(architecture: Architecture, seed: int, device: torch.device) -> SiameseNetwork:

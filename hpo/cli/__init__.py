@@ -23,6 +23,7 @@ from hpo.storage import StorageError
 from hpo.study import StudyError
 from model.checkpoint import CheckpointError
 from model.config import ConfigurationError
+from model.memory import DoesNotFit, keep_freed
 from model.training import Diverged
 
 app = typer.Typer(
@@ -65,6 +66,7 @@ data_app.command("download")(fetch)
 
 def main() -> None:
     """Run the command line: a person's mistake is one sentence and exit status 2."""
+    keep_freed()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     try:
@@ -83,6 +85,8 @@ def main() -> None:
         _fail(str(error))
     except Diverged as error:
         _fail(f"{error}: lower the rates of the configuration, or take another trial's")
+    except DoesNotFit as error:
+        _fail(f"{error}: free some, or take a smaller network")
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "hpo"

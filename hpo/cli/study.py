@@ -44,8 +44,9 @@ from hpo.study import (
     finished,
     load,
 )
-from hpo.trial import Objective, device_name, out_of_memory
+from hpo.trial import Objective, device_name
 from model.config import ConfigurationError
+from model.memory import out_of_memory
 
 
 def run(

@@ -114,12 +114,12 @@ def test_a_network_that_does_not_fit_memory_is_kept_likewise(
     def no_memory(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(Trainer, "_loss", no_memory)
+    monkeypatch.setattr(Trainer, "_backward", no_memory)
     stored = open_study(tiny_settings(tmp_path))
     run(stored, 1)
     (trial,) = stored.study.trials
     assert (trial.state, trial.value) == (TrialState.COMPLETE, WORST)
-    assert trial.user_attrs["fail_reason"] == "out of memory"
+    assert trial.user_attrs["fail_reason"] == "out of memory: CUDA out of memory"
 
 
 def test_a_failure_of_the_machine_is_queued_again(
@@ -130,7 +130,7 @@ def test_a_failure_of_the_machine_is_queued_again(
 
     stored = open_study(tiny_settings(tmp_path))
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_loss", broken)
+        patch.setattr(Trainer, "_backward", broken)
         with pytest.raises(MachineFailure, match="trial 0 failed with the machine .* same line"):
             run(stored, 1)
     run(stored, 1)
@@ -162,9 +162,9 @@ def test_a_trial_declared_dead_while_its_process_slept_is_let_go(
 ) -> None:
     stored = open_study(tiny_settings(tmp_path))
     steps = 0
-    plain = Trainer._loss
+    plain = Trainer._backward
 
-    def sleeping(self: Trainer, batch: PairBatch) -> tuple[torch.Tensor, int]:
+    def sleeping(self: Trainer, batch: PairBatch) -> torch.Tensor:
         nonlocal steps
         steps += 1
         if steps == 6:  # another process gives the trial up and queues it again
@@ -172,7 +172,7 @@ def test_a_trial_declared_dead_while_its_process_slept_is_let_go(
             retry_stale(stored.study, stored.study.trials[0])
         return plain(self, batch)
 
-    monkeypatch.setattr(Trainer, "_loss", sleeping)
+    monkeypatch.setattr(Trainer, "_backward", sleeping)
     assert run(stored, 2) is None
     states = [t.state for t in stored.study.trials]
     assert states == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
@@ -181,7 +181,7 @@ def test_a_trial_declared_dead_while_its_process_slept_is_let_go(
 def test_a_mistake_of_the_program_ends_the_search_with_the_reason_kept(
     tmp_path: Path, open_study: Open, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Trainer, "_loss", lambda *_: 1 / 0)
+    monkeypatch.setattr(Trainer, "_backward", lambda *_: 1 / 0)
     stored = open_study(tiny_settings(tmp_path))
     with pytest.raises(ZeroDivisionError):
         run(stored, 1)

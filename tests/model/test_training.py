@@ -10,11 +10,11 @@ from torch.nn import functional
 from data.pairs import PairBatch
 from data.split import Split
 from data.tasks import OneShotTasks
-from model import training
 from model.config import Configuration
+from model.loss import SMOOTHING, all_pairs_loss
 from model.recipe import AllPairs, LayerRates, RandomPairs
 from model.siamese import bias_of
-from model.training import Diverged, Trainer, all_pairs_loss, train
+from model.training import Diverged, Trainer, train
 from tests.model.tiny import tiny_configuration
 
 Make = Callable[[Configuration], Trainer]
@@ -110,16 +110,16 @@ def test_divergence_leaves_the_best_epoch_before(
 ) -> None:
     trainer = make(tiny_configuration(epochs=5))
     kept: list[torch.Tensor] = []
-    plain = Trainer._loss
+    plain = Trainer._backward
 
-    def later_wild(self: Trainer, batch: PairBatch) -> tuple[torch.Tensor, int]:
-        loss, pairs = plain(self, batch)
-        return (loss * float("nan") if kept else loss), pairs
+    def later_wild(self: Trainer, batch: PairBatch) -> torch.Tensor:
+        loss = plain(self, batch)
+        return loss * float("nan") if kept else loss
 
     def on_epoch(epoch: int, error: float) -> None:
         kept.append(trainer.network.layer("fc").weight.detach().clone())
 
-    monkeypatch.setattr(Trainer, "_loss", later_wild)
+    monkeypatch.setattr(Trainer, "_backward", later_wild)
     with pytest.raises(Diverged, match="epoch 1"):
         train(trainer, on_epoch)
     assert torch.equal(trainer.network.layer("fc").weight, kept[0])
@@ -144,14 +144,13 @@ def test_random_pairs_lose_the_papers_cross_entropy(make: Make) -> None:
     trainer = make(tiny_configuration(sampling=RandomPairs(pairs=8, copies=0, batch=8)))
     images = torch.rand(8, 1, 20, 20, device=trainer.device)
     same = torch.tensor([1.0, 0.0, 1.0, 0.0], device=trainer.device)
-    loss, pairs = trainer._loss(PairBatch(images, same))
+    loss = trainer._backward(PairBatch(images, same))
     with torch.no_grad():
         embedded = trainer.network.encode(images)
         out = trainer.network.layer("out")
         p = torch.sigmoid((embedded[:4] - embedded[4:]).abs() @ out.weight[0] + bias_of(out))
     expected = -(same * p.log() + (1 - same) * (1 - p).log()).mean()
-    assert pairs == 4
-    torch.testing.assert_close(loss.detach(), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_the_binary_loss_weighs_same_and_different_alike() -> None:
@@ -166,7 +165,7 @@ def test_the_softmax_loss_is_least_where_the_diagonal_leads() -> None:
     logits = torch.zeros(5, 5)
     assert float(all_pairs_loss(logits, softmax=True)) == pytest.approx(math.log(5))
     assert all_pairs_loss(logits + 4 * torch.eye(5), softmax=True) < math.log(5)
-    assert training.SMOOTHING == 0.05
+    assert SMOOTHING == 0.05
 
 
 def test_bf16_stays_near_fp32(make: Make) -> None:
@@ -178,3 +177,37 @@ def test_bf16_stays_near_fp32(make: Make) -> None:
             embedded[precision] = trainer._encode(images.to(trainer.device)).float()
         train(trainer)
     torch.testing.assert_close(embedded["fp32"], embedded["bf16"], atol=0.02, rtol=0)
+
+
+def test_a_step_that_runs_out_of_memory_is_done_in_parts(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make(tiny_configuration(epochs=1))
+    list(whole.steps(0))
+    split = make(tiny_configuration(epochs=1))
+    encode, blocks = split._encode, []
+
+    def encode_little(images: torch.Tensor) -> torch.Tensor:
+        if len(images) > 10:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        blocks.append(len(images))
+        return encode(images)
+
+    monkeypatch.setattr(split, "_encode", encode_little)
+    list(split.steps(0))
+    assert max(blocks) == 10
+    for one, other in zip(whole.network.parameters(), split.network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
+
+
+def test_memory_that_not_even_one_image_fits_ends_the_training(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make(tiny_configuration(epochs=1))
+
+    def encode_nothing(images: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trainer, "_encode", encode_nothing)
+    with pytest.raises(torch.OutOfMemoryError):
+        train(trainer)

@@ -1,0 +1,59 @@
+"""`SiameseNetwork.encode` in the form that a device is fast in: the same function of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from model.pooling import first_layer, pool_relu
+from model.precision import Precision
+from model.siamese import SiameseNetwork, bias_of
+from model.spectral import spectral_convolution, spectral_layers
+
+Encode = Callable[[Tensor], Tensor]
+"""(N, 1, S, S) float images in [0, 1] to (N, F) embeddings."""
+
+
+def encoder(network: SiameseNetwork, precision: Precision) -> Encode:
+    """The fast encoder of a network on its device."""
+    device = next(network.parameters()).device
+    layers = network.architecture.convolutions
+    if device.type == "cpu" and len(layers) > 1:
+        spectral = spectral_layers(network.architecture) if precision == "fp32" else frozenset()
+        return partial(_encode_on_cpu, network, precision, spectral)
+    return partial(_encode_channels_last, network, precision)
+
+
+def _encode_channels_last(network: SiameseNetwork, precision: Precision, images: Tensor) -> Tensor:
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        return network.encode(images.contiguous(memory_format=torch.channels_last))
+
+
+def _encode_on_cpu(
+    network: SiameseNetwork, precision: Precision, spectral: frozenset[str], images: Tensor
+) -> Tensor:
+    first, *others = network.architecture.layers[:-2]
+    layer = network.layer(first)
+    images = network.cropped(images)
+    maps, rows_first = first_layer(images, layer.weight, bias_of(layer)), True  # (H, W, N, C)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        for name in others:
+            layer = network.layer(name)
+            if name in spectral:
+                maps = maps if rows_first else maps.permute(1, 2, 0, 3)
+                maps, rows_first = spectral_convolution(maps, layer.weight), True
+            else:
+                if rows_first:
+                    maps = maps.permute(2, 0, 1, 3).contiguous()
+                maps = functional.conv2d(maps.permute(0, 3, 1, 2), layer.weight)
+                maps, rows_first = maps.permute(0, 2, 3, 1), False
+            if name == others[-1]:
+                maps = functional.relu(maps + bias_of(layer))
+            else:
+                maps = pool_relu(maps, bias_of(layer), dim=0 if rows_first else 1)
+        order = (2, 3, 0, 1) if rows_first else (0, 3, 1, 2)
+        return torch.sigmoid(network.layer("fc")(maps.permute(order).flatten(1)))

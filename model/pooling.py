@@ -1,0 +1,136 @@
+"""2×2 max-pooling and ReLU on a CPU, in few passes over memory, and the first layer with them.
+
+A convolution of a single channel is one matrix product with the patches of the image; made for
+each corner of the pooling window in turn, its map is never stored. The larger of two values is
+remembered as their difference, whose sign lets the gradient through as that of a ReLU does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""Row and column inside the pooling window."""
+BLOCK = 64
+"""Images of the first layer at a time: as many as stay in the cache."""
+
+_passes = torch.ops.aten.threshold_backward.default  # the gradient where a number is above 0
+
+
+def _largest(corners: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """The ReLU of the largest of four, and what `_route` needs; the four are overwritten."""
+    one, two, three, four = corners
+    upper = torch.maximum(one, two)
+    two.sub_(one)
+    lower = torch.maximum(three, four, out=one)
+    four.sub_(three)
+    best = torch.maximum(upper, lower, out=three)
+    lower.sub_(upper)
+    return best.relu_(), [lower, two, four]
+
+
+def _route(gradient: Tensor, best: Tensor, signs: list[Tensor]) -> list[Tensor]:
+    """The gradients of the four corners; of equal corners the first gets it all."""
+    lower, right_of_upper, right_of_lower = signs
+    upper = _passes(gradient, best, 0)
+    below = _passes(upper, lower, 0)
+    upper.sub_(below)
+    two = _passes(upper, right_of_upper, 0)
+    four = _passes(below, right_of_lower, 0)
+    return [upper.sub_(two), two, below.sub_(four), four]
+
+
+class _PoolRelu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, bias: Tensor, dim: int) -> Tensor:
+        ctx.dim, ctx.shape = dim, maps.shape
+        best, signs = _largest([c + bias for c in _corners(maps, dim)])
+        ctx.save_for_backward(best, *signs)
+        return best
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        best, *signs = ctx.saved_tensors
+        parts = _route(gradients[0], best, signs)
+        odd = any(side % 2 for side in ctx.shape[ctx.dim : ctx.dim + 2])
+        gradient = (best.new_zeros if odd else best.new_empty)(ctx.shape)
+        for corner, part in zip(_corners(gradient, ctx.dim), parts, strict=True):
+            corner.copy_(part)
+        return gradient, sum(p.flatten(0, -2).sum(0) for p in parts), None  # type: ignore[return-value]
+
+
+def _corners(maps: Tensor, dim: int) -> list[Tensor]:
+    """Views of the four corners of all whole windows."""
+    high, wide = (side // 2 * 2 for side in maps.shape[dim : dim + 2])
+    before = (slice(None),) * dim
+    return [maps[(*before, slice(i, high, 2), slice(j, wide, 2))] for i, j in CORNERS]
+
+
+def pool_relu(maps: Tensor, bias: Tensor, dim: int) -> Tensor:
+    """Add the bias, then 2×2 max-pooling, then ReLU.
+
+    Args:
+        maps: rows and columns at ``dim`` and ``dim + 1``, channels last.
+        bias: (C,).
+        dim: of the rows.
+
+    Returns:
+        The same axes, with half the rows and columns; an odd last one is left out.
+    """
+    pooled: Tensor = _PoolRelu.apply(maps, bias, dim)
+    return pooled
+
+
+class _FirstLayer(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, pixels: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        kernel = weight.shape[2]
+        side = (pixels.shape[0] - kernel + 1) // 2
+        weights = torch.cat([weight.flatten(1), bias.unsqueeze(1)], 1).T
+        best, signs = _largest(
+            [_patches(pixels, kernel, side, corner).T @ weights for corner in CORNERS]
+        )
+        ctx.save_for_backward(pixels, best, *signs)
+        ctx.kernel, ctx.side = kernel, side
+        return best.view(side, side, pixels.shape[2], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor]:
+        pixels, best, *signs = ctx.saved_tensors
+        parts = _route(gradients[0].reshape(best.shape), best, signs)
+        total = best.new_zeros(ctx.kernel**2 + 1, best.shape[1])
+        for corner, part in zip(CORNERS, parts, strict=True):
+            total.addmm_(_patches(pixels, ctx.kernel, ctx.side, corner), part)
+        return None, total[:-1].T.reshape(-1, 1, ctx.kernel, ctx.kernel), total[-1]
+
+
+def _patches(pixels: Tensor, kernel: int, side: int, corner: tuple[int, int]) -> Tensor:
+    """(k·k + 1, side·side·N): what each weight sees at one corner of all windows; the bias, 1."""
+    row, column = corner
+    windows = pixels.unfold(0, kernel, 1).unfold(1, kernel, 1)
+    windows = windows[row : row + 2 * side : 2, column : column + 2 * side : 2]
+    patches = pixels.new_empty(kernel**2 + 1, *windows.shape[:3])
+    patches[:-1].view(kernel, kernel, *windows.shape[:3]).copy_(windows.permute(3, 4, 0, 1, 2))
+    patches[-1] = 1
+    return patches.flatten(1)
+
+
+def first_layer(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Valid convolution of one channel, 2×2 max-pooling, ReLU; no gradient for the images.
+
+    Args:
+        images: (N, 1, S, S) float32, on the CPU.
+        weight: (K, 1, k, k).
+        bias: (K,).
+
+    Returns:
+        (P, P, N, K) with P = (S - k + 1) // 2.
+    """
+    pixels = images.squeeze(1).permute(1, 2, 0)
+    blocks: list[Tensor] = [
+        _FirstLayer.apply(block.contiguous(), weight, bias) for block in pixels.split(BLOCK, dim=2)
+    ]
+    return torch.cat(blocks, dim=2)
