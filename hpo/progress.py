@@ -49,6 +49,8 @@ def outcome(trial: FrozenTrial) -> str:
         return str(reason)
     if trial.state == TrialState.PRUNED:
         return f"pruned after epoch {trial.last_step}"
+    if trial.state == TrialState.FAIL:
+        return "failed without a sign of life"
     return trial.state.name.lower()
 
 
@@ -78,15 +80,18 @@ class Progress:
     def trial_started(self, number: int, configuration: Configuration) -> None:
         """Say what the trial trains."""
         millions = configuration.network.multiply_adds / 1e6
-        _line(f"trial {number} started: {shape(configuration)}, {millions:.1f} M multiply-adds")
+        tell(f"trial {number} started: {shape(configuration)}, {millions:.1f} M multiply-adds")
 
     def epoch_done(self, number: int, history: History) -> None:
         """An epoch alone is no line: the study keeps them all."""
 
+    def trial_running(self, trial: FrozenTrial) -> None:
+        """A trial that runs in another process."""
+
     def trial_finished(self, trial: FrozenTrial) -> None:
         """Say how the trial ended and what is the best so far."""
         self._count(trial)
-        _line(
+        tell(
             f"trial {trial.number} {outcome(trial)}: error {_lowest(trial)} "
             f"in {duration(trial.user_attrs.get('seconds', 0))}; "
             f"{self.done} of {self.total} trials{self._best_so_far('; ')}"
@@ -172,7 +177,8 @@ class LiveProgress(Progress):
         return Group(heading, Text(), table)
 
 
-def _line(text: str) -> None:
+def tell(text: str) -> None:
+    """Say a line, on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -16,7 +16,10 @@ GRACE = 300  # seconds without a sign of life after which a trial elsewhere coun
 OWED = "to_be_retried"
 """The attribute of a failed trial that shall be queued again: ``counted`` or ``free``."""
 RETRIES = 3
-"""How often a trial whose process died is started anew. One that was interrupted, always."""
+"""How often a trial is started anew whose process died before another epoch was done.
+
+One that got further, or was interrupted, always is.
+"""
 
 
 def owner() -> dict[str, Any]:
@@ -27,6 +30,11 @@ def owner() -> dict[str, Any]:
         "pid": process.pid,
         "started": round(process.create_time(), 1),
     }
+
+
+def first_try(trial: FrozenTrial | optuna.Trial) -> int:
+    """The number of the trial that this one is a retry of, of a retry's retry too, or its own."""
+    return int(trial.user_attrs.get("first_try", trial.number))
 
 
 def _is_gone(trial: FrozenTrial) -> bool:
@@ -94,8 +102,11 @@ def retry_stale(study: optuna.Study, trial: FrozenTrial) -> None:
 def _queue_again(study: optuna.Study, trial: FrozenTrial, counted: bool) -> int:
     kept = ("seed", "deaths")
     attributes = {k: v for k, v in trial.user_attrs.items() if k in kept}
-    attributes["deaths"] = attributes.get("deaths", 0) + counted
+    got_further = len(trial.intermediate_values) > trial.user_attrs.get("resumed_at", 0)
+    before = 0 if got_further else attributes.get("deaths", 0)
+    attributes["deaths"] = before + counted
     attributes["retry_of"] = trial.number
+    attributes["first_try"] = first_try(trial)
     if attributes["deaths"] > RETRIES:
         return 0
     if "weights" in trial.user_attrs:  # it had all of its parameters

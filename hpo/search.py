@@ -1,67 +1,32 @@
-"""The search itself: trial after trial until the study holds as many as were asked for."""
+"""The search itself: trial after trial until the study holds as many as are wanted."""
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 from typing import Protocol
 
 import optuna
 import torch
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.trial import FrozenTrial
+from optuna.storages import fail_stale_trials
+from optuna.trial import FrozenTrial, TrialState
 
+from hpo.brake import Brake, Interrupted
 from hpo.retry import give_back, reclaim
-from hpo.study import WANTED, StoredStudy, finished
+from hpo.study import StoredStudy, finished, wanted
 from hpo.trial import Objective
 
-
-class Interrupted(Exception):
-    """Ctrl-C, SIGTERM or the end of --timeout, noticed between two training steps."""
+WAITING = 0.5
+"""Seconds between two looks at a study whose last trials run elsewhere."""
 
 
 class MachineFailure(Exception):
     """A disk or a device that failed under a trial. One sentence that says what to do."""
 
 
-class Brake:
-    """Ends a search at the next step after a signal or a deadline; a second signal ends it at once.
-
-    Attributes:
-        reason: why it is pulled, or None.
-    """
-
-    def __init__(self, timeout: float | None) -> None:
-        """Set the deadline, in seconds from now, or none."""
-        self.reason: str | None = None
-        self._deadline = None if timeout is None else time.monotonic() + timeout
-
-    def check(self) -> None:
-        """Do nothing, or raise `Interrupted`."""
-        if self._deadline and time.monotonic() > self._deadline:
-            self.reason = self.reason or "the time is up"
-        if self.reason:
-            raise Interrupted(self.reason)
-
-    @contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """Be pulled by SIGINT and SIGTERM inside this block."""
-        names = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
-
-        def pull(number: int, _frame: FrameType | None) -> None:
-            if self.reason:
-                raise KeyboardInterrupt
-            self.reason = names[signal.Signals(number)]
-
-        before = {number: signal.signal(number, pull) for number in names}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+class _Surplus(Exception):
+    """A trial that began at the same moment as another one for the last place."""
 
 
 class TrialWatcher(Protocol):
@@ -74,16 +39,18 @@ class TrialWatcher(Protocol):
 def search(
     stored: StoredStudy,
     make_objective: Callable[[Callable[[], None]], Objective],
-    trials: int,
     timeout: float | None,
     watcher: TrialWatcher,
 ) -> str | None:
-    """Run trials until the study holds ``trials`` finished ones.
+    """Run trials until the study holds as many finished ones as are wanted.
+
+    Other processes may do the same at once. A trial is begun only where the finished ones
+    and those that run leave a place, so that the study ends with exactly so many; a worker
+    without one waits, and takes over if another's trial is lost.
 
     Args:
         stored: the study.
         make_objective: makes the objective, given what to call after every step.
-        trials: complete and pruned ones together, those of earlier runs included.
         timeout: seconds after which the running trial is given back, or None.
         watcher: is told of every trial that ends.
 
@@ -96,7 +63,12 @@ def search(
 
     def attempt(trial: optuna.Trial) -> float:
         try:
+            if _ahead_of(study, trial.number) >= wanted(study):
+                raise _Surplus
             return objective(trial)
+        except _Surplus:
+            give_back(trial, "the study was full when it began", counted=False)
+            raise
         except (Interrupted, KeyboardInterrupt):
             give_back(trial, f"interrupted by {brake.reason or 'Ctrl-C'}", counted=False)
             raise
@@ -121,11 +93,16 @@ def search(
         watcher.trial_finished(trial)
 
     with brake.on_signals():
-        study.set_user_attr(WANTED, trials)
-        reclaim(study, stored.storage)
-        while finished(study) < trials:
+        while True:
             try:
                 brake.check()
+                fail_stale_trials(study)
+                reclaim(study, stored.storage)
+                if finished(study) >= wanted(study):
+                    return None
+                if _taken(study) >= wanted(study):
+                    time.sleep(WAITING)
+                    continue
                 study.optimize(attempt, n_trials=1, callbacks=[ended])
             except (Interrupted, KeyboardInterrupt):
                 reclaim(study, stored.storage)
@@ -133,7 +110,7 @@ def search(
             except MachineFailure:
                 reclaim(study, stored.storage)
                 raise
-            except UpdateFinishedTrialError:
+            except (_Surplus, UpdateFinishedTrialError):
                 continue
             except Exception as error:
                 # Where the database fails, Optuna stumbles again over what it cannot write.
@@ -142,4 +119,15 @@ def search(
                 if isinstance(error, ValueError) and "Cannot tell a FAIL trial" in str(error):
                     continue
                 raise
-    return None
+
+
+def _taken(study: optuna.Study) -> int:
+    """How many trials are finished or run."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return finished(study) + len(running)
+
+
+def _ahead_of(study: optuna.Study, number: int) -> int:
+    """How many trials are finished, or run and began before this one."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return finished(study) + sum(trial.number < number for trial in running)

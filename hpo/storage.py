@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy import event, make_url
+from sqlalchemy import create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from hpo.patience import PatientStorage
 from hpo.retry import GRACE, retry_stale
 
 HEARTBEAT = 60  # seconds between two signs of life of a running trial
+CONNECTING = 10  # seconds to wait for a server to answer
+DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
 SQLITE_PATIENCE = 60  # seconds to wait for another process's write
 
 
@@ -56,7 +59,7 @@ def _opening_errors(url: str) -> Iterator[None]:
     except (ArgumentError, NoSuchModuleError) as error:
         raise StorageError(
             "the storage is not a database URL that is supported: write it as "
-            "sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
+            "sqlite:///FILE, postgresql://USER@HOST/NAME or mysql://USER@HOST/NAME"
         ) from error
     except ImportError as error:
         raise StorageError(
@@ -72,33 +75,56 @@ def _opening_errors(url: str) -> Iterator[None]:
         ) from error
 
 
-def open_storage(url: str, create: bool) -> RDBStorage:
+def open_storage(
+    url: str, create: bool, say: Callable[[str], None] = lambda message: None
+) -> RDBStorage:
     """Connect to a database.
 
     Args:
-        url: as SQLAlchemy takes it.
-        create: whether a SQLite file that is absent is made, with its folder.
+        url: as SQLAlchemy takes it; PostgreSQL and MySQL need not name their driver.
+        create: whether the tables are made if they are absent, and a SQLite file with its folder.
+        say: is told when the database is away and waited for.
 
     Raises:
         StorageError: it cannot be reached, read or written.
     """
     with storage_errors(url), _opening_errors(url):
         parsed = make_url(url)
-        arguments: dict[str, Any] = {}
-        if parsed.get_backend_name() == "sqlite":
+        backend = parsed.get_backend_name()
+        if parsed.drivername in DRIVERS:
+            parsed = parsed.set(drivername=DRIVERS[parsed.drivername])
+        arguments: dict[str, Any]
+        if backend == "sqlite":
             _prepare_file(parsed.database, create)
             arguments = {"connect_args": {"timeout": SQLITE_PATIENCE}}
-        storage = RDBStorage(
-            url,
+        else:
+            arguments = {"connect_args": {"connect_timeout": CONNECTING}, "pool_pre_ping": True}
+        full = parsed.render_as_string(hide_password=False)
+        if not create:
+            _check_tables(full, arguments)
+        storage = PatientStorage(
+            full,
+            say,
             engine_kwargs=arguments,
             heartbeat_interval=HEARTBEAT,
             grace_period=GRACE,
             heartbeat_stale_trial_callback=retry_stale,
         )
-        if parsed.get_backend_name() == "sqlite":
+        if backend == "sqlite":
             event.listen(storage.engine, "connect", _write_ahead)
             storage.engine.dispose()
         return storage
+
+
+def _check_tables(url: str, arguments: dict[str, Any]) -> None:
+    """Find out whether a database holds studies at all: Optuna would make the tables."""
+    engine = create_engine(url, **arguments)
+    try:
+        found = inspect(engine).has_table("studies")
+    finally:
+        engine.dispose()
+    if not found:
+        raise StorageError(f"{shown(url)} holds no studies yet: start one with `hpo run`")
 
 
 def _prepare_file(database: str | None, create: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 import optuna
@@ -36,6 +37,11 @@ class StoredStudy:
     storage: RDBStorage
     settings: StudySettings
     data_fingerprint: str
+
+    @property
+    def token(self) -> str:
+        """What tells this study from others of its name, in other databases."""
+        return str(self.study.user_attrs.get("token", self.study.study_name))
 
     @property
     def space(self) -> SearchSpace:
@@ -77,6 +83,7 @@ def create_or_resume(
     study.set_user_attr("settings", settings.model_dump(mode="json"))
     study.set_user_attr("data_fingerprint", data_fingerprint)
     study.set_user_attr("hpo_version", __version__)
+    study.set_user_attr("token", secrets.token_hex(8))
     study.set_user_attr("format", FORMAT)  # last: a study that has it has everything
     return StoredStudy(study, storage, settings, data_fingerprint), True
 
@@ -122,6 +129,11 @@ def load(name: str, storage: RDBStorage) -> StoredStudy:
 def _sampler(settings: StudySettings, study: optuna.Study) -> BuildableSampler:
     search, space = settings.search, SearchSpace(settings)
     return BuildableSampler(search.sampler, space, search.seed, search.startup_trials, study)
+
+
+def wanted(study: optuna.Study) -> int:
+    """How many finished trials the study shall hold."""
+    return int(study.user_attrs.get(WANTED, 0))
 
 
 def finished(study: optuna.Study) -> int:

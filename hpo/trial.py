@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,11 +13,12 @@ import torch
 
 from data.split import Split
 from data.tasks import OneShotTasks
-from hpo.retry import owner
-from hpo.settings import StudySettings
-from hpo.space import SearchSpace
+from hpo.brake import Interrupted
+from hpo.retry import first_try, owner
+from hpo.study import StoredStudy
 from model.config import Configuration
 from model.memory import give_back, out_of_memory, peak, reset_peak
+from model.snapshot import Snapshot
 from model.training import Diverged, History, Trainer, train
 
 WORST = 1.0
@@ -38,25 +40,28 @@ class Objective:
 
     def __init__(
         self,
-        settings: StudySettings,
+        stored: StoredStudy,
         split: Split,
         tasks: OneShotTasks,
         device: torch.device,
+        snapshots: Path,
         watcher: Watcher,
         on_step: Callable[[], None],
     ) -> None:
         """Prepare for the trials of one study.
 
         Args:
-            settings: the study's.
+            stored: the study.
             split: the data, at the study's image size; its training set on ``device``.
             tasks: the validation tasks, on ``device``.
             device: where the trials train.
+            snapshots: folder for trainings that are not finished.
             watcher: is told of trials and epochs.
             on_step: called after every training step; may raise to end the trial.
         """
-        self._space = SearchSpace(settings)
-        self._study_seed = settings.search.seed
+        self._space = stored.space
+        self._study_seed = stored.settings.search.seed
+        self._snapshots = snapshots / stored.token
         self._drawings, self._tasks, self._device = split.train, tasks, device
         self._watcher, self._on_step = watcher, on_step
 
@@ -74,27 +79,45 @@ class Objective:
         trial.set_user_attr("multiply_adds", configuration.network.multiply_adds)
         trial.set_user_attr("device", device_name(self._device))
         self._watcher.trial_started(trial.number, configuration)
+        snapshot = Snapshot(self._snapshots / f"trial-{first_try(trial)}.safetensors")
+        if "retry_of" not in trial.user_attrs:
+            snapshot.remove()
         try:
-            return self._train(trial, configuration)
+            error = self._train(trial, configuration, snapshot)
+            snapshot.remove()
+            return error
+        except optuna.TrialPruned:
+            snapshot.remove()
+            raise
         finally:
             give_back(self._device)
 
-    def _train(self, trial: optuna.Trial, configuration: Configuration) -> float:
-        start = time.perf_counter()
+    def _train(
+        self, trial: optuna.Trial, configuration: Configuration, snapshot: Snapshot
+    ) -> float:
+        start, spent = time.perf_counter(), 0.0
         reset_peak(self._device)
         history = History()
         try:
             trainer = Trainer(configuration, self._drawings, self._tasks, self._device)
             trial.set_user_attr("precision", trainer.precision)
             history = trainer.history
+            if snapshot.resume(trainer):
+                spent = history.seconds + trainer.partial.seconds
+                self._catch_up(trial, history)
 
             def on_epoch(epoch: int, error: float) -> None:
+                snapshot.save_if_cheap(trainer)
                 trial.report(error, epoch)
                 self._watcher.epoch_done(trial.number, history)
                 if trial.should_prune():
-                    raise optuna.TrialPruned(f"after epoch {epoch} at error {error:.3f}")
+                    raise _pruned(epoch, error)
 
-            train(trainer, on_epoch, self._on_step)
+            try:
+                train(trainer, on_epoch, self._on_step)
+            except Interrupted:
+                snapshot.save(trainer)
+                raise
         except Diverged as error:
             trial.report(WORST, error.epoch)
             trial.set_user_attr("fail_reason", f"diverged: {error}")
@@ -109,10 +132,26 @@ class Objective:
             if history.epochs:
                 trial.set_user_attr("best_epoch", history.best_epoch)
                 trial.set_user_attr("best_error", history.best_error)
+            seconds = spent + time.perf_counter() - start
             trial.set_user_attr("pairs_per_second", round(history.pairs_per_second, 1))
-            trial.set_user_attr("seconds", round(time.perf_counter() - start, 2))
+            trial.set_user_attr("seconds", round(seconds, 2))
             trial.set_user_attr("peak_memory_mb", round(peak(self._device) / 2**20))
         return history.best_error
+
+    def _catch_up(self, trial: optuna.Trial, history: History) -> None:
+        """Report what the earlier tries of a trial did; the pruner learns of every rung."""
+        trial.set_user_attr("resumed_at", len(history.epochs))
+        prune = False
+        for epoch, done in enumerate(history.epochs):
+            trial.report(done.error, epoch)
+            prune = trial.should_prune()
+        self._watcher.epoch_done(trial.number, history)
+        if prune:
+            raise _pruned(len(history.epochs) - 1, history.epochs[-1].error)
+
+
+def _pruned(epoch: int, error: float) -> optuna.TrialPruned:
+    return optuna.TrialPruned(f"after epoch {epoch} at error {error:.3f}")
 
 
 def device_name(device: torch.device) -> str:

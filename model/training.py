@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -79,10 +80,28 @@ class History:
         return self.epochs[self.best_epoch].error
 
     @property
+    def seconds(self) -> float:
+        """Of training and validation together."""
+        return sum(e.train_seconds + e.validation_seconds for e in self.epochs)
+
+    @property
     def pairs_per_second(self) -> float:
         """Pairs scored in a second of training, validation left out."""
         seconds = sum(e.train_seconds for e in self.epochs)
         return sum(e.pairs for e in self.epochs) / seconds if seconds else 0.0
+
+
+@dataclass
+class PartialEpoch:
+    """The part of the next epoch that is done."""
+
+    generator: Tensor
+    """State of the source of chance when the epoch began."""
+    loss: Tensor
+    """() sum over the steps, on the device."""
+    steps: int = 0
+    pairs: int = 0
+    seconds: float = 0.0
 
 
 class Trainer:
@@ -117,13 +136,44 @@ class Trainer:
         sampling = training.sampling
         self._block = block_that_fits(configuration.network, device)
         self._softmax = isinstance(sampling, AllPairs) and sampling.loss == "softmax"
-        self._batches = _batches(training, drawings, seeded(configuration.seed, device))
+        self._chance = seeded(configuration.seed, device)
+        self._batches = _batches(training, drawings, self._chance)
+        self.best: dict[str, Tensor] = {}
+        self.partial = self._new_epoch()
+
+    def _new_epoch(self) -> PartialEpoch:
+        return PartialEpoch(self._chance.get_state(), torch.zeros((), device=self.device))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last epoch is done, or the error has not fallen for ``patience`` epochs."""
+        training, done = self.configuration.training, len(self.history.epochs)
+        if done and done - 1 - self.history.best_epoch >= training.patience:
+            return True
+        return done >= training.epochs
+
+    def end_epoch(self, error: float, loss: float, validation_seconds: float) -> None:
+        """Keep the figures of the epoch that is done, and the weights if it is the best."""
+        done = self.partial
+        self.history.epochs.append(Epoch(error, loss, done.pairs, done.seconds, validation_seconds))
+        if self.history.best_epoch == len(self.history.epochs) - 1:
+            self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.partial = self._new_epoch()
+
+    def restore_best(self) -> None:
+        """Go back to the weights of the best epoch, if there is one."""
+        if self.best:
+            self.network.load_state_dict(self.best)
 
     def steps(self, epoch: int) -> Iterator[tuple[Tensor, int]]:
-        """Train one epoch (from 0); after each step gives its loss, () on the device, and pairs."""
+        """Train the rest of an epoch (from 0).
+
+        After each step gives its loss, () on the device, and how many pairs it scored.
+        """
         set_epoch(self.optimizer, self.configuration.rates, self.configuration.training, epoch)
         self.network.train()
-        for batch in self._batches():
+        self._chance.set_state(self.partial.generator)
+        for batch in islice(self._batches(), self.partial.steps, None):
             loss = self._backward(batch)
             self.optimizer.step()
             twins = len(batch.images) // 2
@@ -179,7 +229,7 @@ def _batches(
 def train(
     trainer: Trainer, on_epoch: OnEpoch | None = None, on_step: OnStep | None = None
 ) -> SiameseNetwork:
-    """Train to the last epoch, or until the error has not fallen for ``patience`` epochs.
+    """Train from where the trainer stands until it is `Trainer.finished`.
 
     Whatever a callback raises ends the training and passes through.
 
@@ -189,39 +239,34 @@ def train(
     Raises:
         Diverged: a loss was not finite; the network has the weights of the best epoch before.
     """
-    training, history = trainer.configuration.training, trainer.history
-    best: dict[str, Tensor] = {}
-    for number in range(training.epochs):
+    while not trainer.finished:
+        number = len(trainer.history.epochs)
         try:
-            history.epochs.append(_epoch(trainer, number, on_step))
+            _epoch(trainer, number, on_step)
         except Diverged:
-            if best:
-                trainer.network.load_state_dict(best)
+            trainer.restore_best()
             raise
         if on_epoch:
-            on_epoch(number, history.epochs[-1].error)
-        if history.best_epoch == number:
-            best = {k: v.detach().clone() for k, v in trainer.network.state_dict().items()}
-        elif number - history.best_epoch >= training.patience:
-            break
-    trainer.network.load_state_dict(best)
+            on_epoch(number, trainer.history.epochs[-1].error)
+    trainer.restore_best()
     return trainer.network
 
 
-def _epoch(trainer: Trainer, number: int, on_step: OnStep | None) -> Epoch:
+def _epoch(trainer: Trainer, number: int, on_step: OnStep | None) -> None:
     every = LOSS_CHECK if trainer.device.type == "cuda" else 1
-    start = time.perf_counter()
-    total, steps, pairs = torch.zeros((), device=trainer.device), 0, 0
+    partial, start = trainer.partial, time.perf_counter()
     for loss, scored in trainer.steps(number):
-        total += loss
-        steps, pairs = steps + 1, pairs + scored
-        if steps % every == 0 and not math.isfinite(float(total)):
-            raise Diverged(number, steps)
+        partial.loss += loss
+        partial.steps, partial.pairs = partial.steps + 1, partial.pairs + scored
+        now = time.perf_counter()
+        partial.seconds, start = partial.seconds + now - start, now
+        if partial.steps % every == 0 and not math.isfinite(float(partial.loss)):
+            raise Diverged(number, partial.steps)
         if on_step:
             on_step()
-    mean = float(total) / steps
-    trained = time.perf_counter()
+    mean = float(partial.loss) / partial.steps
     if not math.isfinite(mean):
-        raise Diverged(number, steps)
+        raise Diverged(number, partial.steps)
+    start = time.perf_counter()
     error = trainer.validate()
-    return Epoch(error, mean, pairs, trained - start, time.perf_counter() - trained)
+    trainer.end_epoch(error, mean, time.perf_counter() - start)

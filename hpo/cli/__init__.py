@@ -15,7 +15,8 @@ from hpo import __version__
 from hpo.cli.data import check, fetch, show
 from hpo.cli.network import baselines, evaluate, train_configuration
 from hpo.cli.options import DeviceError, say
-from hpo.cli.study import dashboard, export, run, show_status
+from hpo.cli.search import run, worker
+from hpo.cli.study import dashboard, export, show_status
 from hpo.sampler import SpaceUsedUp
 from hpo.search import MachineFailure
 from hpo.settings import SettingsError
@@ -53,6 +54,7 @@ def _options(
 
 
 app.command()(run)
+app.command()(worker)
 app.command("status")(show_status)
 app.command()(dashboard)
 app.command()(export)

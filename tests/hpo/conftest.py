@@ -13,7 +13,7 @@ from hpo.progress import Progress
 from hpo.search import search
 from hpo.settings import StudySettings
 from hpo.storage import open_storage
-from hpo.study import StoredStudy, create_or_resume
+from hpo.study import WANTED, StoredStudy, create_or_resume
 from hpo.trial import Objective
 
 Run = Callable[[StoredStudy, int], str | None]
@@ -41,17 +41,17 @@ def open_study(database: str) -> Callable[[StudySettings], StoredStudy]:
 
 
 @pytest.fixture
-def run(small_split: Split, small_tasks: OneShotTasks) -> Run:
+def run(small_split: Split, small_tasks: OneShotTasks, tmp_path: Path) -> Run:
     """Runs a study on the CPU until it holds so many finished trials."""
 
     def run(stored: StoredStudy, trials: int) -> str | None:
         cpu, progress = torch.device("cpu"), Progress(trials, 0, None)
+        stored.study.set_user_attr(WANTED, trials)
         return search(
             stored,
             lambda on_step: Objective(
-                stored.settings, small_split, small_tasks, cpu, progress, on_step
+                stored, small_split, small_tasks, cpu, tmp_path / "snapshots", progress, on_step
             ),
-            trials,
             None,
             progress,
         )

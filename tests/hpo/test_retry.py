@@ -46,7 +46,12 @@ def test_a_trial_whose_process_died_is_queued_with_its_parameters_and_seed(
     assert old.user_attrs["fail_reason"] == "its process died"
     assert new.state == TrialState.WAITING
     assert new.params == old.params
-    assert new.user_attrs == {"seed": 5, "deaths": 1, "retry_of": number}
+    assert new.user_attrs == {
+        "seed": 5,
+        "deaths": 1,
+        "retry_of": number,
+        "first_try": number,
+    }
     assert reclaim(stored.study, stored.storage) == 0
     assert len(stored.study.trials) == 2
     assert finished(stored.study) == 0

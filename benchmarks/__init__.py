@@ -1,0 +1,1 @@
+"""What the program is measured against, and how: ``python -m benchmarks``."""

@@ -1,0 +1,78 @@
+"""``python -m benchmarks``: measure, print tables, write JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import optuna
+import torch
+
+from benchmarks.limit import limit
+from benchmarks.search_cost import memory, overhead, trial
+from benchmarks.stopwatch import Row, machine, table
+from benchmarks.throughput import Setting, training, validation
+from data.sets import open_set
+from hpo.places import data_folder
+from model.memory import keep_freed
+
+TITLES = {
+    "training": "Training, random pairs of 128 a step, distorted",
+    "validation": "Validation, 320 tasks",
+    "trial": "One `small` trial of 18 epochs",
+    "overhead": "The search's own cost, a `small` trial of 18 epochs",
+    "memory": "Peak memory over `demo` trials in one process",
+    "limit": "A training step against the limit of the device",
+}
+
+
+def main() -> None:
+    """Run the chosen sections."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(TITLES))
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--data", type=Path, help="folder with the Omniglot zips")
+    parser.add_argument("--workers", type=int, default=min(16, os.cpu_count() or 1))
+    parser.add_argument("--rounds", type=int, default=3, help="each pair of timings so often")
+    parser.add_argument("--postgres", metavar="URL", help="an empty database, for overhead")
+    parser.add_argument("-o", "--output", type=Path, help="write JSON")
+    chosen = parser.parse_args()
+    unknown = set(chosen.sections) - set(TITLES)
+    if unknown:
+        parser.error(f"{', '.join(sorted(unknown))}: the sections are {', '.join(TITLES)}")
+    keep_freed()
+    warnings.filterwarnings("ignore", module="optuna")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    device = torch.device(chosen.device)
+    drawings = open_set("omniglot", 0, data_folder(chosen.data), _say)
+    setting = Setting(drawings, device, chosen.workers, chosen.rounds, _say)
+    sections: dict[str, Callable[[], list[Row]]] = {
+        "training": lambda: training(setting),
+        "validation": lambda: validation(setting),
+        "trial": lambda: trial(setting),
+        "overhead": lambda: overhead(setting, chosen.postgres),
+        "memory": lambda: memory(setting),
+        "limit": lambda: limit(setting),
+    }
+    about = machine(device) | {"loader workers": chosen.workers, "rounds": chosen.rounds}
+    found: dict[str, object] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": about}
+    print(" · ".join(f"{k}: {v}" for k, v in about.items() if v is not None))
+    for name in chosen.sections or TITLES:
+        rows = found[name] = sections[name]()
+        print(f"\n## {TITLES[name]}\n\n{table(rows)}", flush=True)
+        if chosen.output:  # after each, so that a run that is cut short leaves what it has
+            chosen.output.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

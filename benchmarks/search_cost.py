@@ -1,0 +1,190 @@
+"""What the search itself costs: a whole trial split, the overhead of Optuna, memory over trials."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+from optuna.trial import create_trial
+
+import data.pairs
+from benchmarks.networks import settings
+from benchmarks.stopwatch import Breakdown, Row
+from benchmarks.throughput import Setting
+from data.split import Split, split
+from data.strokes import draw_strokes
+from data.tasks import draw_tasks
+from hpo.search import search
+from hpo.settings import StudySettings
+from hpo.storage import open_storage
+from hpo.study import WANTED, StoredStudy, create_or_resume
+from hpo.trial import Objective
+from hpo.worker import Unwatched
+from model.memory import give_back
+from model.snapshot import Snapshot
+from model.training import Trainer
+
+STORED = (10, 200, 1000)
+MEASURED = 5  # trials that are asked, reported and told at each of them
+DEMO_TRIALS = 50
+
+
+@contextmanager
+def _new_study(chosen: StudySettings, url: str | None = None) -> Iterator[StoredStudy]:
+    """A study in a database that is gone afterwards."""
+    name = f"benchmark-{random.randrange(10**9)}"  # noqa: S311 - no secret
+    with tempfile.TemporaryDirectory() as folder:
+        storage = open_storage(url or f"sqlite:///{folder}/study.db", create=True)
+        stored, _ = create_or_resume(name, chosen, "benchmark", storage)
+        try:
+            yield stored
+        finally:
+            optuna.delete_study(study_name=name, storage=storage)
+            storage.engine.dispose()
+
+
+def trial(setting: Setting) -> list[Row]:
+    """Where the time of one `small` trial goes that trains to its last epoch."""
+    setting.say("trial")
+    chosen = settings("small")
+    cut = split(setting.drawings).resized(chosen.network.image_size)
+    tasks = draw_tasks(cut.validation, chosen.data.validation_tasks, 0).to(setting.device)
+    clock = Breakdown(setting.device)
+    with (
+        _new_study(chosen) as stored,
+        ExitStack() as patched,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        for owner, name, label in (
+            (data.pairs, "as_input", "data"),
+            (data.pairs, "distort", "distortion"),
+            (data.pairs, "draw_transforms", "distortion"),
+            (Trainer, "_backward", "forward and backward"),
+            (torch.Tensor, "backward", "of these backward"),
+            (torch.optim.SGD, "step", "optimizer"),
+            (Trainer, "validate", "validation"),
+            (Snapshot, "save", "snapshots"),
+            (optuna.Trial, "report", "Optuna"),
+            (optuna.Trial, "should_prune", "Optuna"),
+            (optuna.Trial, "set_user_attr", "Optuna"),
+            (optuna.Study, "ask", "Optuna"),
+            (optuna.Study, "tell", "Optuna"),
+            (optuna.Trial, "_suggest", "Optuna"),
+        ):
+            patched.enter_context(clock.timing(owner, name, label))
+        objective = Objective(
+            stored,
+            _on(cut, setting.device),
+            tasks,
+            setting.device,
+            Path(folder),
+            Unwatched(),
+            lambda: None,
+        )
+        start = time.perf_counter()
+        asked = stored.study.ask()
+        stored.study.tell(asked, objective(asked))
+        whole = time.perf_counter() - start
+    parts = {k: v for k, v in clock.spent.items() if not k.startswith("of these")}
+    clock.spent["the rest"] = whole - sum(parts.values())
+    clock.spent["whole trial"] = whole
+    return [
+        {"part": part, "seconds": spent, "share, %": 100 * spent / whole}
+        for part, spent in clock.spent.items()
+    ]
+
+
+def _on(cut: Split, device: torch.device) -> Split:
+    return replace(cut, train=cut.train.to(device))
+
+
+def overhead(setting: Setting, postgres: str | None) -> list[Row]:
+    """Milliseconds that a `small` trial of all epochs spends in the search."""
+    rows = []
+    databases = {"SQLite": None} | ({"PostgreSQL": postgres} if postgres else {})
+    for database, url in databases.items():
+        for count in STORED:
+            setting.say(f"overhead, {database}, {count} trials")
+            with _new_study(settings("small"), url) as stored:
+                _fill(stored, count)
+                rows.append({"database": database, "stored trials": count, **_one(stored)})
+    return rows
+
+
+def _fill(stored: StoredStudy, count: int) -> None:
+    """Store finished trials as a search would have left them, a third of them pruned."""
+    space, chance = stored.space, np.random.default_rng(0)
+    distributions, epochs = space.distributions, stored.settings.training.epochs
+    finished = []
+    for number in range(count):
+        errors = np.sort(chance.uniform(0.2, 0.95, epochs))[::-1]
+        ran = epochs if number % 3 else 6
+        state = optuna.trial.TrialState.COMPLETE if number % 3 else optuna.trial.TrialState.PRUNED
+        finished.append(
+            create_trial(
+                state=state,
+                value=float(errors[ran - 1]),
+                params=dict(space.draw(chance)),
+                distributions=dict(distributions),
+                intermediate_values={e: float(v) for e, v in enumerate(errors[:ran])},
+                user_attrs={"seconds": 60.0, "seed": number},
+            )
+        )
+    stored.study.add_trials(finished)
+
+
+def _one(stored: StoredStudy) -> Row:
+    """Medians over trials of the milliseconds in each part of the search."""
+    study, epochs = stored.study, stored.settings.training.epochs
+    spent: dict[str, list[float]] = {}
+
+    def timed(label: str, work: Any, *args: Any) -> Any:
+        start = time.perf_counter()
+        result = work(*args)
+        spent.setdefault(label, []).append((time.perf_counter() - start) * 1e3)
+        return result
+
+    for _ in range(MEASURED):
+        asked = timed("ask", study.ask)
+        timed("suggest", stored.space.suggest, asked)
+        for epoch in range(epochs):
+            timed("report", asked.report, 0.9 - epoch / 100, epoch)
+            timed("prune?", asked.should_prune)
+        timed("tell", study.tell, asked, 0.9)
+    medians = {label: median(times) for label, times in spent.items()}
+    a_trial = sum(m * (epochs if k in ("report", "prune?") else 1) for k, m in medians.items())
+    return {f"{k}, ms": v for k, v in medians.items()} | {"whole trial, ms": a_trial}
+
+
+def memory(setting: Setting) -> list[Row]:
+    """Peak memory over many `demo` trials in one process: it should not grow."""
+    setting.say(f"memory, {DEMO_TRIALS} demo trials")
+    chosen = settings("demo")
+    cut = split(draw_strokes(chosen.data.seed)).resized(chosen.network.image_size)
+    tasks = draw_tasks(cut.validation, chosen.data.validation_tasks, 0).to(setting.device)
+    give_back(setting.device)
+    with _new_study(chosen) as stored, tempfile.TemporaryDirectory() as folder:
+        stored.study.set_user_attr(WANTED, DEMO_TRIALS)
+        train, on, where = _on(cut, setting.device), setting.device, Path(folder)
+        search(
+            stored,
+            lambda step: Objective(stored, train, tasks, on, where, Unwatched(), step),
+            None,
+            Unwatched(),
+        )
+        peaks = [t.user_attrs["peak_memory_mb"] for t in stored.study.trials]
+    tenths = [peaks[i : i + 10] for i in range(0, len(peaks), 10)]
+    return [
+        {"trials": f"{10 * i + 1}–{10 * i + len(p)}", "median peak, MB": median(p), "max": max(p)}
+        for i, p in enumerate(tenths)
+    ]

@@ -1,0 +1,118 @@
+"""Training and validation, ours beside the textbook loop in the same run."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from benchmarks.networks import PAIRS, configurations, small_as_searched
+from benchmarks.stopwatch import Row, Say, now, steps_seconds
+from benchmarks.textbook import PairFiles, TextbookNetwork, training_steps, validate, write_files
+from data.drawings import Drawings
+from data.split import split
+from data.tasks import draw_tasks
+from model.config import Configuration
+from model.training import Trainer
+
+TASKS = 320
+COSTLY = 2e9  # multiply-adds an image beyond which a CPU is not kept waiting by the textbook loop
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the sections measure with."""
+
+    drawings: Drawings
+    device: torch.device
+    workers: int
+    rounds: int
+    say: Say
+
+
+def training(setting: Setting) -> list[Row]:
+    """Pairs a second of every network; the ratio is the median of those of the rounds."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder) / "images"
+        write_files(split(setting.drawings).train, files)
+        for name, configuration in configurations().items():
+            setting.say(f"training, {name}")
+            rows.append(_training(setting, name, configuration, files))
+    setting.say("training, small as it is searched")
+    trainer = make_trainer(setting, small_as_searched())
+    pairs = [next(trainer.steps(0))[1]]
+    ours = median(
+        steps_seconds(setting.device, trainer.steps(0), 10) for _ in range(setting.rounds)
+    )
+    rows.append({"network": "small, all pairs of a batch", "pairs/s": pairs[0] / ours})
+    return rows
+
+
+def _training(setting: Setting, name: str, configuration: Configuration, files: Path) -> Row:
+    network, device = configuration.network, setting.device
+    trainer = make_trainer(setting, configuration)
+    textbook = TextbookNetwork(network).to(device)
+    pairs = PairFiles(files, network.image_size, 10**6)
+    slow = device.type == "cpu" and network.multiply_adds > 1e8
+    count = 1 if slow else 10
+    ours, theirs = [], []
+    for _ in range(setting.rounds):
+        ours.append(steps_seconds(device, trainer.steps(0), count))
+        if device.type == "cpu" and network.multiply_adds > COSTLY:
+            continue
+        steps = training_steps(textbook, pairs, PAIRS, setting.workers, device)
+        theirs.append(steps_seconds(device, steps, count))
+        del steps  # ends the loader's workers
+    row: Row = {
+        "network": name,
+        "M weights": network.weights / 1e6,
+        "M multiply-adds": network.multiply_adds / 1e6,
+        "precision": trainer.precision,
+        "pairs/s": PAIRS / median(ours),
+    }
+    if theirs:
+        row["textbook pairs/s"] = PAIRS / median(theirs)
+        row["ratio"] = median(t / o for t, o in zip(theirs, ours, strict=True))
+    return row
+
+
+def validation(setting: Setting) -> list[Row]:
+    """Seconds of the 320 tasks; the textbook loop's from a part of them."""
+    rows = []
+    for name, configuration in configurations().items():
+        if name not in ("published", "small"):
+            continue
+        setting.say(f"validation, {name}")
+        trainer = make_trainer(setting, configuration)
+        textbook = TextbookNetwork(configuration.network).to(setting.device)
+        tasks = trainer.tasks.to(torch.device("cpu"))
+        part = 2 if setting.device.type == "cpu" and name == "published" else 20
+        trainer.validate()
+        ours, theirs = [], []
+        for _ in range(setting.rounds):
+            start = now(setting.device)
+            trainer.validate()
+            ours.append(now(setting.device) - start)
+            start = now(setting.device)
+            validate(textbook, tasks, part, setting.device)
+            theirs.append((now(setting.device) - start) * TASKS / part)
+        rows.append(
+            {
+                "network": name,
+                "seconds": median(ours),
+                "textbook seconds": median(theirs),
+                "ratio": median(t / o for t, o in zip(theirs, ours, strict=True)),
+            }
+        )
+    return rows
+
+
+def make_trainer(setting: Setting, configuration: Configuration) -> Trainer:
+    """A trainer of the configuration, with the 320 validation tasks."""
+    cut = split(setting.drawings).resized(configuration.network.image_size)
+    tasks = draw_tasks(cut.validation, TASKS, 0).to(setting.device)
+    return Trainer(configuration, cut.train.to(setting.device), tasks, setting.device)

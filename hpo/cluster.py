@@ -1,0 +1,89 @@
+"""Workers as Ray tasks: Ray places them on a cluster's machines and starts lost ones anew."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+from hpo.brake import Brake, Interrupted
+from hpo.search import MachineFailure
+from hpo.study import StoredStudy
+from hpo.worker import Work, work
+from hpo.workers import LOOK, Seen, StudyWatcher
+
+
+def run_on_ray(
+    address: str,
+    job: Work,
+    workers: int,
+    share: float,
+    stored: StoredStudy,
+    watcher: StudyWatcher,
+    say: Callable[[str], None],
+) -> str | None:
+    """Keep workers going on a Ray cluster until the study is full.
+
+    Args:
+        address: of the cluster, or ``local`` for one on this machine that ends with the search.
+        job: of each worker.
+        workers: how many.
+        share: of a GPU for each; 0 for a worker on a CPU.
+        stored: the study.
+        watcher: is told what happens in it.
+        say: is told what Ray does.
+
+    Returns:
+        Why it ended before its time, or None.
+
+    Raises:
+        MachineFailure: Ray is not installed, the cluster is not there, or a worker gave up.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise MachineFailure(
+            "--ray needs Ray: install the extra for it, pip install 'hpo-siamese[ray]'"
+        ) from error
+    try:
+        ray.init(
+            address=None if address == "local" else address,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise MachineFailure(
+            f"there is no Ray cluster at {address} ({reason}): give its address, or local"
+        ) from error
+    brake, seen = Brake(job.timeout), Seen(stored.study, watcher)
+    task = ray.remote(num_cpus=job.threads or 1, num_gpus=share, max_retries=-1)(_work)
+    try:
+        left = [task.remote(replace(job, timeout=None)) for _ in range(workers)]
+        say(f"ray      {workers} workers, {job.threads or 1} threads each")
+        with brake.on_signals():
+            while left:
+                brake.check()
+                done, left = ray.wait(left, timeout=LOOK)
+                seen.look()
+                ray.get(done)
+    except (Interrupted, KeyboardInterrupt):
+        for reference in left:
+            ray.cancel(reference)
+        ray.wait(left, num_returns=len(left), timeout=10)
+        return brake.reason or "Ctrl-C"
+    except ray.exceptions.RayError as error:
+        raise MachineFailure(
+            f"a worker on Ray gave up ({str(error).strip().splitlines()[-1]}): see to it, then "
+            "type the same line"
+        ) from error
+    finally:
+        seen.look()
+        ray.shutdown()
+    return None
+
+
+def _work(job: Work) -> str | None:
+    return work(job, lambda message: print(message, file=sys.stderr))

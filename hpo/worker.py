@@ -1,0 +1,100 @@
+"""One process of a search: it joins a study that exists and runs trials until the study is full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from optuna.trial import FrozenTrial
+
+from data.sets import open_set
+from data.split import split
+from data.tasks import draw_tasks
+from hpo.search import TrialWatcher, search
+from hpo.storage import open_storage, storage_errors
+from hpo.study import StudyError, load
+from hpo.trial import Objective, Watcher
+from model.config import Configuration
+from model.training import History
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a worker needs to know; goes from process to process.
+
+    Attributes:
+        study: its name in the storage.
+        url: of the storage, the password included.
+        data: folder of the data set.
+        device: as PyTorch names it.
+        threads: of the CPU, or None for PyTorch's own choice.
+        snapshots: folder for trainings that are not finished.
+        timeout: seconds until the running trial is given back, or None.
+    """
+
+    study: str
+    url: str
+    data: Path
+    device: str
+    threads: int | None
+    snapshots: Path
+    timeout: float | None = None
+
+
+class TrialsWatcher(Watcher, TrialWatcher, Protocol):
+    """Is told of trials, their epochs and their ends."""
+
+
+class Unwatched:
+    """Watches a search whose story is told elsewhere."""
+
+    def trial_started(self, number: int, configuration: Configuration) -> None:
+        """Say nothing."""
+
+    def epoch_done(self, number: int, history: History) -> None:
+        """Say nothing."""
+
+    def trial_finished(self, trial: FrozenTrial) -> None:
+        """Say nothing."""
+
+
+def work(job: Work, say: Callable[[str], None], watcher: TrialsWatcher | None = None) -> str | None:
+    """Run trials until the study holds as many as are wanted.
+
+    Args:
+        job: where and on what.
+        say: is told of what goes wrong and is mended.
+        watcher: of the trials of this worker.
+
+    Returns:
+        Why it ended before its time, or None.
+
+    Raises:
+        StudyError: the study is absent, in another format, or about other data.
+    """
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    device = torch.device(job.device)
+    watching: TrialsWatcher = watcher or Unwatched()
+    with storage_errors(job.url):
+        stored = load(job.study, open_storage(job.url, create=False, say=say))
+        settings = stored.settings
+        drawings = open_set(settings.data.set, settings.data.seed, job.data, say)
+        if drawings.fingerprint != stored.data_fingerprint:
+            raise StudyError(
+                f"the study {job.study} is about other data ({stored.data_fingerprint}) than is "
+                f"here ({drawings.fingerprint}): name the folder of the same data with --data"
+            )
+        cut = split(drawings).resized(settings.network.image_size)
+        cut = replace(cut, train=cut.train.to(device))
+        choice = settings.data
+        tasks = draw_tasks(cut.validation, choice.validation_tasks, choice.task_seed).to(device)
+        return search(
+            stored,
+            lambda on_step: Objective(stored, cut, tasks, device, job.snapshots, watching, on_step),
+            job.timeout,
+            watching,
+        )

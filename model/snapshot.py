@@ -1,0 +1,116 @@
+"""An unfinished training on disk: what it takes to go on as if it had not been interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from data.files import write_whole
+from model.training import Epoch, PartialEpoch, Trainer
+
+FORMAT = "hpo-snapshot-1"
+SHARE = 20
+"""A snapshot is taken once the training has run so many times as long as the last one took."""
+
+
+class Snapshot:
+    """The file of one training.
+
+    Attributes:
+        path: where it is, if there is one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._saved, self._cost = -math.inf, 0.0
+
+    def save_if_cheap(self, trainer: Trainer) -> None:
+        """Save, unless that would cost more than a twentieth of the time since it was last done.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        if time.monotonic() - self._saved > SHARE * self._cost:
+            self.save(trainer)
+
+    def save(self, trainer: Trainer) -> None:
+        """Write the state of a training in one move.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        begun = time.monotonic()
+        partial = trainer.partial
+        tensors = {"generator": partial.generator, "loss": partial.loss}
+        tensors |= {f"weights.{k}": v for k, v in trainer.network.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in trainer.best.items()}
+        tensors |= {f"velocity.{k}": v for k, v in _velocities(trainer).items()}
+        figures = {name: getattr(partial, name) for name in ("steps", "pairs", "seconds")}
+        metadata = {
+            "format": FORMAT,
+            "configuration": trainer.configuration.to_toml(),
+            "history": json.dumps([dataclasses.asdict(e) for e in trainer.history.epochs]),
+            "partial": json.dumps(figures),
+        }
+        whole = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+        write_whole(self.path, save(whole, metadata))
+        self._saved = time.monotonic()
+        self._cost = self._saved - begun
+
+    def resume(self, trainer: Trainer) -> bool:
+        """Put a new trainer into the state that was saved of the same configuration.
+
+        Returns:
+            Whether it was: a file that is absent, broken, or of another configuration is passed
+            over.
+        """
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            same = metadata["configuration"] == trainer.configuration.to_toml()
+            if metadata["format"] != FORMAT or not same:
+                return False
+            epochs = [Epoch(**epoch) for epoch in json.loads(metadata["history"])]
+            partial = PartialEpoch(
+                **json.loads(metadata["partial"]),
+                generator=tensors["generator"],
+                loss=tensors["loss"].to(trainer.device),
+            )
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            return False
+        trainer.network.load_state_dict(_under("weights.", tensors))
+        trainer.best = {k: v.to(trainer.device) for k, v in _under("best.", tensors).items()}
+        parameters = dict(trainer.network.named_parameters())
+        for name, velocity in _under("velocity.", tensors).items():
+            # In the parameter's own memory format, as the optimizer would have made it.
+            kept = torch.empty_like(parameters[name]).copy_(velocity)
+            trainer.optimizer.state[parameters[name]]["momentum_buffer"] = kept
+        trainer.history.epochs, trainer.partial = epochs, partial
+        return True
+
+    def remove(self) -> None:
+        """Delete the file, and what a killed process left of one."""
+        for path in (self.path, *self.path.parent.glob(f"{self.path.name}.*")):
+            path.unlink(missing_ok=True)
+
+
+def _velocities(trainer: Trainer) -> dict[str, Tensor]:
+    state = trainer.optimizer.state
+    return {
+        name: state[parameter]["momentum_buffer"]
+        for name, parameter in trainer.network.named_parameters()
+        if state[parameter].get("momentum_buffer") is not None
+    }
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

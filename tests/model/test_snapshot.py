@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.split import Split
+from data.tasks import OneShotTasks
+from model.config import Configuration
+from model.recipe import AllPairs, RandomPairs
+from model.snapshot import Snapshot
+from model.training import Trainer, train
+from tests.model.tiny import tiny_configuration
+
+Make = Callable[[], Trainer]
+STEPS = 4  # of an epoch
+
+
+@pytest.fixture(params=["random pairs", "all pairs"])
+def configuration(request: pytest.FixtureRequest) -> Configuration:
+    if request.param == "random pairs":
+        return tiny_configuration(4, sampling=RandomPairs(pairs=64, copies=1, batch=32))
+    sampling = AllPairs(characters=20, per_alphabet=10, steps=STEPS, loss="softmax")
+    return tiny_configuration(4, sampling=sampling)
+
+
+@pytest.fixture
+def make(configuration: Configuration, small_split: Split, small_tasks: OneShotTasks) -> Make:
+    cpu = torch.device("cpu")
+    return lambda: Trainer(configuration, small_split.train, small_tasks, cpu)
+
+
+class Killed(Exception):
+    pass
+
+
+def interrupted(trainer: Trainer, snapshot: Snapshot, steps: int) -> None:
+    """Train for some steps, save, and go no further."""
+    done = 0
+
+    def on_step() -> None:
+        nonlocal done
+        done += 1
+        if done == steps:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(trainer, on_step=on_step)
+    snapshot.save(trainer)
+
+
+@pytest.mark.parametrize("steps", [1, STEPS, STEPS + 3, 4 * STEPS])
+def test_a_training_that_was_interrupted_ends_as_if_it_had_not_been(
+    make: Make, tmp_path: Path, steps: int
+) -> None:
+    whole = make()
+    train(whole)
+    snapshot = Snapshot(tmp_path / "there" / "trial.safetensors")
+    interrupted(make(), snapshot, steps)
+    other = make()
+    assert snapshot.resume(other)
+    assert len(other.history.epochs) * STEPS + other.partial.steps == steps
+    train(other)
+    assert [(e.error, e.loss, e.pairs) for e in other.history.epochs] == [
+        (e.error, e.loss, e.pairs) for e in whole.history.epochs
+    ]
+    for one, two in zip(whole.network.parameters(), other.network.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_a_finished_training_has_nothing_left_to_do(make: Make, tmp_path: Path) -> None:
+    whole, snapshot = make(), Snapshot(tmp_path / "trial.safetensors")
+    train(whole, lambda epoch, error: snapshot.save(whole))
+    other = make()
+    assert snapshot.resume(other)
+    assert other.finished
+    train(other, on_step=lambda: pytest.fail("there was nothing to train"))
+    for one, two in zip(whole.network.parameters(), other.network.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_a_file_cut_short_or_of_another_network_is_passed_over(
+    make: Make, tmp_path: Path, small_split: Split, small_tasks: OneShotTasks
+) -> None:
+    snapshot = Snapshot(tmp_path / "trial.safetensors")
+    assert not snapshot.resume(make())
+    interrupted(make(), snapshot, 6)
+    other = Trainer(
+        tiny_configuration(4, seed=99), small_split.train, small_tasks, torch.device("cpu")
+    )
+    assert not snapshot.resume(other)
+    content = snapshot.path.read_bytes()
+    snapshot.path.write_bytes(content[: len(content) // 2])
+    fresh = make()
+    assert not snapshot.resume(fresh)
+    assert fresh.history.epochs == []
+    assert fresh.partial.steps == 0
+
+
+def test_removing_takes_half_written_files_along(make: Make, tmp_path: Path) -> None:
+    snapshot = Snapshot(tmp_path / "trial-1.safetensors")
+    interrupted(make(), snapshot, 2)
+    (tmp_path / "trial-1.safetensors.77.partial").write_text("half")
+    (tmp_path / "trial-12.safetensors").write_text("another's")
+    snapshot.remove()
+    assert [p.name for p in tmp_path.iterdir()] == ["trial-12.safetensors"]
+    snapshot.remove()
+
+
+def test_what_costs_much_is_saved_seldom(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("model.snapshot.time.monotonic", lambda: clock[0])
+    snapshot, trainer = Snapshot(tmp_path / "trial.safetensors"), make()
+    saved = []
+    monkeypatch.setattr(Snapshot, "save", lambda self, trainer: saved.append(clock[0]))
+    snapshot._saved, snapshot._cost = 0.0, 2.0
+    for clock[0] in (10.0, 39.0, 41.0):
+        snapshot.save_if_cheap(trainer)
+    assert saved == [41.0]
