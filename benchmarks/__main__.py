@@ -11,7 +11,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import optuna
 import torch
 
 from benchmarks.limit import limit
@@ -20,6 +19,7 @@ from benchmarks.stopwatch import Row, machine, table
 from benchmarks.throughput import Setting, training, validation
 from data.sets import open_set
 from hpo.places import data_folder
+from hpo.progress import hush_optuna
 from model.memory import keep_freed
 
 TITLES = {
@@ -47,8 +47,8 @@ def main() -> None:
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: the sections are {', '.join(TITLES)}")
     keep_freed()
-    warnings.filterwarnings("ignore", module="optuna")
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    hush_optuna()
+    warnings.filterwarnings("ignore", message="Heartbeat of storage")  # of single asks
     device = torch.device(chosen.device)
     drawings = open_set("omniglot", 0, data_folder(chosen.data), _say)
     setting = Setting(drawings, device, chosen.workers, chosen.rounds, _say)

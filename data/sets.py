@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from data import omniglot
-from data.download import download
 from data.drawings import Drawings
-from data.strokes import draw_strokes
+from data.strokes import load_strokes
 
 SetName = Literal["omniglot", "strokes"]
 
@@ -27,7 +26,9 @@ def open_set(name: SetName, seed: int, folder: Path, say: Callable[[str], None])
         DataError: Omniglot is broken, or absent and cannot be fetched.
     """
     if name == "strokes":
-        return draw_strokes(seed)
+        return load_strokes(seed, omniglot.packed_folder())
     if omniglot.find(folder) is None:
+        from data.download import download  # torchvision takes seconds to import
+
         download(folder, say)
     return omniglot.load(folder)

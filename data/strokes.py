@@ -7,12 +7,18 @@ downloaded: this is the data of the demonstration and of the tests.
 
 from __future__ import annotations
 
+import contextlib
+import io
+from pathlib import Path
+from zipfile import BadZipFile
+
 import numpy as np
 import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from data.drawings import Drawings
+from data.files import write_whole
 from data.png import SIDE
 
 ALPHABETS = {"train": 16, "validation": 5, "evaluation": 5}
@@ -35,8 +41,28 @@ def draw_strokes(seed: int) -> Drawings:
     differ from processor to processor and turn a pixel in a million.
     """
     chance = np.random.default_rng([seed % 2**63, RECIPE])
+    ink = np.stack([_draw_alphabet(chance) for _ in range(sum(ALPHABETS.values()))])
+    return _as_drawings(seed, ink)
+
+
+def load_strokes(seed: int, cache: Path) -> Drawings:
+    """The set of `draw_strokes`, kept in ``cache`` once it is drawn, where that can be written."""
+    kept = cache / f"strokes-{RECIPE}-{seed}.npz"
+    try:
+        with np.load(kept, allow_pickle=False) as file:
+            ink = np.unpackbits(file["bits"], axis=-1, count=SIDE * SIDE)
+        return _as_drawings(seed, np.multiply(ink, 255, out=ink))
+    except (OSError, KeyError, ValueError, BadZipFile):
+        drawings = draw_strokes(seed)
+        content = io.BytesIO()
+        np.savez_compressed(content, bits=np.packbits(drawings.ink.flatten(2).numpy(), axis=-1))
+        with contextlib.suppress(OSError):
+            write_whole(kept, content.getvalue())
+        return drawings
+
+
+def _as_drawings(seed: int, ink: NDArray[np.uint8]) -> Drawings:
     names = [f"{part}-{i:02d}" for part, count in ALPHABETS.items() for i in range(1, count + 1)]
-    ink = np.stack([_draw_alphabet(chance) for _ in names])
     return Drawings(
         name="strokes",
         fingerprint=f"strokes-{RECIPE}-{seed}",

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from hpo.brake import Brake, Interrupted
+from hpo.progress import hush_optuna
 from hpo.search import MachineFailure
 from hpo.study import StoredStudy
 from hpo.worker import Work, work
 from hpo.workers import LOOK, Seen, StudyWatcher
+from model.memory import keep_freed
 
 
 def run_on_ray(
@@ -86,4 +88,6 @@ def run_on_ray(
 
 
 def _work(job: Work) -> str | None:
+    hush_optuna()
+    keep_freed()
     return work(job, lambda message: print(message, file=sys.stderr))

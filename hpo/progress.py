@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import optuna
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console, Group
 from rich.live import Live
@@ -16,6 +18,13 @@ from rich.text import Text
 
 from model.config import Configuration
 from model.training import History
+
+
+def hush_optuna() -> None:
+    """Leave the telling to this program: no log lines and no notes on experimental features."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
 
 BARS = "▁▂▃▄▅▆▇█"
 RECENT = 8  # trials in the live view

@@ -53,6 +53,15 @@ def _is_gone(trial: FrozenTrial) -> bool:
         return True
 
 
+def is_second_copy(study: optuna.Study, trial: optuna.Trial) -> bool:
+    """Whether two processes queued the same trial again at once, and this is the later copy."""
+    origin = trial.user_attrs.get("retry_of")
+    return origin is not None and any(
+        other.user_attrs.get("retry_of") == origin and other.number < trial.number
+        for other in study.get_trials(deepcopy=False)
+    )
+
+
 def give_back(trial: optuna.Trial, reason: str, counted: bool) -> None:
     """Mark the running trial as one to be queued again once it has failed.
 

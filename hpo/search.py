@@ -13,7 +13,7 @@ from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.brake import Brake, Interrupted
-from hpo.retry import give_back, reclaim
+from hpo.retry import give_back, is_second_copy, reclaim
 from hpo.study import StoredStudy, finished, wanted
 from hpo.trial import Objective
 
@@ -27,6 +27,10 @@ class MachineFailure(Exception):
 
 class _Surplus(Exception):
     """A trial that began at the same moment as another one for the last place."""
+
+
+class _SecondCopy(Exception):
+    """A retry of a trial that another trial is the retry of."""
 
 
 class TrialWatcher(Protocol):
@@ -63,9 +67,14 @@ def search(
 
     def attempt(trial: optuna.Trial) -> float:
         try:
+            if is_second_copy(study, trial):
+                trial.set_user_attr("fail_reason", "another retry of the same trial was first")
+                raise _SecondCopy
             if _ahead_of(study, trial.number) >= wanted(study):
                 raise _Surplus
             return objective(trial)
+        except _SecondCopy:
+            raise
         except _Surplus:
             give_back(trial, "the study was full when it began", counted=False)
             raise
@@ -90,8 +99,11 @@ def search(
             raise
 
     def ended(_study: optuna.Study, trial: FrozenTrial) -> None:
+        if trial.state != TrialState.FAIL:
+            objective.forget(trial)
         watcher.trial_finished(trial)
 
+    objective.sweep(study.get_trials(deepcopy=False))
     with brake.on_signals():
         while True:
             try:
@@ -110,7 +122,7 @@ def search(
             except MachineFailure:
                 reclaim(study, stored.storage)
                 raise
-            except (_Surplus, UpdateFinishedTrialError):
+            except (_Surplus, _SecondCopy, UpdateFinishedTrialError):
                 continue
             except Exception as error:
                 # Where the database fails, Optuna stumbles again over what it cannot write.

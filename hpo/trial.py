@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import optuna
 import torch
+from optuna.trial import FrozenTrial
 
 from data.split import Split
 from data.tasks import OneShotTasks
 from hpo.brake import Interrupted
-from hpo.retry import first_try, owner
+from hpo.retry import OWED, first_try, owner
 from hpo.study import StoredStudy
 from model.config import Configuration
 from model.memory import give_back, out_of_memory, peak, reset_peak
@@ -79,18 +80,31 @@ class Objective:
         trial.set_user_attr("multiply_adds", configuration.network.multiply_adds)
         trial.set_user_attr("device", device_name(self._device))
         self._watcher.trial_started(trial.number, configuration)
-        snapshot = Snapshot(self._snapshots / f"trial-{first_try(trial)}.safetensors")
-        if "retry_of" not in trial.user_attrs:
-            snapshot.remove()
         try:
-            error = self._train(trial, configuration, snapshot)
-            snapshot.remove()
-            return error
-        except optuna.TrialPruned:
-            snapshot.remove()
-            raise
+            return self._train(trial, configuration, self._snapshot(first_try(trial)))
         finally:
             give_back(self._device)
+
+    def _snapshot(self, number: int) -> Snapshot:
+        return Snapshot(self._snapshots / f"trial-{number}.safetensors")
+
+    def forget(self, trial: FrozenTrial) -> None:
+        """Delete the snapshot of a trial that is finished."""
+        self._snapshot(first_try(trial)).remove()
+
+    def sweep(self, trials: Sequence[FrozenTrial]) -> None:
+        """Delete the snapshots that no trial will go on from: their process died at the very end.
+
+        Args:
+            trials: all of the study.
+        """
+        retried = {t.user_attrs.get("retry_of") for t in trials}
+        alive = {first_try(t) for t in trials if not t.state.is_finished()}
+        alive |= {first_try(t) for t in trials if OWED in t.user_attrs and t.number not in retried}
+        for path in self._snapshots.glob("trial-*.safetensors"):
+            number = path.name.removeprefix("trial-").removesuffix(".safetensors")
+            if number.isdecimal() and int(number) not in alive:
+                self._snapshot(int(number)).remove()
 
     def _train(
         self, trial: optuna.Trial, configuration: Configuration, snapshot: Snapshot

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from data.errors import DataError
 from hpo.brake import Brake, Interrupted
-from hpo.progress import tell
+from hpo.progress import hush_optuna, tell
 from hpo.sampler import SpaceUsedUp
 from hpo.search import MachineFailure
 from hpo.storage import StorageError
@@ -64,7 +64,8 @@ class Workers:
         self._jobs, self._say = jobs, say
         # Neither fork, which breaks threads and CUDA, nor spawn, which imports PyTorch anew.
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["hpo.workers"])
+        # The last is what an optimizer's first step would import, in every worker for seconds.
+        self._context.set_forkserver_preload(["hpo.workers", "torch._dynamo"])
         self._processes: dict[int, BaseProcess] = {}
 
     def run(self, stored: StoredStudy, timeout: float | None, watcher: StudyWatcher) -> str | None:
@@ -164,7 +165,7 @@ def _main(job: Work) -> None:
     """A worker process: it obeys its supervisor, not the terminal, and ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    hush_optuna()
     keep_freed()
     try:
         work(job, tell)

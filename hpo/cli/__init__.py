@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sys
 import traceback
-import warnings
 from typing import Annotated
 
-import optuna
 import typer
 
 from data.errors import DataError
@@ -17,6 +15,7 @@ from hpo.cli.network import baselines, evaluate, train_configuration
 from hpo.cli.options import DeviceError, say
 from hpo.cli.search import run, worker
 from hpo.cli.study import dashboard, export, show_status
+from hpo.progress import hush_optuna
 from hpo.sampler import SpaceUsedUp
 from hpo.search import MachineFailure
 from hpo.settings import SettingsError
@@ -69,8 +68,7 @@ data_app.command("download")(fetch)
 def main() -> None:
     """Run the command line: a person's mistake is one sentence and exit status 2."""
     keep_freed()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    hush_optuna()
     try:
         sys.exit(app(standalone_mode=False))
     except (

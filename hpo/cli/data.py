@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from data import omniglot
-from data.download import download
 from data.errors import DataError
 from data.sets import SetName, open_set
 from data.sheet import contact_sheet
@@ -60,5 +59,7 @@ def fetch(data: Data = None) -> None:
     Example: hpo data download --data ~/omniglot
     """
     folder = data or data_folder(None)
+    from data.download import download  # torchvision takes seconds to import
+
     download(folder, say)
     print(folder)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import torch
 
 from data.drawings import Drawings
 from data.split import split
-from data.strokes import ALPHABETS, CHARACTERS, DRAWERS, draw_strokes
+from data.strokes import ALPHABETS, CHARACTERS, DRAWERS, draw_strokes, load_strokes
 from data.tasks import draw_tasks
 from model.scoring import pixel_distance_error
 
@@ -34,3 +37,15 @@ def test_no_two_drawings_of_a_character_are_alike(strokes: Drawings) -> None:
 def test_pixels_alone_are_above_chance_and_far_from_right(strokes: Drawings) -> None:
     tasks = draw_tasks(split(strokes).validation, 400, seed=0)
     assert 0.10 < 1 - pixel_distance_error(tasks) < 0.40
+
+
+def test_they_are_drawn_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = load_strokes(0, tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("data.strokes.draw_strokes", lambda seed: pytest.fail("drawn again"))
+        again = load_strokes(0, tmp_path / "cache")
+    assert torch.equal(again.ink, drawn.ink)
+    assert again.alphabets == drawn.alphabets
+    kept.write_bytes(kept.read_bytes()[:1000])
+    assert torch.equal(load_strokes(0, tmp_path / "cache").ink, drawn.ink)

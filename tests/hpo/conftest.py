@@ -21,7 +21,7 @@ Run = Callable[[StoredStudy, int], str | None]
 
 @pytest.fixture(autouse=True)
 def _strokes_are_drawn_once(strokes: Drawings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data.sets.draw_strokes", lambda seed: strokes)
+    monkeypatch.setattr("data.sets.load_strokes", lambda seed, cache: strokes)
 
 
 @pytest.fixture

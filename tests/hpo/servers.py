@@ -1,0 +1,169 @@
+"""Real database servers for the tests, each in a folder of its own, on a free port."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+PASSWORD = "geheim-7"
+PATIENCE = 60  # seconds that a server may take to start
+
+
+def free_port() -> int:
+    """A port of the loopback address that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def find(program: str, *folders: str) -> str | None:
+    """The path of a server's program, also where distributions hide it."""
+    places = [str(p) for pattern in folders for p in sorted(Path("/").glob(pattern))]
+    return shutil.which(program, path=os.pathsep.join([*places, os.environ["PATH"], "/usr/sbin"]))
+
+
+class Server:
+    """A server with a database ``hpo``, a user ``hpo`` and its `PASSWORD`.
+
+    Attributes:
+        url: of the database, the password included.
+    """
+
+    url: str
+
+    def __init__(self, folder: Path, user: str) -> None:
+        self.folder, self.port = folder, free_port()
+        # Servers refuse to run as root; there they run as their package's user.
+        self._user = user if os.geteuid() == 0 else getpass.getuser()
+        if os.geteuid() == 0:
+            owner = pwd.getpwnam(user)
+            folder.chmod(0o700)
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+            for parent in list(folder.parents)[:-1]:
+                parent.chmod(parent.stat().st_mode | 0o011)
+
+    def as_user(self, command: Sequence[str]) -> list[str]:
+        """The command as the server's user."""
+        if os.geteuid() == 0:
+            return ["setpriv", f"--reuid={self._user}", "--init-groups", *command]
+        return list(command)
+
+    def do(self, *command: str, text: str | None = None) -> None:
+        """Run a command to its end."""
+        done = subprocess.run(
+            self.as_user(command),
+            input=text,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self.folder,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+    def wait(self) -> None:
+        """Wait until the port answers."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.1)
+        raise AssertionError(f"the server in {self.folder} did not start")
+
+
+class Postgres(Server):
+    """PostgreSQL."""
+
+    def __init__(self, folder: Path, pg_ctl: str) -> None:
+        super().__init__(folder, "postgres")
+        self._bin, self._data = Path(pg_ctl).parent, folder / "data"
+        self.url = f"postgresql://hpo:{PASSWORD}@127.0.0.1:{self.port}/hpo"
+        secret = folder / "secret"
+        secret.write_text(PASSWORD)
+        secret.chmod(0o644)
+        self.do(
+            str(self._bin / "initdb"),
+            *("-D", str(self._data), "-U", "hpo", "-A", "scram-sha-256"),
+            f"--pwfile={secret}",
+            "--no-sync",
+        )
+        self.start()
+        self.do(
+            "env",
+            f"PGPASSWORD={PASSWORD}",
+            str(self._bin / "createdb"),
+            *("-h", "127.0.0.1", "-p", str(self.port), "-U", "hpo", "hpo"),
+        )
+
+    def start(self) -> None:
+        """Start it, or start it again."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -F"
+        log = str(self.folder / "log")
+        self.do(
+            str(self._bin / "pg_ctl"),
+            "-D",
+            str(self._data),
+            "-l",
+            log,
+            "-o",
+            options,
+            "-w",
+            "start",
+        )
+        self.wait()
+
+    def stop(self) -> None:
+        """Stop it at once, as a crash would."""
+        self.do(str(self._bin / "pg_ctl"), "-D", str(self._data), "-m", "immediate", "stop")
+
+
+class MariaDB(Server):
+    """MariaDB, which speaks MySQL's language."""
+
+    def __init__(self, folder: Path, install: str, server: str) -> None:
+        super().__init__(folder, "mysql")
+        self.url = f"mysql://hpo:{PASSWORD}@127.0.0.1:{self.port}/hpo"
+        data = str(folder / "data")
+        self.do(
+            install,
+            "--no-defaults",
+            f"--datadir={data}",
+            "--auth-root-authentication-method=normal",
+        )
+        first = folder / "first.sql"
+        first.write_text(
+            "CREATE DATABASE hpo;\n"
+            f"CREATE USER hpo@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n"
+            "GRANT ALL ON hpo.* TO hpo@'127.0.0.1';\n"
+        )
+        first.chmod(0o644)
+        self._process = subprocess.Popen(
+            self.as_user(
+                [
+                    server,
+                    "--no-defaults",
+                    f"--datadir={data}",
+                    f"--port={self.port}",
+                    "--bind-address=127.0.0.1",
+                    f"--socket={folder / 's'}",
+                    f"--init-file={first}",
+                    "--skip-name-resolve",
+                ]
+            ),
+            stdout=subprocess.DEVNULL,
+            stderr=(folder / "log").open("w"),
+        )
+        self.wait()
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._process.terminate()
+        self._process.wait()
