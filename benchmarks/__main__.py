@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.limit import limit
-from benchmarks.search_cost import memory, overhead, trial
+from benchmarks.search_cost import contention, memory, overhead, trial
 from benchmarks.stopwatch import Row, machine, table
 from benchmarks.throughput import Setting, training, validation
 from data.sets import open_set
@@ -27,6 +27,7 @@ TITLES = {
     "validation": "Validation, 320 tasks",
     "trial": "One `small` trial of 18 epochs",
     "overhead": "The search's own cost, a `small` trial of 18 epochs",
+    "contention": "A trial's reads and writes on a PostgreSQL that eight workers share",
     "memory": "Peak memory over `demo` trials in one process",
     "limit": "A training step against the limit of the device",
 }
@@ -57,6 +58,7 @@ def main() -> None:
         "validation": lambda: validation(setting),
         "trial": lambda: trial(setting),
         "overhead": lambda: overhead(setting, chosen.postgres),
+        "contention": lambda: contention(setting, chosen.postgres),
         "memory": lambda: memory(setting),
         "limit": lambda: limit(setting),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import tempfile
 import time
@@ -24,10 +25,12 @@ from benchmarks.throughput import Setting
 from data.split import Split, split
 from data.strokes import draw_strokes
 from data.tasks import draw_tasks
+from hpo.patience import METHODS
+from hpo.progress import hush_optuna
 from hpo.search import search
 from hpo.settings import StudySettings
 from hpo.storage import open_storage
-from hpo.study import WANTED, StoredStudy, create_or_resume
+from hpo.study import WANTED, StoredStudy, create_or_resume, load
 from hpo.trial import Objective
 from hpo.worker import Unwatched
 from model.memory import give_back
@@ -37,6 +40,7 @@ from model.training import Trainer
 STORED = (10, 200, 1000)
 MEASURED = 5  # trials that are asked, reported and told at each of them
 DEMO_TRIALS = 50
+WORKERS = 8
 
 
 @contextmanager
@@ -164,6 +168,53 @@ def _one(stored: StoredStudy) -> Row:
     medians = {label: median(times) for label, times in spent.items()}
     a_trial = sum(m * (epochs if k in ("report", "prune?") else 1) for k, m in medians.items())
     return {f"{k}, ms": v for k, v in medians.items()} | {"whole trial, ms": a_trial}
+
+
+def contention(setting: Setting, postgres: str | None) -> list[Row]:
+    """Seconds that a trial's reads and writes take while eight workers share a database."""
+    if postgres is None:
+        setting.say("contention: left out, as it needs --postgres")
+        return []
+    setting.say(f"contention, {WORKERS} workers, {STORED[-1]} trials")
+    with _new_study(settings("small"), postgres) as stored:
+        _fill(stored, STORED[-1])
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(WORKERS) as pool:
+            name = stored.study.study_name
+            found = pool.starmap(_database_seconds, [(name, postgres)] * WORKERS)
+    each = [seconds for worker in found for seconds in worker]
+    middle, most = median(each), max(each)
+    return [
+        {
+            "workers": WORKERS,
+            "stored trials": STORED[-1],
+            "median of a trial, s": middle,
+            "longest, s": most,
+            "of a one-minute trial, %": middle / 60 * 100,
+        }
+    ]
+
+
+def _database_seconds(name: str, url: str) -> list[float]:
+    """What the storage takes in each trial, with nothing but the search between its calls."""
+    torch.set_num_threads(1)
+    hush_optuna()
+    storage = open_storage(url, create=False)
+    stored = load(name, storage)
+    clock, taken = Breakdown(torch.device("cpu")), []
+    with ExitStack() as patched:
+        for method in METHODS:
+            patched.enter_context(clock.timing(storage, method, "storage"))
+        for _ in range(MEASURED):
+            before = clock.spent.get("storage", 0.0)
+            asked = stored.study.ask()
+            stored.space.suggest(asked)
+            for epoch in range(stored.settings.training.epochs):
+                asked.report(0.9 - epoch / 100, epoch)
+                asked.should_prune()
+            stored.study.tell(asked, 0.9)
+            taken.append(clock.spent["storage"] - before)
+    return taken
 
 
 def memory(setting: Setting) -> list[Row]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 
 from hpo.brake import Brake, Interrupted
-from hpo.progress import hush_optuna
+from hpo.progress import hush_optuna, tell
 from hpo.search import MachineFailure
 from hpo.study import StoredStudy
 from hpo.worker import Work, work
@@ -90,4 +89,4 @@ def run_on_ray(
 def _work(job: Work) -> str | None:
     hush_optuna()
     keep_freed()
-    return work(job, lambda message: print(message, file=sys.stderr))
+    return work(job, tell)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import create_engine, event, inspect, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from hpo.patience import PatientStorage
 from hpo.retry import GRACE, retry_stale
@@ -19,6 +20,7 @@ from hpo.retry import GRACE, retry_stale
 HEARTBEAT = 60  # seconds between two signs of life of a running trial
 CONNECTING = 10  # seconds to wait for a server to answer
 DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
+RACED = (0.5, 1.0, 2.0)  # seconds of waiting while another process makes the tables
 SQLITE_PATIENCE = 60  # seconds to wait for another process's write
 
 
@@ -102,18 +104,35 @@ def open_storage(
         full = parsed.render_as_string(hide_password=False)
         if not create:
             _check_tables(full, arguments)
-        storage = PatientStorage(
-            full,
+        storage = _connected(full, arguments, say)
+        if backend == "sqlite":
+            event.listen(storage.engine, "connect", _write_ahead)
+            storage.engine.dispose()
+        return storage
+
+
+def _connected(url: str, arguments: dict[str, Any], say: Callable[[str], None]) -> PatientStorage:
+    """Connect; a process that makes the same tables at the same moment is given time for it."""
+
+    def connect() -> PatientStorage:
+        return PatientStorage(
+            url,
             say,
             engine_kwargs=arguments,
             heartbeat_interval=HEARTBEAT,
             grace_period=GRACE,
             heartbeat_stale_trial_callback=retry_stale,
         )
-        if backend == "sqlite":
-            event.listen(storage.engine, "connect", _write_ahead)
-            storage.engine.dispose()
-        return storage
+
+    for pause in RACED:
+        try:
+            return connect()
+        except (SQLAlchemyError, StorageInternalError) as error:
+            cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+            if not isinstance(cause, IntegrityError) and "already exists" not in str(cause):
+                raise
+            time.sleep(pause)
+    return connect()
 
 
 def _check_tables(url: str, arguments: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ from hpo.search import search
 from hpo.settings import PrunerName, SamplerName, read_settings
 from hpo.space import SearchSpace
 from hpo.status import mean_seconds
-from hpo.storage import open_storage, shown, storage_errors
+from hpo.storage import StorageError, open_storage, shown, storage_errors
 from hpo.study import WANTED, StoredStudy, best_trial, create_or_resume, finished, load, wanted
 from hpo.trial import Objective, device_name
 from hpo.worker import Work, work
@@ -106,6 +106,11 @@ def run(
             say(f"study    {place.name} {'made' if created else 'is there'} in {shown(url)}")
             print(f"join it with: hpo worker {study} --storage {shlex.quote(shown(url))}")
             return
+        if ray not in (None, "local") and url.startswith("sqlite"):
+            raise StorageError(
+                f"the machines of a cluster cannot share {shown(url)}: name a PostgreSQL or MySQL "
+                "database with --storage"
+            )
         if workers is None and ray is None:
             reason = _alone(stored, created, job, cut, where)
         else:

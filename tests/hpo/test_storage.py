@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,3 +75,13 @@ def test_sqlite_lets_readers_and_a_writer_work_at_once(tmp_path: Path, open_stud
     open_study(tiny_settings(tmp_path))
     with sqlite3.connect(tmp_path / "study.db") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_processes_that_make_the_tables_at_once_all_get_them(database: str) -> None:
+    code = f"from hpo.storage import open_storage; open_storage({database!r}, create=True)"
+    racing = [
+        subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    errors = [process.communicate()[1] for process in racing]
+    assert [process.returncode for process in racing] == [0] * 4, errors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy import create_engine, inspect
 
 from hpo.retry import first_try
 from hpo.storage import open_storage
@@ -226,3 +228,77 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
     while stored.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def test_a_trial_killed_in_the_middle_ends_at_the_error_of_one_that_was_not(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies", "whole")
+    write_tiny(tmp_path / "studies", "broken")
+    longer = ("--set", "training.epochs=6", "--set", "training.sampling.steps=30")
+    urls = {name: f"sqlite:///{tmp_path / name}.db" for name in ("whole", "broken")}
+
+    def line(name: str) -> tuple[str, ...]:
+        return ("run", name, "--trials", "1", "--storage", urls[name], *longer)
+
+    whole = begin(tmp_path, *line("whole"))
+    assert whole.wait(timeout=120) == 0
+    broken = begin(tmp_path, *line("broken"))
+    stored = opened(urls["broken"], "broken")
+    while not any(len(t.intermediate_values) >= 2 for t in stored.study.get_trials(deepcopy=False)):
+        time.sleep(0.02)
+    broken.kill()
+    broken.communicate()
+    output, _ = begin(tmp_path, *line("broken")).communicate(timeout=120)
+    killed, retried = stored.study.trials
+    assert killed.state == TrialState.FAIL
+    assert retried.state == TrialState.COMPLETE, output
+    assert retried.user_attrs["resumed_at"] >= 1
+    (never,) = opened(urls["whole"], "whole").study.trials
+    assert retried.params == never.params
+    assert retried.intermediate_values == never.intermediate_values
+    assert retried.value == never.value
+
+
+def test_ray_places_the_workers_and_starts_a_lost_one_anew(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs Ray: install the extra ray")
+    write_tiny(tmp_path / "studies", "placed")
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    search = begin(
+        tmp_path, "run", "placed", "--trials", "12", "--workers", "2", "--ray", "local",
+        "--storage", url, "--set", "training.sampling.steps=60",
+    )  # fmt: skip
+    stored = opened(url, "placed")
+    while not stored.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        time.sleep(0.1)
+    with killing(stored, seed=1, every=3) as killed:
+        while not killed:
+            time.sleep(0.1)
+    output, _ = search.communicate(timeout=300)
+    assert search.returncode == 0, output
+    check_whole(stored, 12)
+    assert len({t.user_attrs["owner"]["pid"] for t in stored.study.get_trials(states=FINISHED)}) > 1
+    assert any("retry_of" in t.user_attrs for t in stored.study.trials)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("geheim-7", "falsch"), "cannot be used as a study database .*password"),
+        (("@127.0.0.1", "@nowhere.invalid"), "cannot be used as a study database"),
+        (("/hpo", "/postgres"), "holds no studies yet: start one with `hpo run`"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_sentence(
+    postgres: Postgres, tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    write_tiny(tmp_path / "studies")
+    url = postgres.url.replace(*change) if change[0] != "/hpo" else postgres.url[:-3] + "postgres"
+    process = begin(tmp_path, "status", "tiny", "--storage", url)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert re.search(message, output)
+    assert output.count("\n") == 1
+    assert not any(secret in output for secret in ("geheim", "falsch"))
+    if change[0] == "/hpo":
+        engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+        assert inspect(engine).get_table_names() == []
+        engine.dispose()
