@@ -12,6 +12,7 @@ import typer
 from data.files import check_writable
 from data.tasks import OneShotTasks
 from hpo.baselines import BASELINES, score_baseline
+from hpo.brake import Brake, Interrupted
 from hpo.cli.options import AsJson, Data, Device, find_device, open_split, say, validation_tasks
 from hpo.evaluation import Score, evaluate_checkpoint, evaluation_tasks
 from hpo.places import data_folder
@@ -19,6 +20,7 @@ from hpo.progress import percent
 from hpo.settings import SettingsError
 from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from model.config import Configuration, ConfigurationError, DataChoice
+from model.snapshot import Snapshot
 from model.training import Diverged, Trainer, train
 
 
@@ -34,7 +36,7 @@ def train_configuration(
     data: Data = None,
     device: Device = "auto",
 ) -> None:
-    """Train a configuration in full, and write a checkpoint.
+    """Train a configuration in full, and write a checkpoint; the same line resumes it.
 
     Example: hpo train best.toml -o best.safetensors
     """
@@ -61,8 +63,12 @@ def train_configuration(
         say(f"the data is not the trial's: {config.provenance.data_fingerprint} → {fingerprint}")
     tasks = validation_tasks(config.data, cut, where)
     trainer = Trainer(config, cut.train.to(where), tasks, where)
+    snapshot, brake = Snapshot(target.with_name(f"{target.name}.unfinished")), Brake(None)
+    if snapshot.resume(trainer):
+        say(f"going on after {len(trainer.history.epochs)} epochs that were trained before")
 
     def on_epoch(number: int, error: float) -> None:
+        snapshot.save_if_cheap(trainer)
         epoch = trainer.history.epochs[-1]
         say(
             f"epoch {number}: error {percent(error)}, best {percent(trainer.history.best_error)}, "
@@ -71,12 +77,23 @@ def train_configuration(
 
     history = trainer.history
     try:
-        train(trainer, on_epoch)
+        with brake.on_signals():
+            train(trainer, on_epoch, brake.check)
+    except OSError as error:
+        raise CheckpointError(
+            f"{snapshot.path} cannot be written ({error.strerror}): see to the disk, then type the "
+            "same line"
+        ) from error
+    except Interrupted as error:
+        snapshot.save(trainer)
+        say(f"stopped by {error}; the same line goes on from here")
+        raise typer.Exit(130) from error
     except Diverged as error:
         if not history.epochs:
             raise
         say(f"{error}; the best epoch before is kept")
     save_checkpoint(target, Checkpoint(trainer.network, config, history, fingerprint))
+    snapshot.remove()
     print(
         f"{target}: one-shot validation error {percent(history.best_error)} in epoch "
         f"{history.best_epoch} of {len(history.epochs)}"

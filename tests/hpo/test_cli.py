@@ -12,6 +12,7 @@ from data import omniglot
 from data.drawings import Drawings
 from data.split import split
 from hpo import cli
+from hpo.brake import Brake, Interrupted
 from tests.data.fake_omniglot import PARTS, image_names, png, rewrite, write_fake
 from tests.data.test_tasks import write_runs
 from tests.hpo.tiny_study import write_tiny
@@ -104,6 +105,33 @@ def test_from_search_to_score(hpo: Hpo, tmp_path: Path) -> None:
     assert score["tasks"] == 400
     low, high = score["interval"]
     assert low < score["accuracy"] < high
+
+
+def test_a_full_training_that_is_stopped_goes_on(
+    hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 1").status == 0
+    assert hpo("export tiny -o best.toml").status == 0
+    whole = hpo("train best.toml -o whole.safetensors")
+    steps = 0
+
+    def stop_in_the_third_epoch(brake: Brake) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 10:
+            raise Interrupted("Ctrl-C")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Brake, "check", stop_in_the_third_epoch)
+        stopped = hpo("train best.toml -o other.safetensors")
+    assert stopped.status == 130
+    assert "the same line goes on from here" in stopped.err
+    assert not (tmp_path / "other.safetensors").exists()
+    went_on = hpo("train best.toml -o other.safetensors")
+    assert "going on after 2 epochs" in went_on.err
+    assert went_on.out.partition(":")[2] == whole.out.partition(":")[2]
+    assert not (tmp_path / "other.safetensors.unfinished").exists()
 
 
 def test_another_folder_finds_the_shipped_studies(hpo: Hpo) -> None:
