@@ -24,8 +24,9 @@ class Brake:
         reason: why it is pulled, or None.
     """
 
-    def __init__(self, timeout: float | None) -> None:
-        """Set the deadline, in seconds from now, or none."""
+    def __init__(self, timeout: float | None, patience: float = PATIENCE) -> None:
+        """Set the deadline, in seconds from now, or none; and how long SIGTERM may be delayed."""
+        self._patience = patience
         self.reason: str | None = None
         self._deadline = None if timeout is None else time.monotonic() + timeout
 
@@ -49,7 +50,7 @@ class Brake:
                 raise KeyboardInterrupt
             self.reason = names[signal.Signals(number)]
             if number == signal.SIGTERM:
-                signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+                signal.setitimer(signal.ITIMER_REAL, self._patience)
 
         def late(_number: int, _frame: FrameType | None) -> None:
             raise KeyboardInterrupt

@@ -30,6 +30,8 @@ LOOK = 0.5
 """Seconds between two looks at the study."""
 DEATHS = 5
 """How often a worker may die, on average over the workers, without any trial being finished."""
+PATIENCE = 9.5
+"""Seconds after SIGTERM until workers are killed: a little longer than they take themselves."""
 FAILED = 3
 """Exit status of a worker that told what went wrong."""
 
@@ -77,7 +79,7 @@ class Workers:
         Raises:
             MachineFailure: workers die again and again, or tell of a failure of the machine.
         """
-        study, brake, seen = stored.study, Brake(timeout), Seen(stored.study, watcher)
+        study, brake, seen = stored.study, Brake(timeout, PATIENCE), Seen(stored.study, watcher)
         deaths, before = 0, finished(study)
         with brake.on_signals():
             try:

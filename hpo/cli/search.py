@@ -26,7 +26,7 @@ from hpo.cli.options import (
 )
 from hpo.cluster import run_on_ray
 from hpo.estimate import estimate
-from hpo.places import data_folder, find_study, storage_url
+from hpo.places import StudyPlace, data_folder, find_study, storage_url
 from hpo.progress import duration, make_progress, percent
 from hpo.search import search
 from hpo.settings import PrunerName, SamplerName, read_settings
@@ -81,36 +81,28 @@ def run(
     Example: hpo run small --trials 20
     """
     place, where = find_study(study), find_device(device)
-    if trials_per_gpu is not None:
+    if trials_per_gpu is not None and ray is None:
         workers = _for_gpus(trials_per_gpu, workers, where)
     chosen = {"sampler": sampler, "pruner": pruner, "seed": seed}
     changes = [f"search.{key}={value}" for key, value in chosen.items() if value is not None]
     settings = read_settings(place.file, [*(set_ or []), *changes])
     SearchSpace(settings).checked_first()
     url = storage_url(storage, place)
+    if ray not in (None, "local") and url.startswith("sqlite"):
+        raise StorageError(
+            f"the machines of a cluster cannot share {shown(url)}: name a PostgreSQL or MySQL "
+            "database with --storage"
+        )
     cut, fingerprint = open_split(settings.data, settings.network.image_size, data)
     with storage_errors(url):
         database = open_storage(url, create=True, say=say)
         stored, created = create_or_resume(place.name, settings, fingerprint, database)
         stored.study.set_user_attr(WANTED, trials)
-        job = Work(
-            study=place.name,
-            url=url,
-            data=data_folder(data),
-            device=str(where),
-            threads=None,
-            snapshots=(snapshots or place.folder / "snapshots").absolute(),
-            timeout=timeout,
-        )
+        job = _job(place, url, data, where, snapshots, timeout)
         if workers == 0:
             say(f"study    {place.name} {'made' if created else 'is there'} in {shown(url)}")
             print(f"join it with: hpo worker {study} --storage {shlex.quote(shown(url))}")
             return
-        if ray not in (None, "local") and url.startswith("sqlite"):
-            raise StorageError(
-                f"the machines of a cluster cannot share {shown(url)}: name a PostgreSQL or MySQL "
-                "database with --storage"
-            )
         if workers is None and ray is None:
             reason = _alone(stored, created, job, cut, where)
         else:
@@ -143,21 +135,25 @@ def worker(
         say(f"study    {place.name} in {shown(url)}: {done} of {wanted(stored.study)} trials")
         say(f"device   {device_name(where)}")
         stored.storage.engine.dispose()
-        job = Work(
-            study=place.name,
-            url=url,
-            data=data_folder(data),
-            device=str(where),
-            threads=None,
-            snapshots=(snapshots or place.folder / "snapshots").absolute(),
-            timeout=timeout,
-        )
+        job = _job(place, url, data, where, snapshots, timeout)
         with make_progress(wanted(stored.study), done, best) as progress:
             reason = work(job, say, progress)
         if reason:
             say(f"stopped by {reason}; its trial is handed back")
             if reason != "the time is up":
                 raise typer.Exit(130)
+
+
+def _job(
+    place: StudyPlace,
+    url: str,
+    data: Path | None,
+    device: torch.device,
+    snapshots: Path | None,
+    timeout: float | None,
+) -> Work:
+    folder = (snapshots or place.folder / "snapshots").absolute()
+    return Work(place.name, url, data_folder(data), str(device), None, folder, timeout)
 
 
 def _for_gpus(trials_per_gpu: int, workers: int | None, device: torch.device) -> int:
