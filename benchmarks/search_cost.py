@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import tempfile
 import time
@@ -41,6 +42,8 @@ STORED = (10, 200, 1000)
 MEASURED = 5  # trials that are asked, reported and told at each of them
 DEMO_TRIALS = 50
 WORKERS = 8
+PACED = 3  # trials of each worker
+MINUTE = 60.0
 
 
 @contextmanager
@@ -171,7 +174,10 @@ def _one(stored: StoredStudy) -> Row:
 
 
 def contention(setting: Setting, postgres: str | None) -> list[Row]:
-    """Seconds that a trial's reads and writes take while eight workers share a database."""
+    """Seconds that a trial's reads and writes take while eight workers share a database.
+
+    Nothing is trained: each worker sleeps between its epochs, so that a trial takes a minute.
+    """
     if postgres is None:
         setting.say("contention: left out, as it needs --postgres")
         return []
@@ -190,13 +196,13 @@ def contention(setting: Setting, postgres: str | None) -> list[Row]:
             "stored trials": STORED[-1],
             "median of a trial, s": middle,
             "longest, s": most,
-            "of a one-minute trial, %": middle / 60 * 100,
+            "median of a one-minute trial, %": middle / MINUTE * 100,
         }
     ]
 
 
 def _database_seconds(name: str, url: str) -> list[float]:
-    """What the storage takes in each trial, with nothing but the search between its calls."""
+    """What the storage takes in each of a few trials of a minute."""
     torch.set_num_threads(1)
     hush_optuna()
     storage = open_storage(url, create=False)
@@ -205,11 +211,14 @@ def _database_seconds(name: str, url: str) -> list[float]:
     with ExitStack() as patched:
         for method in METHODS:
             patched.enter_context(clock.timing(storage, method, "storage"))
-        for _ in range(MEASURED):
+        epochs = stored.settings.training.epochs
+        time.sleep(os.getpid() % WORKERS / WORKERS * MINUTE / epochs)  # not all in step
+        for _ in range(PACED):
             before = clock.spent.get("storage", 0.0)
             asked = stored.study.ask()
             stored.space.suggest(asked)
-            for epoch in range(stored.settings.training.epochs):
+            for epoch in range(epochs):
+                time.sleep(MINUTE / epochs)
                 asked.report(0.9 - epoch / 100, epoch)
                 asked.should_prune()
             stored.study.tell(asked, 0.9)

@@ -103,7 +103,8 @@ class Objective:
         alive |= {first_try(t) for t in trials if OWED in t.user_attrs and t.number not in retried}
         for path in self._snapshots.glob("trial-*.safetensors"):
             number = path.name.removeprefix("trial-").removesuffix(".safetensors")
-            if number.isdecimal() and int(number) not in alive:
+            # One of a higher number was begun by another worker after the list was read.
+            if number.isdecimal() and int(number) < len(trials) and int(number) not in alive:
                 self._snapshot(int(number)).remove()
 
     def _train(
