@@ -18,7 +18,7 @@ class Interrupted(Exception):
 
 
 class Brake:
-    """Ends a search at the next step after a signal or a deadline; a second signal ends it at once.
+    """Ends a search at the next step after a signal or a deadline; a second Ctrl-C ends it at once.
 
     Attributes:
         reason: why it is pulled, or None.
@@ -46,10 +46,11 @@ class Brake:
         names = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
         def pull(number: int, _frame: FrameType | None) -> None:
-            if self.reason:
+            if self.reason and number == signal.SIGINT:
                 raise KeyboardInterrupt
-            self.reason = names[signal.Signals(number)]
-            if number == signal.SIGTERM:
+            self.reason = self.reason or names[signal.Signals(number)]
+            # A second SIGTERM, as where the whole process group gets one, is no news.
+            if number == signal.SIGTERM and not signal.getitimer(signal.ITIMER_REAL)[0]:
                 signal.setitimer(signal.ITIMER_REAL, self._patience)
 
         def late(_number: int, _frame: FrameType | None) -> None:

@@ -19,7 +19,7 @@ def run_on_ray(
     address: str,
     job: Work,
     workers: int,
-    share: float,
+    trials_per_gpu: int | None,
     stored: StoredStudy,
     watcher: StudyWatcher,
     say: Callable[[str], None],
@@ -30,7 +30,7 @@ def run_on_ray(
         address: of the cluster, or ``local`` for one on this machine that ends with the search.
         job: of each worker.
         workers: how many.
-        share: of a GPU for each; 0 for a worker on a CPU.
+        trials_per_gpu: how many share a GPU, where the cluster has any; None for one each.
         stored: the study.
         watcher: is told what happens in it.
         say: is told what Ray does.
@@ -49,7 +49,7 @@ def run_on_ray(
         ) from error
     try:
         ray.init(
-            address=None if address == "local" else address,
+            address=address,
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -60,6 +60,10 @@ def run_on_ray(
             f"there is no Ray cluster at {address} ({reason}): give its address, or local"
         ) from error
     brake, seen = Brake(job.timeout), Seen(stored.study, watcher)
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = resources.get("GPU", 0)
+    share = 1 / (trials_per_gpu or 1) if gpus else 0.0
+    job = replace(job, device="cuda" if gpus else "cpu")  # not what the driver's machine has
     task = ray.remote(num_cpus=job.threads or 1, num_gpus=share, max_retries=-1)(_work)
     try:
         left = [task.remote(replace(job, timeout=None)) for _ in range(workers)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -12,6 +13,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+PROCESSES = Path("/proc/self/ns/pid")
 GRACE = 300  # seconds without a sign of life after which a trial elsewhere counts as dead
 OWED = "to_be_retried"
 """The attribute of a failed trial that shall be queued again: ``counted`` or ``free``."""
@@ -29,7 +32,16 @@ def owner() -> dict[str, Any]:
         "host": socket.gethostname(),
         "pid": process.pid,
         "started": round(process.create_time(), 1),
+        "space": _process_space(),
     }
+
+
+def _process_space() -> str:
+    """What tells the process numbers of this machine, or container, from those of another."""
+    try:
+        return BOOT.read_text().strip() + str(PROCESSES.readlink())
+    except OSError:
+        return ""
 
 
 def first_try(trial: FrozenTrial | optuna.Trial) -> int:
@@ -43,7 +55,7 @@ def _is_gone(trial: FrozenTrial) -> bool:
     if not kept:  # killed within the milliseconds before it was written, if long ago
         begun = trial.datetime_start
         return begun is not None and datetime.now() - begun > timedelta(seconds=GRACE)
-    if kept["host"] != socket.gethostname():
+    if kept["host"] != socket.gethostname() or kept.get("space", "") != _process_space():
         return False
     try:
         process = psutil.Process(kept["pid"])
@@ -60,6 +72,18 @@ def is_second_copy(study: optuna.Study, trial: optuna.Trial) -> bool:
         other.user_attrs.get("retry_of") == origin and other.number < trial.number
         for other in study.get_trials(deepcopy=False)
     )
+
+
+def owing(trial: FrozenTrial) -> str | None:
+    """Whether a failed trial shall be queued again: ``counted`` or ``free``, or None.
+
+    One without a reason was found dead by a process that then died itself.
+    """
+    if trial.state != TrialState.FAIL:
+        return None
+    unexplained = "counted" if "fail_reason" not in trial.user_attrs else None
+    owed: str | None = trial.user_attrs.get(OWED, unexplained)
+    return owed
 
 
 def give_back(trial: optuna.Trial, reason: str, counted: bool) -> None:
@@ -88,7 +112,7 @@ def reclaim(study: optuna.Study, storage: RDBStorage) -> int:
     study_id = storage.get_study_id_from_name(study.study_name)
     queued = 0
     for trial in trials:
-        owed = trial.user_attrs.get(OWED) if trial.state == TrialState.FAIL else None
+        owed = owing(trial)
         if trial.state == TrialState.RUNNING and _is_gone(trial):
             trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
             try:
@@ -118,7 +142,8 @@ def _queue_again(study: optuna.Study, trial: FrozenTrial, counted: bool) -> int:
     attributes["first_try"] = first_try(trial)
     if attributes["deaths"] > RETRIES:
         return 0
-    if "weights" in trial.user_attrs:  # it had all of its parameters
+    given = "retry_of" in trial.user_attrs and "fixed_params" not in trial.system_attrs
+    if "weights" in trial.user_attrs or given:  # it had all of its parameters
         again = create_trial(
             state=TrialState.WAITING,
             params=trial.params,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import optuna
@@ -61,12 +61,18 @@ def search(
     Returns:
         Why it ended before its time, or None.
     """
-    study, brake = stored.study, Brake(timeout)
+    study, storage, brake = stored.study, stored.storage, Brake(timeout)
+    storage.hurried = lambda: brake.reason is not None
+    study_id = storage.get_study_id_from_name(study.study_name)
     objective = make_objective(brake.check)
     lost: list[StorageInternalError] = []
 
     def attempt(trial: optuna.Trial) -> float:
         try:
+            # A trial that has never given a sign of life would never be missed.
+            storage.record_heartbeat(
+                storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+            )
             if is_second_copy(study, trial):
                 trial.set_user_attr("fail_reason", "another retry of the same trial was first")
                 raise _SecondCopy
@@ -126,11 +132,19 @@ def search(
                 continue
             except Exception as error:
                 # Where the database fails, Optuna stumbles again over what it cannot write.
+                lost += [e for e in _chain(error) if isinstance(e, StorageInternalError)]
                 if lost:
                     raise lost[0]  # noqa: B904 - its cause is the database's own error
-                if isinstance(error, ValueError) and "Cannot tell a FAIL trial" in str(error):
+                if isinstance(error, ValueError) and "Cannot tell a" in str(error):
                     continue
                 raise
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those on whose account it was raised."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
 
 
 def _taken(study: optuna.Study) -> int:
@@ -140,6 +154,7 @@ def _taken(study: optuna.Study) -> int:
 
 
 def _ahead_of(study: optuna.Study, number: int) -> int:
-    """How many trials are finished, or run and began before this one."""
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return finished(study) + sum(trial.number < number for trial in running)
+    """How many trials are finished, or run or wait and were made before this one."""
+    unfinished = (TrialState.RUNNING, TrialState.WAITING)
+    others = study.get_trials(deepcopy=False, states=unfinished)
+    return finished(study) + sum(trial.number < number for trial in others)

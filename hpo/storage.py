@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from optuna.exceptions import DuplicatedStudyError, StorageInternalError
-from optuna.storages import RDBStorage
 from sqlalchemy import create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
@@ -79,7 +78,7 @@ def _opening_errors(url: str) -> Iterator[None]:
 
 def open_storage(
     url: str, create: bool, say: Callable[[str], None] = lambda message: None
-) -> RDBStorage:
+) -> PatientStorage:
     """Connect to a database.
 
     Args:

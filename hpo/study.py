@@ -6,11 +6,11 @@ import secrets
 from dataclasses import dataclass
 
 import optuna
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from hpo import __version__
+from hpo.patience import PatientStorage
 from hpo.pruner import make_pruner
 from hpo.sampler import BuildableSampler
 from hpo.settings import StudySettings, differences
@@ -34,7 +34,7 @@ class StoredStudy:
     """A study with the settings that it was made with."""
 
     study: optuna.Study
-    storage: RDBStorage
+    storage: PatientStorage
     settings: StudySettings
     data_fingerprint: str
 
@@ -50,7 +50,7 @@ class StoredStudy:
 
 
 def create_or_resume(
-    name: str, settings: StudySettings, data_fingerprint: str, storage: RDBStorage
+    name: str, settings: StudySettings, data_fingerprint: str, storage: PatientStorage
 ) -> tuple[StoredStudy, bool]:
     """The study of this name, made if it is absent; and whether it was made.
 
@@ -88,7 +88,7 @@ def create_or_resume(
     return StoredStudy(study, storage, settings, data_fingerprint), True
 
 
-def _remove_unfinished(name: str, storage: RDBStorage) -> None:
+def _remove_unfinished(name: str, storage: PatientStorage) -> None:
     """Delete a study whose making was cut short, before any trial of it was run."""
     if name in optuna.get_all_study_names(storage):
         study = optuna.load_study(study_name=name, storage=storage)
@@ -97,7 +97,7 @@ def _remove_unfinished(name: str, storage: RDBStorage) -> None:
             optuna.delete_study(study_name=name, storage=storage)
 
 
-def load(name: str, storage: RDBStorage) -> StoredStudy:
+def load(name: str, storage: PatientStorage) -> StoredStudy:
     """An existing study.
 
     Raises:

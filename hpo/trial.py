@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from data.split import Split
 from data.tasks import OneShotTasks
 from hpo.brake import Interrupted
-from hpo.retry import OWED, first_try, owner
+from hpo.retry import first_try, owing, owner
 from hpo.study import StoredStudy
 from model.config import Configuration
 from model.memory import give_back, out_of_memory, peak, reset_peak
@@ -100,7 +100,7 @@ class Objective:
         """
         retried = {t.user_attrs.get("retry_of") for t in trials}
         alive = {first_try(t) for t in trials if not t.state.is_finished()}
-        alive |= {first_try(t) for t in trials if OWED in t.user_attrs and t.number not in retried}
+        alive |= {first_try(t) for t in trials if owing(t) and t.number not in retried}
         for path in self._snapshots.glob("trial-*.safetensors"):
             number = path.name.removeprefix("trial-").removesuffix(".safetensors")
             # One of a higher number was begun by another worker after the list was read.

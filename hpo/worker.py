@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +14,10 @@ from optuna.trial import FrozenTrial
 from data.sets import open_set
 from data.split import split
 from data.tasks import draw_tasks
+from hpo.patience import PATIENCE, PAUSES, is_away
 from hpo.search import TrialWatcher, search
-from hpo.storage import open_storage, storage_errors
-from hpo.study import StudyError, load
+from hpo.storage import StorageError, open_storage, storage_errors
+from hpo.study import StoredStudy, StudyError, load
 from hpo.trial import Objective, Watcher
 from model.config import Configuration
 from model.training import History
@@ -80,7 +82,7 @@ def work(job: Work, say: Callable[[str], None], watcher: TrialsWatcher | None = 
     device = torch.device(job.device)
     watching: TrialsWatcher = watcher or Unwatched()
     with storage_errors(job.url):
-        stored = load(job.study, open_storage(job.url, create=False, say=say))
+        stored = _joined(job, say)
         settings = stored.settings
         drawings = open_set(settings.data.set, settings.data.seed, job.data, say)
         if drawings.fingerprint != stored.data_fingerprint:
@@ -98,3 +100,16 @@ def work(job: Work, say: Callable[[str], None], watcher: TrialsWatcher | None = 
             job.timeout,
             watching,
         )
+
+
+def _joined(job: Work, say: Callable[[str], None]) -> StoredStudy:
+    """The study; a database that is away just now is waited for."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return load(job.study, open_storage(job.url, create=False, say=say))
+        except StorageError as error:
+            away = error.__cause__ is not None and is_away(error.__cause__)
+            if not away or time.monotonic() > deadline:
+                raise
+            time.sleep(PAUSES[-1])

@@ -67,7 +67,7 @@ class Workers:
         # Neither fork, which breaks threads and CUDA, nor spawn, which imports PyTorch anew.
         self._context = multiprocessing.get_context("forkserver")
         # The last is what an optimizer's first step would import, in every worker for seconds.
-        self._context.set_forkserver_preload(["hpo.workers", "torch._dynamo"])
+        self._context.set_forkserver_preload(["hpo.forkserver", "hpo.workers", "torch._dynamo"])
         self._processes: dict[int, BaseProcess] = {}
 
     def run(self, stored: StoredStudy, timeout: float | None, watcher: StudyWatcher) -> str | None:
@@ -90,6 +90,7 @@ class Workers:
                     wait([p.sentinel for p in self._processes.values()], timeout=LOOK)
                     seen.look()
                     for slot, code in self._dead():
+                        brake.check()
                         if code == 0 and finished(study) >= wanted(study):
                             continue
                         if code == FAILED:
@@ -166,6 +167,7 @@ class Seen:
 def _main(job: Work) -> None:
     """A worker process: it obeys its supervisor, not the terminal, and ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_follow_parent, daemon=True).start()
     hush_optuna()
     keep_freed()

@@ -12,6 +12,7 @@ import torch
 
 from model.architecture import Architecture
 
+_CGROUP = Path("/sys/fs/cgroup")
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
 
@@ -27,7 +28,7 @@ class DoesNotFit(RuntimeError):
 
 def out_of_memory(error: RuntimeError) -> bool:
     """Whether memory is used up: so `DoesNotFit`, and what PyTorch raises for host or device."""
-    signs = ("can't allocate memory", "ALLOC_FAILED")
+    signs = ("can't allocate memory", "ALLOC_FAILED", "CUDA error: out of memory")
     known = isinstance(error, DoesNotFit | torch.OutOfMemoryError)
     return known or any(s in str(error) for s in signs)
 
@@ -35,10 +36,21 @@ def out_of_memory(error: RuntimeError) -> bool:
 def available(device: torch.device) -> int:
     """Bytes that a new tensor on the device could take."""
     if device.type != "cuda":
-        return psutil.virtual_memory().available
+        return min(psutil.virtual_memory().available, _left_to_container())
     free, _ = torch.cuda.mem_get_info(device)
     held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return free + held
+
+
+def _left_to_container() -> int:
+    """Bytes below the limit that a container or a batch system sets, if one does."""
+    try:
+        limit, used = (int((_CGROUP / f"memory.{x}").read_text()) for x in ("max", "current"))
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):  # no such files, or no limit: "max"
+        return sys.maxsize
+    cached = sum(int(x.split()[1]) for x in lines if x.startswith(("inactive_file", "active_file")))
+    return max(0, limit - used + cached)
 
 
 def block_that_fits(architecture: Architecture, device: torch.device) -> int:

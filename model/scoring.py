@@ -11,6 +11,8 @@ from torch import Tensor
 from data.pairs import as_input
 from data.tasks import OneShotTasks
 
+BLOCK = 256
+"""Images that are embedded at once."""
 Z_95 = 1.959964
 """Standard deviations to either side that hold 95 % of a normal distribution."""
 
@@ -37,6 +39,7 @@ def one_shot_error(
     tasks: OneShotTasks,
     encode: Callable[[Tensor], Tensor],
     score_all: Callable[[Tensor, Tensor], Tensor],
+    block: int = BLOCK,
 ) -> Tensor:
     """The share of tasks that are answered wrongly; every image is embedded once.
 
@@ -44,6 +47,7 @@ def one_shot_error(
         tasks: on the device of the network.
         encode: (N, 1, S, S) images to (N, F) embeddings.
         score_all: (R, Q, F) queries and (R, W, F) support to (R, Q, W) scores.
+        block: the most images to embed at once, if that is fewer than 256.
 
     Returns:
         () float64 in [0, 1], still on the device.
@@ -51,7 +55,7 @@ def one_shot_error(
     draws, way = tasks.support.shape[:2]
     per_draw = tasks.queries.shape[1]
     images = torch.cat([tasks.support.flatten(0, 1), tasks.queries.flatten(0, 1)])
-    embedded = torch.cat([encode(as_input(block)) for block in images.split(256)])
+    embedded = torch.cat([encode(as_input(block)) for block in images.split(min(block, BLOCK))])
     support = embedded[: draws * way].view(draws, way, -1)
     queries = embedded[draws * way :].view(draws, per_draw, -1)
     correct = correct_share(score_all(queries, support), tasks.target)

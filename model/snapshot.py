@@ -69,15 +69,16 @@ class Snapshot:
         """Put a new trainer into the state that was saved of the same configuration.
 
         Returns:
-            Whether it was: a file that is absent, broken, or of another configuration is passed
-            over.
+            Whether it was: a file that is absent, broken, of another configuration, or from
+            another kind of device is passed over.
         """
         try:
             with safe_open(self.path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             same = metadata["configuration"] == trainer.configuration.to_toml()
-            if metadata["format"] != FORMAT or not same:
+            here = trainer.partial.generator.shape == tensors["generator"].shape
+            if metadata["format"] != FORMAT or not same or not here:
                 return False
             epochs = [Epoch(**epoch) for epoch in json.loads(metadata["history"])]
             partial = PartialEpoch(
@@ -88,7 +89,9 @@ class Snapshot:
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return False
         trainer.network.load_state_dict(_under("weights.", tensors))
-        trainer.best = {k: v.to(trainer.device) for k, v in _under("best.", tensors).items()}
+        trainer.best = {
+            k: v.to(trainer.device, copy=True) for k, v in _under("best.", tensors).items()
+        }
         parameters = dict(trainer.network.named_parameters())
         for name, velocity in _under("velocity.", tensors).items():
             # In the parameter's own memory format, as the optimizer would have made it.

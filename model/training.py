@@ -24,7 +24,7 @@ from model.micro_batches import backward
 from model.optimizer import layerwise_sgd, set_epoch
 from model.precision import resolve_precision
 from model.recipe import AllPairs, RandomPairs, Training
-from model.scoring import one_shot_error
+from model.scoring import BLOCK, one_shot_error
 from model.siamese import SiameseNetwork
 
 LOSS_CHECK = 32
@@ -182,12 +182,20 @@ class Trainer:
     def _backward(self, batch: PairBatch) -> Tensor:
         """Add the gradient of a batch to the weights; in smaller parts once memory runs out."""
         loss_of = partial(batch_loss, self.network, same=batch.same, softmax=self._softmax)
-        while True:
+
+        def step(block: int) -> Tensor:
             self.optimizer.zero_grad(set_to_none=True)
+            return backward(self._encode, batch.images, loss_of, block)
+
+        return self._fitting(step, len(batch.images))
+
+    def _fitting(self, work: Callable[[int], Tensor], images: int) -> Tensor:
+        """Do work that takes images in blocks; in smaller ones once memory runs out."""
+        while True:
             try:
-                return backward(self._encode, batch.images, loss_of, self._block)
+                return work(self._block)
             except RuntimeError as error:
-                self._block = min(self._block, len(batch.images)) // 2
+                self._block = min(self._block, images) // 2
                 if not out_of_memory(error) or self._block < 1:
                     raise
             give_back(self.device)  # the failed try's tensors are gone with its traceback
@@ -196,7 +204,11 @@ class Trainer:
     def validate(self) -> float:
         """The one-shot error of the network as it stands, in [0, 1]."""
         self.network.eval()
-        return float(one_shot_error(self.tasks, self._encode, self.network.score_all))
+
+        def error(block: int) -> Tensor:
+            return one_shot_error(self.tasks, self._encode, self.network.score_all, block)
+
+        return float(self._fitting(error, BLOCK))
 
 
 def build(architecture: Architecture, seed: int, device: torch.device) -> SiameseNetwork:

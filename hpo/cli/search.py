@@ -108,7 +108,7 @@ def run(
         else:
             reason = _together(stored, created, job, cut, where, workers or 1, ray, trials_per_gpu)
         if reason:
-            line = shlex.join(shown(a) if a == storage else a for a in sys.argv[1:])
+            line = shlex.join(_without_password(sys.argv[1:], storage))
             say(f"stopped by {reason}; the study is whole, and the same line goes on: hpo {line}")
         _print_best(stored, f"{study} --storage {shlex.quote(shown(url))}" if storage else study)
         if reason and reason != "the time is up":
@@ -144,6 +144,10 @@ def worker(
                 raise typer.Exit(130)
 
 
+def _without_password(arguments: list[str], storage: str | None) -> list[str]:
+    return [a.replace(storage, shown(storage)) if storage else a for a in arguments]
+
+
 def _job(
     place: StudyPlace,
     url: str,
@@ -153,7 +157,7 @@ def _job(
     timeout: float | None,
 ) -> Work:
     folder = (snapshots or place.folder / "snapshots").absolute()
-    return Work(place.name, url, data_folder(data), str(device), None, folder, timeout)
+    return Work(place.name, url, data_folder(data).absolute(), str(device), None, folder, timeout)
 
 
 def _for_gpus(trials_per_gpu: int, workers: int | None, device: torch.device) -> int:
@@ -197,9 +201,8 @@ def _together(
     total, done, best = wanted(stored.study), finished(stored.study), best_trial(stored.study)
     with make_progress(total, done, best) as progress:
         if ray is not None:
-            share = 1 / (trials_per_gpu or 1) if device.type == "cuda" else 0.0
             job = dataclasses.replace(job, threads=threads(workers) if ray == "local" else None)
-            return run_on_ray(ray, job, workers, share, stored, progress, say)
+            return run_on_ray(ray, job, workers, trials_per_gpu, stored, progress, say)
         jobs = [
             dataclasses.replace(job, device=name, threads=threads(workers), timeout=None)
             for name in devices(device, workers)
