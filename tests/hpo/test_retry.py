@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy import text
 
+from hpo.patience import PatientStorage
 from hpo.retry import RETRIES, owner, reclaim
 from hpo.settings import StudySettings
+from hpo.storage import open_storage
 from hpo.study import StoredStudy, finished
 from tests.hpo.tiny_study import tiny_settings
 
@@ -145,3 +148,58 @@ def test_a_trial_that_kills_its_process_is_not_retried_for_ever(
         trial.set_user_attr("weights", 1)
     assert len(stored.study.trials) == RETRIES + 1
     assert {t.state for t in stored.study.trials} == {TrialState.FAIL}
+
+
+def test_a_retry_that_dies_at_once_keeps_its_parameters(tmp_path: Path, open_study: Open) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    begin(stored, gone())
+    reclaim(stored.study, stored.storage)
+    stored.study.ask().set_user_attr("owner", gone())  # and no more than that
+    reclaim(stored.study, stored.storage)
+    first, second, third = stored.study.trials
+    assert first.params == second.params == third.params
+    assert third.user_attrs["first_try"] == 0
+    assert third.state == TrialState.WAITING
+
+
+def test_a_trial_that_failed_without_a_reason_is_queued_again(
+    tmp_path: Path, open_study: Open
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    begin(stored, {**gone(), "host": "another"})
+    stored.study.tell(0, state=TrialState.FAIL)  # by a process that died before it went on
+    assert reclaim(stored.study, stored.storage) == 1
+    assert reclaim(stored.study, stored.storage) == 0
+
+
+def test_progress_forgives_earlier_deaths(tmp_path: Path, open_study: Open) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    begin(stored, gone())
+    for epochs in range(1, RETRIES + 4):
+        assert reclaim(stored.study, stored.storage) == 1
+        trial = stored.study.ask()
+        trial.set_user_attr("owner", gone())
+        trial.set_user_attr("resumed_at", epochs - 1)
+        for epoch in range(epochs):
+            trial.report(0.5, epoch)
+    assert reclaim(stored.study, stored.storage) == 1
+
+
+def test_only_one_process_begins_a_waiting_trial(
+    tmp_path: Path, open_study: Open, database: str
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    stored.study.enqueue_trial({"conv1_kernel": 3})
+    storages = [open_storage(database, create=False) for _ in range(4)]
+    gate, won = threading.Barrier(len(storages)), []
+
+    def begin_it(storage: PatientStorage) -> None:
+        gate.wait()
+        won.append(storage.set_trial_state_values(1, TrialState.RUNNING))
+
+    threads = [threading.Thread(target=begin_it, args=(s,)) for s in storages]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(won) == [False, False, False, True]

@@ -43,7 +43,7 @@ def search(
 
 
 @pytest.mark.parametrize(
-    ("name", "trials"), [("random", 1000), ("cmaes", 400), ("tpe", 400), ("gp", 60)]
+    ("name", "trials"), [("random", 1000), ("cmaes", 400), ("tpe", 400), ("gp", 30)]
 )
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_every_proposal_is_buildable_new_and_of_the_static_space(

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from optuna.exceptions import StorageInternalError
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from hpo.patience import is_away
 from hpo.settings import StudySettings
 from hpo.storage import StorageError, open_storage, shown
 from hpo.study import StoredStudy
@@ -85,3 +88,48 @@ def test_processes_that_make_the_tables_at_once_all_get_them(database: str) -> N
     ]
     errors = [process.communicate()[1] for process in racing]
     assert [process.returncode for process in racing] == [0] * 4, errors
+
+
+@pytest.mark.parametrize(
+    ("error", "away"),
+    [
+        (OperationalError("SELECT 1", {}, Exception("connection timeout expired")), True),
+        (OperationalError("SELECT 1", {}, Exception("(2013, 'Lost connection to server')")), True),
+        (OperationalError("SELECT 1", {}, Exception("password authentication failed")), False),
+        (ProgrammingError("SELECT 1", {}, Exception("no such column")), False),
+        (ValueError("connection refused"), False),
+    ],
+)
+def test_a_server_that_is_away_is_told_from_one_that_refuses(error: Exception, away: bool) -> None:
+    assert is_away(error) == away
+    wrapped = StorageInternalError("commit")
+    wrapped.__cause__ = error
+    assert is_away(wrapped) == away
+
+
+def test_nothing_is_declared_dead_right_after_an_absence(
+    tmp_path: Path, open_study: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    trial = stored.study.ask()
+    storage = stored.storage
+    storage.record_heartbeat(1)
+    with storage.engine.begin() as connection:
+        connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'"))
+    assert storage._get_stale_trial_ids(1) == [1]
+    answers = iter([OperationalError("SELECT 1", {}, Exception("connection refused")), None])
+    plain = type(storage).record_heartbeat
+
+    def away_once(trial_id: int) -> None:
+        error = next(answers)
+        if error:
+            raise error
+        plain(storage, trial_id)
+
+    said: list[str] = []
+    monkeypatch.setattr(storage, "_say", said.append)
+    storage._patient("record_heartbeat", away_once)(1)
+    assert [part in said[0] for part in ("is away", "600 s")] == [True, True]
+    assert said[1] == "the database is back"
+    assert storage._get_stale_trial_ids(1) == []
+    assert trial.number == 0
