@@ -14,7 +14,7 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 
 PATIENCE = 600.0
 """Seconds that a database may be away."""
@@ -56,6 +56,8 @@ METHODS = (
 def is_away(error: BaseException) -> bool:
     """Whether an error says that the server cannot be reached, rather than that it refuses."""
     inner = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if isinstance(inner, PendingRollbackError):
+        return True  # what a session says once after its connection was lost
     if not isinstance(inner, DBAPIError):
         return False
     if inner.connection_invalidated or isinstance(inner, InterfaceError):

@@ -117,6 +117,7 @@ def search(
                 fail_stale_trials(study)
                 reclaim(study, stored.storage)
                 if finished(study) >= wanted(study):
+                    objective.sweep(study.get_trials(deepcopy=False))
                     return None
                 if _taken(study) >= wanted(study):
                     time.sleep(WAITING)

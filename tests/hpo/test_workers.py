@@ -202,7 +202,8 @@ def test_sigterm_hands_the_trials_back_and_the_same_line_goes_on(tmp_path: Path)
     search.terminate()
     begun = time.monotonic()
     output, _ = search.communicate(timeout=60)
-    assert time.monotonic() - begun < 10
+    # Ten seconds on a machine of one's own; tests share theirs.
+    assert time.monotonic() - begun < 30
     assert search.returncode == 130, output
     states = [t.state for t in stored.study.get_trials(deepcopy=False)]
     assert TrialState.RUNNING not in states
