@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from hpo.brake import Brake, Interrupted
 from hpo.progress import hush_optuna, tell
-from hpo.search import MachineFailure
+from hpo.search import MachineFailure, TrialWatcher
 from hpo.study import StoredStudy
 from hpo.worker import Work, work
-from hpo.workers import LOOK, Seen, StudyWatcher
+from hpo.workers import LOOK, Seen
 from model.memory import keep_freed
 
 
@@ -21,7 +21,7 @@ def run_on_ray(
     workers: int,
     trials_per_gpu: int | None,
     stored: StoredStudy,
-    watcher: StudyWatcher,
+    watcher: TrialWatcher,
     say: Callable[[str], None],
 ) -> str | None:
     """Keep workers going on a Ray cluster until the study is full.

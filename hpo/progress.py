@@ -94,9 +94,6 @@ class Progress:
     def epoch_done(self, number: int, history: History) -> None:
         """An epoch alone is no line: the study keeps them all."""
 
-    def trial_running(self, trial: FrozenTrial) -> None:
-        """A trial that runs in another process."""
-
     def trial_finished(self, trial: FrozenTrial) -> None:
         """Say how the trial ended and what is the best so far."""
         self._count(trial)

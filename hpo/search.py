@@ -79,8 +79,6 @@ def search(
             if _ahead_of(study, trial.number) >= wanted(study):
                 raise _Surplus
             return objective(trial)
-        except _SecondCopy:
-            raise
         except _Surplus:
             give_back(trial, "the study was full when it began", counted=False)
             raise
@@ -96,7 +94,7 @@ def search(
                 f"trial {trial.number} failed with the machine ({error}) and is queued again: see "
                 "to the machine, then type the same line"
             ) from error
-        except optuna.TrialPruned:
+        except (_SecondCopy, optuna.TrialPruned):
             raise
         except UpdateFinishedTrialError:
             raise  # declared dead while it was suspended, and queued again: go on with another

@@ -11,9 +11,7 @@ from typing import Protocol
 import torch
 from optuna.trial import FrozenTrial
 
-from data.sets import open_set
-from data.split import split
-from data.tasks import draw_tasks
+from hpo.inputs import open_split, validation_tasks
 from hpo.patience import PATIENCE, PAUSES, is_away
 from hpo.search import TrialWatcher, search
 from hpo.storage import StorageError, open_storage, storage_errors
@@ -84,16 +82,14 @@ def work(job: Work, say: Callable[[str], None], watcher: TrialsWatcher | None = 
     with storage_errors(job.url):
         stored = _joined(job, say)
         settings = stored.settings
-        drawings = open_set(settings.data.set, settings.data.seed, job.data, say)
-        if drawings.fingerprint != stored.data_fingerprint:
+        cut, fingerprint = open_split(settings.data, settings.network.image_size, job.data, say)
+        if fingerprint != stored.data_fingerprint:
             raise StudyError(
                 f"the study {job.study} is about other data ({stored.data_fingerprint}) than is "
-                f"here ({drawings.fingerprint}): name the folder of the same data with --data"
+                f"here ({fingerprint}): name the folder of the same data with --data"
             )
-        cut = split(drawings).resized(settings.network.image_size)
         cut = replace(cut, train=cut.train.to(device))
-        choice = settings.data
-        tasks = draw_tasks(cut.validation, choice.validation_tasks, choice.task_seed).to(device)
+        tasks = validation_tasks(settings.data, cut, device)
         return search(
             stored,
             lambda on_step: Objective(stored, cut, tasks, device, job.snapshots, watching, on_step),

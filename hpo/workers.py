@@ -10,17 +10,15 @@ import threading
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from typing import Protocol
 
 import optuna
 import torch
-from optuna.trial import FrozenTrial, TrialState
 
 from data.errors import DataError
 from hpo.brake import Brake, Interrupted
 from hpo.progress import hush_optuna, tell
 from hpo.sampler import SpaceUsedUp
-from hpo.search import MachineFailure
+from hpo.search import MachineFailure, TrialWatcher
 from hpo.storage import StorageError
 from hpo.study import StoredStudy, StudyError, finished, wanted
 from hpo.worker import Work, work
@@ -34,16 +32,6 @@ PATIENCE = 9.5
 """Seconds after SIGTERM until workers are killed: a little longer than they take themselves."""
 FAILED = 3
 """Exit status of a worker that told what went wrong."""
-
-
-class StudyWatcher(Protocol):
-    """Is told what happens in a study, whoever runs it."""
-
-    def trial_running(self, trial: FrozenTrial) -> None:
-        """A trial was begun."""
-
-    def trial_finished(self, trial: FrozenTrial) -> None:
-        """A trial ended, whatever its state."""
 
 
 def devices(chosen: torch.device, workers: int) -> list[str]:
@@ -70,7 +58,7 @@ class Workers:
         self._context.set_forkserver_preload(["hpo.forkserver", "hpo.workers", "torch._dynamo"])
         self._processes: dict[int, BaseProcess] = {}
 
-    def run(self, stored: StoredStudy, timeout: float | None, watcher: StudyWatcher) -> str | None:
+    def run(self, stored: StoredStudy, timeout: float | None, watcher: TrialWatcher) -> str | None:
         """Keep the workers going until the study is full.
 
         Returns:
@@ -143,25 +131,19 @@ class Workers:
 
 
 class Seen:
-    """Tells a watcher what is new in a study."""
+    """Tells a watcher of the trials that end in a study."""
 
-    def __init__(self, study: optuna.Study, watcher: StudyWatcher) -> None:
+    def __init__(self, study: optuna.Study, watcher: TrialWatcher) -> None:
         self._study, self._watcher = study, watcher
-        self._told = {t.number: t.state for t in study.get_trials(deepcopy=False)}
+        ended = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
+        self._told = {trial.number for trial in ended}
 
     def look(self) -> None:
         """Read the study, and tell."""
         for trial in self._study.get_trials(deepcopy=False):
-            known = self._told.get(trial.number)
-            if trial.state == TrialState.RUNNING:
-                # Before it has all of its parameters there is little to tell.
-                if "weights" not in trial.user_attrs:
-                    continue
-                self._watcher.trial_running(trial)
-            if trial.state != known:
-                self._told[trial.number] = trial.state
-                if trial.state.is_finished():
-                    self._watcher.trial_finished(trial)
+            if trial.state.is_finished() and trial.number not in self._told:
+                self._told.add(trial.number)
+                self._watcher.trial_finished(trial)
 
 
 def _main(job: Work) -> None:

@@ -279,6 +279,7 @@ def _epoch(trainer: Trainer, number: int, on_step: OnStep | None) -> None:
     mean = float(partial.loss) / partial.steps
     if not math.isfinite(mean):
         raise Diverged(number, partial.steps)
-    start = time.perf_counter()
+    trained = time.perf_counter()  # once the mean has waited for a GPU's last steps
+    partial.seconds += trained - start
     error = trainer.validate()
-    trainer.end_epoch(error, mean, time.perf_counter() - start)
+    trainer.end_epoch(error, mean, time.perf_counter() - trained)

@@ -13,8 +13,9 @@ from data.files import check_writable
 from data.tasks import OneShotTasks
 from hpo.baselines import BASELINES, score_baseline
 from hpo.brake import Brake, Interrupted
-from hpo.cli.options import AsJson, Data, Device, find_device, open_split, say, validation_tasks
+from hpo.cli.options import AsJson, Data, Device, find_device, say
 from hpo.evaluation import Score, evaluate_checkpoint, evaluation_tasks
+from hpo.inputs import open_split, validation_tasks
 from hpo.places import data_folder
 from hpo.progress import percent
 from hpo.settings import SettingsError
@@ -58,7 +59,7 @@ def train_configuration(
     if seed is not None:
         changes["seed"] = seed
     config = config.model_copy(update=changes)
-    cut, fingerprint = open_split(config.data, config.network.image_size, data)
+    cut, fingerprint = open_split(config.data, config.network.image_size, data_folder(data), say)
     if config.provenance and config.provenance.data_fingerprint != fingerprint:
         say(f"the data is not the trial's: {config.provenance.data_fingerprint} → {fingerprint}")
     tasks = validation_tasks(config.data, cut, where)

@@ -9,12 +9,6 @@ from typing import Annotated
 import torch
 import typer
 
-from data.sets import open_set
-from data.split import Split, split
-from data.tasks import OneShotTasks, draw_tasks
-from hpo.places import data_folder
-from model.config import DataChoice
-
 StudyArgument = Annotated[
     str, typer.Argument(metavar="[STUDY]", help="A name under studies/, or a study file's path.")
 ]
@@ -59,14 +53,3 @@ def find_device(name: str) -> torch.device:
             "PyTorch can use: leave --device out, or name cpu"
         )
     return device
-
-
-def open_split(choice: DataChoice, side: int, data: Path | None) -> tuple[Split, str]:
-    """The data at an image size, cut; and its fingerprint."""
-    drawings = open_set(choice.set, choice.seed, data_folder(data), say)
-    return split(drawings).resized(side), drawings.fingerprint
-
-
-def validation_tasks(choice: DataChoice, cut: Split, device: torch.device) -> OneShotTasks:
-    """The validation tasks of a study or configuration, on the device."""
-    return draw_tasks(cut.validation, choice.validation_tasks, choice.task_seed).to(device)

@@ -20,12 +20,11 @@ from hpo.cli.options import (
     Storage,
     StudyArgument,
     find_device,
-    open_split,
     say,
-    validation_tasks,
 )
 from hpo.cluster import run_on_ray
 from hpo.estimate import estimate
+from hpo.inputs import open_split, validation_tasks
 from hpo.places import StudyPlace, data_folder, find_study, storage_url
 from hpo.progress import duration, make_progress, percent
 from hpo.search import search
@@ -93,7 +92,9 @@ def run(
             f"the machines of a cluster cannot share {shown(url)}: name a PostgreSQL or MySQL "
             "database with --storage"
         )
-    cut, fingerprint = open_split(settings.data, settings.network.image_size, data)
+    cut, fingerprint = open_split(
+        settings.data, settings.network.image_size, data_folder(data), say
+    )
     with storage_errors(url):
         database = open_storage(url, create=True, say=say)
         stored, created = create_or_resume(place.name, settings, fingerprint, database)
