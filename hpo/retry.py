@@ -77,13 +77,21 @@ def is_second_copy(study: optuna.Study, trial: optuna.Trial) -> bool:
 def owing(trial: FrozenTrial) -> str | None:
     """Whether a failed trial shall be queued again: ``counted`` or ``free``, or None.
 
-    One without a reason was found dead by a process that then died itself.
+    One without a reason was found dead by a process that then died itself. One that died
+    too often is owed nothing more.
     """
     if trial.state != TrialState.FAIL:
         return None
     unexplained = "counted" if "fail_reason" not in trial.user_attrs else None
     owed: str | None = trial.user_attrs.get(OWED, unexplained)
-    return owed
+    return owed if owed and _deaths(trial, owed == "counted") <= RETRIES else None
+
+
+def _deaths(trial: FrozenTrial, counted: bool) -> int:
+    """How many processes in a row died under a trial, this end included if it is counted."""
+    got_further = len(trial.intermediate_values) > trial.user_attrs.get("resumed_at", 0)
+    before = 0 if got_further else trial.user_attrs.get("deaths", 0)
+    return int(before) + counted
 
 
 def give_back(trial: optuna.Trial, reason: str, counted: bool) -> None:
@@ -133,15 +141,11 @@ def retry_stale(study: optuna.Study, trial: FrozenTrial) -> None:
 
 
 def _queue_again(study: optuna.Study, trial: FrozenTrial, counted: bool) -> int:
-    kept = ("seed", "deaths")
-    attributes = {k: v for k, v in trial.user_attrs.items() if k in kept}
-    got_further = len(trial.intermediate_values) > trial.user_attrs.get("resumed_at", 0)
-    before = 0 if got_further else attributes.get("deaths", 0)
-    attributes["deaths"] = before + counted
-    attributes["retry_of"] = trial.number
-    attributes["first_try"] = first_try(trial)
-    if attributes["deaths"] > RETRIES:
+    deaths = _deaths(trial, counted)
+    if deaths > RETRIES:
         return 0
+    attributes = {k: v for k, v in trial.user_attrs.items() if k == "seed"}
+    attributes |= {"deaths": deaths, "retry_of": trial.number, "first_try": first_try(trial)}
     given = "retry_of" in trial.user_attrs and "fixed_params" not in trial.system_attrs
     if "weights" in trial.user_attrs or given:  # it had all of its parameters
         again = create_trial(

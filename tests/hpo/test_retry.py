@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from sqlalchemy import text
 
 from hpo.patience import PatientStorage
-from hpo.retry import RETRIES, owner, reclaim
+from hpo.retry import RETRIES, owing, owner, reclaim
 from hpo.settings import StudySettings
 from hpo.storage import open_storage
 from hpo.study import StoredStudy, finished
@@ -148,6 +148,8 @@ def test_a_trial_that_kills_its_process_is_not_retried_for_ever(
         trial.set_user_attr("weights", 1)
     assert len(stored.study.trials) == RETRIES + 1
     assert {t.state for t in stored.study.trials} == {TrialState.FAIL}
+    assert owing(stored.study.trials[0])
+    assert not owing(stored.study.trials[-1])  # so that its snapshot is swept away
 
 
 def test_a_retry_that_dies_at_once_keeps_its_parameters(tmp_path: Path, open_study: Open) -> None:

@@ -101,11 +101,19 @@ def check_whole(stored: StoredStudy, trials: int) -> None:
 
 @contextmanager
 def killing(stored: StoredStudy, seed: int, every: float) -> Iterator[list[int]]:
-    """Kill the process of a random running trial again and again, as long as the block runs."""
-    chance, killed, over = random.Random(seed), list[int](), threading.Event()
+    """Kill the process of a random running trial again and again, as long as the block runs.
+
+    Between two kills a trial has to end, so that a slow machine gets on as well.
+    """
+    chance, killed, over, before = random.Random(seed), list[int](), threading.Event(), -1
 
     def kill() -> None:
+        nonlocal before
         while not over.wait(every * chance.uniform(0.5, 1.5)):
+            ended = len(stored.study.get_trials(deepcopy=False, states=FINISHED))
+            if ended == before:
+                continue
+            before = ended
             running = stored.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             pids = sorted(
                 {t.user_attrs["owner"]["pid"] for t in running if "owner" in t.user_attrs}
