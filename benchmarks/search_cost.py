@@ -81,6 +81,7 @@ def trial(setting: Setting) -> list[Row]:
             (torch.optim.SGD, "step", "optimizer"),
             (Trainer, "validate", "validation"),
             (Snapshot, "save", "snapshots"),
+            (Objective, "_draw", "pictures"),
             (optuna.Trial, "report", "Optuna"),
             (optuna.Trial, "should_prune", "Optuna"),
             (optuna.Trial, "set_user_attr", "Optuna"),

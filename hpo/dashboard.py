@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from optuna.artifacts import FileSystemArtifactStore
 from optuna.storages import BaseStorage
 from optuna_dashboard import wsgi
 
@@ -50,8 +52,14 @@ def guarded(application: Application, port: int, writable: bool) -> Application:
     return guard
 
 
-def make_dashboard(storage: BaseStorage, port: int, writable: bool) -> WSGIServer:
-    """A server that is ready to serve; port 0 takes any free one.
+def make_dashboard(storage: BaseStorage, artifacts: Path, port: int, writable: bool) -> WSGIServer:
+    """A server that is ready to serve.
+
+    Args:
+        storage: of the study.
+        artifacts: folder of the trials' pictures.
+        port: 0 takes any free one.
+        writable: whether the page may change and delete.
 
     Raises:
         StorageError: the port is taken.
@@ -64,7 +72,8 @@ def make_dashboard(storage: BaseStorage, port: int, writable: bool) -> WSGIServe
         raise StorageError(
             f"port {port} cannot be used ({error.strerror}): name another with --port"
         ) from error
-    server.set_app(guarded(wsgi(storage), server.server_port, writable))
+    pictures = FileSystemArtifactStore(artifacts)
+    server.set_app(guarded(wsgi(storage, pictures), server.server_port, writable))
     return server
 
 

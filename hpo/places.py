@@ -63,6 +63,15 @@ def storage_url(given: str | None, place: StudyPlace) -> str:
     return given or os.environ.get("HPO_STORAGE") or place.default_storage
 
 
+def storage_of(given: str | None, study: str) -> str:
+    """The storage of a study that is known by its name alone, whose file may be elsewhere.
+
+    Raises:
+        SettingsError: no storage was named, and there is no study file of this name.
+    """
+    return given or os.environ.get("HPO_STORAGE") or find_study(study).default_storage
+
+
 def data_folder(given: Path | None) -> Path:
     """The data folder that was asked for: ``--data``, ``HPO_DATA``, or the default."""
     named = given or (Path(os.environ["HPO_DATA"]) if os.environ.get("HPO_DATA") else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def owner() -> dict[str, Any]:
 def _process_space() -> str:
     """What tells the process numbers of this machine, or container, from those of another."""
     try:
-        return BOOT.read_text().strip() + str(PROCESSES.readlink())
+        return sha256(f"{BOOT.read_text()}{PROCESSES.readlink()}".encode()).hexdigest()[:8]
     except OSError:
         return ""
 

@@ -77,6 +77,7 @@ def create_or_resume(
         pruner=make_pruner(settings),
         direction="minimize",
     )
+    study.set_metric_names(["one-shot validation error"])
     study.sampler = _sampler(settings, study)
     for params in first:
         study.enqueue_trial(params)
@@ -141,11 +142,16 @@ def finished(study: optuna.Study) -> int:
     return len(study.get_trials(deepcopy=False, states=FINISHED))
 
 
-def best_trial(study: optuna.Study) -> FrozenTrial | None:
-    """The complete trial of the lowest error, of those that trained at all."""
+def trained_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """The complete trials, of those that trained at all; the lowest error first."""
     complete = [
         t
         for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if "fail_reason" not in t.user_attrs
     ]
-    return min(complete, key=lambda t: (t.value, t.number), default=None)
+    return sorted(complete, key=lambda t: (t.value, t.number))
+
+
+def best_trial(study: optuna.Study) -> FrozenTrial | None:
+    """The complete trial of the lowest error, of those that trained at all."""
+    return next(iter(trained_trials(study)), None)

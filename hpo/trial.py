@@ -14,7 +14,9 @@ from optuna.trial import FrozenTrial
 
 from data.split import Split
 from data.tasks import OneShotTasks
+from hpo.artifacts import artifact_folder, attach
 from hpo.brake import Interrupted
+from hpo.pictures import filters, learning_curve, mistakes
 from hpo.retry import first_try, owing, owner
 from hpo.study import StoredStudy
 from model.config import Configuration
@@ -45,7 +47,7 @@ class Objective:
         split: Split,
         tasks: OneShotTasks,
         device: torch.device,
-        snapshots: Path,
+        results: Path,
         watcher: Watcher,
         on_step: Callable[[], None],
     ) -> None:
@@ -56,13 +58,14 @@ class Objective:
             split: the data, at the study's image size; its training set on ``device``.
             tasks: the validation tasks, on ``device``.
             device: where the trials train.
-            snapshots: folder for trainings that are not finished.
+            results: folder for trainings that are not finished, and for the trials' pictures.
             watcher: is told of trials and epochs.
             on_step: called after every training step; may raise to end the trial.
         """
         self._space = stored.space
         self._study_seed = stored.settings.search.seed
-        self._snapshots = snapshots / stored.token
+        self._snapshots = snapshot_folder(results, stored.token)
+        self._artifacts = artifact_folder(results)
         self._drawings, self._tasks, self._device = split.train, tasks, device
         self._watcher, self._on_step = watcher, on_step
 
@@ -124,6 +127,8 @@ class Objective:
             def on_epoch(epoch: int, error: float) -> None:
                 snapshot.save_if_cheap(trainer)
                 trial.report(error, epoch)
+                if "pairs_per_second" not in trial.user_attrs:
+                    self._tell_pace(trial, history)
                 self._watcher.epoch_done(trial.number, history)
                 if trial.should_prune():
                     raise _pruned(epoch, error)
@@ -133,6 +138,10 @@ class Objective:
             except Interrupted:
                 snapshot.save(trainer)
                 raise
+            except optuna.TrialPruned:
+                self._draw(trial, trainer)
+                raise
+            self._draw(trial, trainer)
         except Diverged as error:
             trial.report(WORST, error.epoch)
             trial.set_user_attr("fail_reason", f"diverged: {error}")
@@ -148,10 +157,23 @@ class Objective:
                 trial.set_user_attr("best_epoch", history.best_epoch)
                 trial.set_user_attr("best_error", history.best_error)
             seconds = spent + time.perf_counter() - start
-            trial.set_user_attr("pairs_per_second", round(history.pairs_per_second, 1))
+            self._tell_pace(trial, history)
             trial.set_user_attr("seconds", round(seconds, 2))
             trial.set_user_attr("peak_memory_mb", round(peak(self._device) / 2**20))
         return history.best_error
+
+    def _tell_pace(self, trial: optuna.Trial, history: History) -> None:
+        trial.set_user_attr("pairs_per_second", round(history.pairs_per_second, 1))
+
+    def _draw(self, trial: optuna.Trial, trainer: Trainer) -> None:
+        """Keep pictures of what the network learnt; a trial that has ended takes none."""
+        first = trainer.network.layer("conv1").weight.detach().float().cpu().numpy()
+        pictures = {
+            "learning curve": learning_curve(trainer.history.epochs),
+            "first-layer filters": filters(first),
+            "mistakes": mistakes(self._tasks, trainer.answers().cpu().numpy()),
+        }
+        attach(trial, self._artifacts, pictures)
 
     def _catch_up(self, trial: optuna.Trial, history: History) -> None:
         """Report what the earlier tries of a trial did; the pruner learns of every rung."""
@@ -167,6 +189,16 @@ class Objective:
 
 def _pruned(epoch: int, error: float) -> optuna.TrialPruned:
     return optuna.TrialPruned(f"after epoch {epoch} at error {error:.3f}")
+
+
+def snapshot_folder(results: Path, token: str) -> Path:
+    """Where the unfinished trainings of a study stand among its results.
+
+    Args:
+        results: folder of the study's results, which studies of several databases may share.
+        token: what tells the study from those.
+    """
+    return results / "snapshots" / token
 
 
 def device_name(device: torch.device) -> str:

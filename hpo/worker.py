@@ -31,7 +31,7 @@ class Work:
         data: folder of the data set.
         device: as PyTorch names it.
         threads: of the CPU, or None for PyTorch's own choice.
-        snapshots: folder for trainings that are not finished.
+        results: folder for trainings that are not finished, and for the pictures of trials.
         timeout: seconds until the running trial is given back, or None.
     """
 
@@ -40,7 +40,7 @@ class Work:
     data: Path
     device: str
     threads: int | None
-    snapshots: Path
+    results: Path
     timeout: float | None = None
 
 
@@ -92,7 +92,7 @@ def work(job: Work, say: Callable[[str], None], watcher: TrialsWatcher | None = 
         tasks = validation_tasks(settings.data, cut, device)
         return search(
             stored,
-            lambda on_step: Objective(stored, cut, tasks, device, job.snapshots, watching, on_step),
+            lambda on_step: Objective(stored, cut, tasks, device, job.results, watching, on_step),
             job.timeout,
             watching,
         )

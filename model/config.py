@@ -45,6 +45,14 @@ class Provenance(Frozen):
     hpo_version: str
     exported: str
     """UTC, ISO 8601."""
+    study_token: str | None = None
+    """Tells the study from others of its name, in other databases."""
+    confirmed_error: float | None = None
+    """Mean error on fresh tasks of networks trained from new seeds, in [0, 1], if there are any."""
+    confirmed_spread: float | None = None
+    """Their sample standard deviation, if there are two or more."""
+    confirmed_seeds: int | None = None
+    """How many there are."""
 
 
 class Configuration(Frozen):

@@ -35,13 +35,13 @@ def correct_share(scores: Tensor, target: Tensor) -> Tensor:
     return hit / top.sum(dim=-1).clamp(min=1)
 
 
-def one_shot_error(
+def one_shot_scores(
     tasks: OneShotTasks,
     encode: Callable[[Tensor], Tensor],
     score_all: Callable[[Tensor, Tensor], Tensor],
     block: int = BLOCK,
 ) -> Tensor:
-    """The share of tasks that are answered wrongly; every image is embedded once.
+    """How like each class of its support set every query is; every image is embedded once.
 
     Args:
         tasks: on the device of the network.
@@ -50,7 +50,7 @@ def one_shot_error(
         block: the most images to embed at once, if that is fewer than 256.
 
     Returns:
-        () float64 in [0, 1], still on the device.
+        (R, Q, W), the higher the likelier, still on the device.
     """
     draws, way = tasks.support.shape[:2]
     per_draw = tasks.queries.shape[1]
@@ -58,8 +58,22 @@ def one_shot_error(
     embedded = torch.cat([encode(as_input(block)) for block in images.split(min(block, BLOCK))])
     support = embedded[: draws * way].view(draws, way, -1)
     queries = embedded[draws * way :].view(draws, per_draw, -1)
-    correct = correct_share(score_all(queries, support), tasks.target)
-    return (1 - correct.double()).mean()
+    return score_all(queries, support)
+
+
+def one_shot_error(
+    tasks: OneShotTasks,
+    encode: Callable[[Tensor], Tensor],
+    score_all: Callable[[Tensor, Tensor], Tensor],
+    block: int = BLOCK,
+) -> Tensor:
+    """The share of tasks that are answered wrongly; the arguments are those of `one_shot_scores`.
+
+    Returns:
+        () float64 in [0, 1], still on the device.
+    """
+    scores = one_shot_scores(tasks, encode, score_all, block)
+    return (1 - correct_share(scores, tasks.target).double()).mean()
 
 
 def pixel_distance_error(tasks: OneShotTasks) -> float:

@@ -24,7 +24,7 @@ from model.micro_batches import backward
 from model.optimizer import layerwise_sgd, set_epoch
 from model.precision import resolve_precision
 from model.recipe import AllPairs, RandomPairs, Training
-from model.scoring import BLOCK, one_shot_error
+from model.scoring import BLOCK, one_shot_error, one_shot_scores
 from model.siamese import SiameseNetwork
 
 LOSS_CHECK = 32
@@ -209,6 +209,21 @@ class Trainer:
             return one_shot_error(self.tasks, self._encode, self.network.score_all, block)
 
         return float(self._fitting(error, BLOCK))
+
+    @torch.no_grad()
+    def answers(self) -> Tensor:
+        """The class of the support set that the network as it stands takes each query for.
+
+        Returns:
+            (R, Q) int64, the places in the support sets of ``tasks``.
+        """
+        self.network.eval()
+
+        def choose(block: int) -> Tensor:
+            scores = one_shot_scores(self.tasks, self._encode, self.network.score_all, block)
+            return scores.argmax(dim=-1)
+
+        return self._fitting(choose, BLOCK)
 
 
 def build(architecture: Architecture, seed: int, device: torch.device) -> SiameseNetwork:

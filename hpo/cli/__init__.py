@@ -10,11 +10,13 @@ import typer
 
 from data.errors import DataError
 from hpo import __version__
+from hpo.cli.classify import classify
+from hpo.cli.confirm import confirm
 from hpo.cli.data import check, fetch, show
 from hpo.cli.network import baselines, evaluate, train_configuration
 from hpo.cli.options import DeviceError, say
 from hpo.cli.search import run, worker
-from hpo.cli.study import dashboard, export, show_status
+from hpo.cli.study import dashboard, delete, export, show_status
 from hpo.progress import hush_optuna
 from hpo.sampler import SpaceUsedUp
 from hpo.search import MachineFailure
@@ -56,10 +58,14 @@ app.command()(run)
 app.command()(worker)
 app.command("status")(show_status)
 app.command()(dashboard)
+app.command()(confirm)
 app.command()(export)
+app.command()(delete)
+app.command("report")(write_report)
 app.command("train")(train_configuration)
 app.command()(evaluate)
 app.command()(baselines)
+app.command()(classify)
 data_app.command()(show)
 data_app.command()(check)
 data_app.command("download")(fetch)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import torch
 import typer
+from rich.console import Console
+from rich.table import Table
 
 StudyArgument = Annotated[
     str, typer.Argument(metavar="[STUDY]", help="A name under studies/, or a study file's path.")
@@ -20,6 +22,13 @@ Data = Annotated[
     Path | None,
     typer.Option(help="Folder with the Omniglot zips.  [default: HPO_DATA, or ~/.cache/hpo]"),
 ]
+Results = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for unfinished trainings and the trials' pictures; machines of one study "
+        "share it.  [default: the study's folder]"
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1; auto takes a GPU if any.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -31,6 +40,11 @@ class DeviceError(Exception):
 def say(message: str) -> None:
     """Tell the person; results go to stdout, all else here."""
     print(message, file=sys.stderr, flush=True)
+
+
+def print_wide(table: Table) -> None:
+    """Print a table on stdout, on lines as long as it needs."""
+    Console(width=200, highlight=False, color_system=None).print(table)
 
 
 def find_device(name: str) -> torch.device:

@@ -17,16 +17,19 @@ from hpo.cli.options import (
     Data,
     Device,
     DeviceError,
+    Results,
     Storage,
     StudyArgument,
     find_device,
+    print_wide,
     say,
 )
 from hpo.cluster import run_on_ray
 from hpo.estimate import estimate
 from hpo.inputs import open_split, validation_tasks
+from hpo.note import note, write_note
 from hpo.places import StudyPlace, data_folder, find_study, storage_url
-from hpo.progress import duration, make_progress, percent
+from hpo.progress import make_progress
 from hpo.search import search
 from hpo.settings import PrunerName, SamplerName, read_settings
 from hpo.space import SearchSpace
@@ -34,17 +37,12 @@ from hpo.status import mean_seconds
 from hpo.storage import StorageError, open_storage, shown, storage_errors
 from hpo.study import WANTED, StoredStudy, best_trial, create_or_resume, finished, load, wanted
 from hpo.trial import Objective, device_name
+from hpo.view import best_table
+from hpo.wording import duration, percent
 from hpo.worker import Work, work
 from hpo.workers import Workers, devices, threads
 from model.memory import out_of_memory
 
-Snapshots = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder for unfinished trainings; share it between machines that retry one "
-        "another's trials.  [default: snapshots in the study's folder]"
-    ),
-]
 Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds until it stops.")]
 
 
@@ -69,7 +67,7 @@ def run(
         str | None,
         typer.Option(metavar="ADDRESS", help="Place the workers on a Ray cluster, or local."),
     ] = None,
-    snapshots: Snapshots = None,
+    results: Results = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the study."),
@@ -99,7 +97,8 @@ def run(
         database = open_storage(url, create=True, say=say)
         stored, created = create_or_resume(place.name, settings, fingerprint, database)
         stored.study.set_user_attr(WANTED, trials)
-        job = _job(place, url, data, where, snapshots, timeout)
+        write_note(stored.study, note(place.name, settings, fingerprint, device_name(where)))
+        job = _job(place, url, data, where, results, timeout)
         if workers == 0:
             say(f"study    {place.name} {'made' if created else 'is there'} in {shown(url)}")
             print(f"join it with: hpo worker {study} --storage {shlex.quote(shown(url))}")
@@ -122,7 +121,7 @@ def worker(
     data: Data = None,
     device: Device = "auto",
     timeout: Timeout = None,
-    snapshots: Snapshots = None,
+    results: Results = None,
 ) -> None:
     """Join a study that exists, from any machine, and search until it is full.
 
@@ -132,12 +131,12 @@ def worker(
     url = storage_url(storage, place)
     with storage_errors(url):
         stored = load(place.name, open_storage(url, create=False, say=say))
-        done, best = finished(stored.study), best_trial(stored.study)
+        done = finished(stored.study)
         say(f"study    {place.name} in {shown(url)}: {done} of {wanted(stored.study)} trials")
         say(f"device   {device_name(where)}")
         stored.storage.engine.dispose()
-        job = _job(place, url, data, where, snapshots, timeout)
-        with make_progress(wanted(stored.study), done, best) as progress:
+        job = _job(place, url, data, where, results, timeout)
+        with make_progress(stored) as progress:
             reason = work(job, say, progress)
         if reason:
             say(f"stopped by {reason}; its trial is handed back")
@@ -154,10 +153,10 @@ def _job(
     url: str,
     data: Path | None,
     device: torch.device,
-    snapshots: Path | None,
+    results: Path | None,
     timeout: float | None,
 ) -> Work:
-    folder = (snapshots or place.folder / "snapshots").absolute()
+    folder = (results or place.folder).absolute()
     return Work(place.name, url, data_folder(data).absolute(), str(device), None, folder, timeout)
 
 
@@ -176,11 +175,10 @@ def _alone(
     cut = dataclasses.replace(cut, train=cut.train.to(device))
     tasks = validation_tasks(stored.settings.data, cut, device)
     _announce(stored, created, job.url, cut, tasks, device)
-    total, done, best = wanted(stored.study), finished(stored.study), best_trial(stored.study)
-    with make_progress(total, done, best) as progress:
+    with make_progress(stored) as progress:
         return search(
             stored,
-            lambda on_step: Objective(stored, cut, tasks, device, job.snapshots, progress, on_step),
+            lambda on_step: Objective(stored, cut, tasks, device, job.results, progress, on_step),
             job.timeout,
             progress,
         )
@@ -199,8 +197,7 @@ def _together(
     """Search in several processes, on this machine or on a Ray cluster."""
     tasks = validation_tasks(stored.settings.data, cut, torch.device("cpu"))
     _announce(stored, created, job.url, cut, tasks, None)
-    total, done, best = wanted(stored.study), finished(stored.study), best_trial(stored.study)
-    with make_progress(total, done, best) as progress:
+    with make_progress(stored) as progress:
         if ray is not None:
             job = dataclasses.replace(job, threads=threads(workers) if ray == "local" else None)
             return run_on_ray(ray, job, workers, trials_per_gpu, stored, progress, say)
@@ -234,7 +231,7 @@ def _announce(
     if not left:
         say(f"trials   {done} finished, none left")
         return
-    seconds = mean_seconds(stored)
+    seconds = mean_seconds(stored.study.get_trials(deepcopy=False))
     if seconds:
         cost = (
             f"about {duration(seconds * left)} of work, as the trials so far took "
@@ -277,5 +274,8 @@ def _print_best(stored: StoredStudy, study: str) -> None:
     print(f"  fc     {network.fc_units} units")
     weights, cost = network.weights / 1e6, network.multiply_adds / 1e6
     print(f"  {weights:.2f} M weights, {cost:.1f} M multiply-adds an image")
+    print()
+    print_wide(best_table(stored))
+    print()
     print(f"its configuration: hpo export {study}")
     print(f"all trials in a browser: hpo dashboard {study}")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,12 +11,15 @@ import torch
 from data.drawings import Drawings
 from data.split import Split
 from data.tasks import OneShotTasks
-from hpo.progress import Progress
+from hpo import cli
+from hpo.progress import PlainLines
 from hpo.search import search
 from hpo.settings import StudySettings
 from hpo.storage import open_storage
-from hpo.study import WANTED, StoredStudy, create_or_resume
+from hpo.study import WANTED, StoredStudy, create_or_resume, load
 from hpo.trial import Objective
+from tests.hpo.command import Hpo, run_command
+from tests.hpo.tiny_study import write_tiny
 
 Run = Callable[[StoredStudy, int], str | None]
 
@@ -45,15 +50,50 @@ def run(small_split: Split, small_tasks: OneShotTasks, tmp_path: Path) -> Run:
     """Runs a study on the CPU until it holds so many finished trials."""
 
     def run(stored: StoredStudy, trials: int) -> str | None:
-        cpu, progress = torch.device("cpu"), Progress(trials, 0, None)
         stored.study.set_user_attr(WANTED, trials)
+        cpu, progress = torch.device("cpu"), PlainLines(stored)
         return search(
             stored,
             lambda on_step: Objective(
-                stored, small_split, small_tasks, cpu, tmp_path / "snapshots", progress, on_step
+                stored, small_split, small_tasks, cpu, tmp_path / "results", progress, on_step
             ),
             None,
             progress,
         )
 
     return run
+
+
+@pytest.fixture
+def hpo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Hpo:
+    """Runs a command line in an empty folder, with no data anywhere."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("HPO_DATA", "HPO_CACHE", "HPO_STORAGE"):
+        monkeypatch.delenv(name, raising=False)
+    return lambda line: run_command(line, monkeypatch, capsys)
+
+
+@pytest.fixture(scope="session")
+def searched_once(strokes: Drawings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the study ``tiny`` of three trials, ``best.toml`` and ``best.safetensors``."""
+    folder = tmp_path_factory.mktemp("searched")
+    write_tiny(folder / "studies")
+    lines = ("run tiny --trials 3", "export tiny -o best.toml", "train best.toml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("data.sets.load_strokes", lambda seed, cache: strokes)
+        patch.delenv("HPO_STORAGE", raising=False)
+        patch.chdir(folder)
+        for line in lines:
+            patch.setattr(sys, "argv", ["hpo", *line.split()])
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+            assert not ended.value.code
+    return folder
+
+
+@pytest.fixture
+def searched(hpo: Hpo, searched_once: Path, tmp_path: Path) -> Callable[[], StoredStudy]:
+    """Puts that into the empty folder of the command lines; opens the study, anew each time."""
+    shutil.copytree(searched_once, tmp_path, dirs_exist_ok=True)
+    return lambda: load("tiny", open_storage(f"sqlite:///{tmp_path}/studies/tiny/study.db", False))

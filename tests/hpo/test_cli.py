@@ -1,9 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,39 +10,14 @@ import pytest
 from data import omniglot
 from data.drawings import Drawings
 from data.split import split
-from hpo import cli
 from hpo.brake import Brake, Interrupted
+from hpo.retry import owner
+from hpo.storage import open_storage
+from hpo.study import load
 from tests.data.fake_omniglot import PARTS, image_names, png, rewrite, write_fake
 from tests.data.test_tasks import write_runs
+from tests.hpo.command import Hpo, refused
 from tests.hpo.tiny_study import write_tiny
-
-
-class Outcome:
-    """What a command left: exit status, stdout, stderr."""
-
-    def __init__(self, status: int, out: str, err: str) -> None:
-        self.status, self.out, self.err = status, out, err
-
-
-Hpo = Callable[[str], Outcome]
-
-
-@pytest.fixture
-def hpo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Hpo:
-    """Runs a command line in an empty folder, with no data anywhere."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name in ("HPO_DATA", "HPO_CACHE", "HPO_STORAGE"):
-        monkeypatch.delenv(name, raising=False)
-
-    def hpo(line: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["hpo", *line.split()])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return Outcome(int(ended.value.code or 0), printed.out, printed.err)
-
-    return hpo
 
 
 @pytest.fixture
@@ -52,18 +26,6 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("Name or service not known")
 
     monkeypatch.setattr("data.download.download_url", refuse)
-
-
-def refused(outcome: Outcome, *parts: str) -> bool:
-    """Whether the command ended as a person's mistake does: one sentence, exit status 2."""
-    lines = outcome.err.strip().splitlines()
-    assert outcome.status == 2, outcome.err
-    assert outcome.out == ""
-    assert lines[-1].startswith("hpo: ")
-    assert all(not line.startswith(("hpo: ", "Traceback")) for line in lines[:-1])
-    for part in parts:
-        assert part in lines[-1]
-    return True
 
 
 def test_from_search_to_score(hpo: Hpo, tmp_path: Path) -> None:
@@ -132,6 +94,42 @@ def test_a_full_training_that_is_stopped_goes_on(
     assert "going on after 2 epochs" in went_on.err
     assert went_on.out.partition(":")[2] == whole.out.partition(":")[2]
     assert not (tmp_path / "other.safetensors.unfinished").exists()
+
+
+def test_a_study_is_deleted_with_all_that_belongs_to_it(
+    hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 2").status == 0
+    pictures = tmp_path / "studies/tiny/artifacts"
+    assert len(list(pictures.iterdir())) == 6
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert hpo("delete tiny").status == 130
+    assert hpo("status tiny").status == 0
+    assert hpo("delete tiny --yes").out == "deleted tiny: 2 trials, 6 pictures\n"
+    assert list(pictures.iterdir()) == []
+    assert refused(hpo("status tiny"), "there is no study tiny")
+    assert refused(hpo("delete tiny --yes"), "there is no study tiny")
+
+
+def test_a_study_whose_trials_run_is_not_deleted(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 1").status == 0
+    stored = load("tiny", open_storage(f"sqlite:///{tmp_path}/studies/tiny/study.db", False))
+    stored.study.ask().set_user_attr("owner", owner())
+    assert refused(hpo("delete tiny --yes"), "1 trials of the study tiny run")
+    assert len(stored.study.get_trials()) == 2
+
+
+def test_watching_into_a_pipe_says_a_line_for_every_change(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 2").status == 0
+    watched = hpo("status tiny --watch")
+    assert watched.status == 0
+    assert "2 of 2 trials finished" in watched.out
+    assert "\x1b" not in watched.out
+    assert re.search(r"1 +[01] +[0-9.]+ % .* fc \d+", watched.out)
+    assert refused(hpo("status tiny --watch --json"), "leave one of them out")
 
 
 def test_another_folder_finds_the_shipped_studies(hpo: Hpo) -> None:

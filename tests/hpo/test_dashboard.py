@@ -7,7 +7,9 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from hpo.artifacts import attach
 from hpo.dashboard import HOST, make_dashboard
 from hpo.settings import StudySettings
 from hpo.storage import StorageError
@@ -18,15 +20,25 @@ Ask = Callable[..., HTTPResponse]
 
 
 @pytest.fixture
-def stored(tmp_path: Path, open_study: Callable[[StudySettings], StoredStudy]) -> StoredStudy:
+def artifacts(tmp_path: Path) -> Path:
+    return tmp_path / "artifacts"
+
+
+@pytest.fixture
+def stored(
+    tmp_path: Path, artifacts: Path, open_study: Callable[[StudySettings], StoredStudy]
+) -> StoredStudy:
+    """A study whose only trial runs and has a picture."""
     study = open_study(tiny_settings(tmp_path))
-    study.study.ask()
+    attach(study.study.ask(), artifacts, {"dot": Image.new("L", (1, 1))})
     return study
 
 
 @pytest.fixture(params=[False, True], ids=["read-only", "writable"])
-def serving(request: pytest.FixtureRequest, stored: StoredStudy) -> Iterator[tuple[bool, Ask]]:
-    server = make_dashboard(stored.storage, 0, request.param)
+def serving(
+    request: pytest.FixtureRequest, stored: StoredStudy, artifacts: Path
+) -> Iterator[tuple[bool, Ask]]:
+    server = make_dashboard(stored.storage, artifacts, 0, request.param)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
 
@@ -50,8 +62,16 @@ def test_the_study_is_shown(serving: tuple[bool, Ask]) -> None:
     assert b"<html" in ask("GET", "/dashboard/studies/1").read().lower()
 
 
+def test_pictures_are_shown(serving: tuple[bool, Ask], artifacts: Path) -> None:
+    _, ask = serving
+    (file,) = artifacts.iterdir()
+    answer = ask("GET", f"/artifacts/1/1/{file.name}")
+    assert answer.status == 200
+    assert answer.read() == file.read_bytes()
+
+
 def test_nothing_is_changed_unless_it_may_be(
-    serving: tuple[bool, Ask], stored: StoredStudy
+    serving: tuple[bool, Ask], stored: StoredStudy, artifacts: Path
 ) -> None:
     writable, ask = serving
     note = json.dumps({"body": "hello", "version": 1})
@@ -65,8 +85,10 @@ def test_nothing_is_changed_unless_it_may_be(
     if writable:
         assert all(status < 300 for status in answers), answers
         assert left == []
+        assert list(artifacts.iterdir()) == []
     else:
         assert answers == [403] * 3
+        assert len(list(artifacts.iterdir())) == 1
         assert [s.study_name for s in left] == ["tiny"]
         (trial,) = stored.study.trials
         assert trial.state.name == "RUNNING"
@@ -78,9 +100,9 @@ def test_a_foreign_host_is_refused(serving: tuple[bool, Ask]) -> None:
     assert ask("GET", "/api/studies", host=f"{HOST}:1").status == 403
 
 
-def test_a_port_that_is_taken(stored: StoredStudy) -> None:
+def test_a_port_that_is_taken(stored: StoredStudy, artifacts: Path) -> None:
     with (
-        make_dashboard(stored.storage, 0, False) as server,
+        make_dashboard(stored.storage, artifacts, 0, False) as server,
         pytest.raises(StorageError, match=r"cannot be used .* --port"),
     ):
-        make_dashboard(stored.storage, server.server_port, False)
+        make_dashboard(stored.storage, artifacts, server.server_port, False)

@@ -1,40 +1,27 @@
 from __future__ import annotations
 
-import io
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState, create_trial
-from rich.console import Console
 
-from hpo.progress import LiveProgress, duration, make_progress, percent, sparkline
-from model.training import Epoch, History
+from hpo.progress import make_progress
+from hpo.settings import StudySettings
+from hpo.study import WANTED, StoredStudy
+from tests.hpo.tiny_study import tiny_settings
 from tests.model.tiny import tiny_configuration
 
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.42, "0.4 s"),
-        (42, "42 s"),
-        (130, "2.2 min"),
-        (9000, "2.5 h"),
-        (400_000, "5 days"),
-        (1e9, "32 years"),
-    ],
-)
-def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+Open = Callable[[StudySettings], StoredStudy]
 
 
-def test_percentages_and_curves() -> None:
-    assert percent(0.1234) == "12.3 %"
-    assert sparkline([1.0, 0.5, 0.0]) == "█▅▁"
-
-
-def test_piped_lines_are_plain(capsys: pytest.CaptureFixture[str]) -> None:
-    with make_progress(5, 1, None) as progress:
+def test_piped_lines_are_plain(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, open_study: Open
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    stored.study.set_user_attr(WANTED, 5)
+    stored.study.add_trial(create_trial(state=TrialState.PRUNED))
+    with make_progress(stored) as progress:
         progress.trial_started(3, tiny_configuration())
         progress.trial_finished(
             create_trial(
@@ -59,20 +46,3 @@ def test_piped_lines_are_plain(capsys: pytest.CaptureFixture[str]) -> None:
     assert "pruned after epoch 0: error 75.0 %" in pruned
     assert "4 of 5 trials" in pruned
     assert "\x1b" not in started + complete + diverged + pruned
-
-
-def test_the_live_view_shows_the_running_trial(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    screen = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", screen)
-    view = LiveProgress(3, 0, (0, 0.5))
-    view.trial_started(2, tiny_configuration(epochs=9))
-    view.epoch_done(2, History([Epoch(0.5, 1, 800, 2.0, 0.1), Epoch(0.25, 1, 800, 2.0, 0.1)]))
-    Console(file=screen, width=160).print(view._view())
-    shown = screen.getvalue()
-    assert "0 / 3 trials" in shown
-    assert "2 / 9" in shown
-    assert "25.0 %" in shown
-    assert "400 pairs/s" in shown
-    assert "16@3 16@3 fc 32" in shown

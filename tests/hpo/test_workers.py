@@ -142,7 +142,7 @@ def test_workers_that_are_killed_lose_nothing(url: str, tmp_path: Path) -> None:
         "--set", "training.sampling.steps=12", "--set", "search.pruner=halving",
     )  # fmt: skip
     stored = opened(url, "tiny")
-    with killing(stored, seed=5, every=2.5) as killed:
+    with killing(stored, seed=5, every=5) as killed:
         output, _ = search.communicate(timeout=600)
     assert search.returncode == 0, output
     assert len(killed) >= 3

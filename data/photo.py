@@ -1,0 +1,145 @@
+"""A picture of one drawn character, from any camera, scanner or program, as the networks see it.
+
+What they see is Omniglot: thin ink on clean paper, the character with some margin, one to an image.
+A picture is brought as near to that as can be done without guessing at its content: it is
+neither cropped nor straightened, so leave a margin, and light the paper evenly.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torch.nn import functional
+
+from data.errors import DataError
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What is read at all: Pillow would hand some others to outside programs."""
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+MOST_PIXELS = 64_000_000
+"""More is refused before it is unpacked: a small file can claim to be a huge picture."""
+WORKING = 1024  # pixels of the longer side, beyond which there is nothing but grain
+BORDER = 0.04  # of the shorter side: a frame so wide is taken for paper
+FAINTEST = 0.08  # of black to white: less contrast than this is the grain of blank paper
+PAPER, INK = 0.25, 0.75
+"""Shares of the contrast up to which all is paper, and from which all is ink."""
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises over files that are cut short or forged."""
+
+
+def read_photo(path: Path, side: int) -> Tensor:
+    """Read a picture of one character, of any size, shape and colour.
+
+    It is turned upright as its camera noted, laid on white where it is transparent, and made grey.
+    The paper is the median of its border, and the ink whatever differs from that the most,
+    darker or lighter. The contrast is stretched so that paper is 0 and ink is full; the
+    picture is padded with paper to a square, and each pixel of the result is the mean ink of
+    its area. A drawing of Omniglot comes out as the training's own `Drawings.resized` makes it.
+
+    Args:
+        path: of the file; of an animation or a stack the first picture counts.
+        side: height and width that are wanted, in pixels.
+
+    Returns:
+        (side, side) uint8, 255 = full ink, 0 = paper.
+
+    Raises:
+        DataError: no such file, no picture, one that is too large, or one that is blank.
+    """
+    ink = _ink(_brightness(path), path)
+    height, width = ink.shape
+    longest = max(height, width)
+    above, before = (longest - height) // 2, (longest - width) // 2
+    square = np.zeros((longest, longest), np.float32)
+    square[above : above + height, before : before + width] = ink
+    pixels = torch.from_numpy(square * 255)[None, None]
+    small = functional.interpolate(pixels, size=(side, side), mode="area")
+    return small[0, 0].round().byte()
+
+
+def _brightness(path: Path) -> NDArray[np.float32]:
+    """(H, W) in [0, 1], white = 1, upright, its longer side at most `WORKING`."""
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: name the images in it, as in {path}/*.png")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own limits; this one is checked below
+            with Image.open(path, formats=FORMATS) as image:
+                width, height = image.size
+                if width * height > MOST_PIXELS:
+                    raise DataError(
+                        f"{path} has {width}×{height} pixels: give it with fewer than "
+                        f"{MOST_PIXELS // 1_000_000} million"
+                    )
+                upright = ImageOps.exif_transpose(image)
+            deep = upright.mode.startswith(("I", "F"))
+            grey = _deep(upright) if deep else _on_white(upright)
+            factor = -(-max(width, height) // WORKING)
+            reduced = grey.reduce(factor) if factor > 1 else grey
+            return np.asarray(reduced, dtype=np.float32) / np.float32(1 if deep else 255)
+    except FileNotFoundError as error:
+        raise DataError(f"there is no image {path}: check the path") from error
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"{path} is not a readable image: give one of {', '.join(FORMATS)}"
+        ) from error
+    except BROKEN as error:
+        raise DataError(
+            f"{path} is not a readable image ({error}): give another, or save it anew as PNG"
+        ) from error
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Grey, 8 bits, on white where it is transparent."""
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB").convert("L")
+
+
+def _deep(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits, in [0, 1]: which number is white is not known, so the largest is.
+
+    Raises:
+        ValueError: a pixel is no number.
+    """
+    pixels = np.asarray(image, dtype=np.float32).clip(min=0)
+    if not np.isfinite(pixels).all():
+        raise ValueError("a pixel is no number")
+    return Image.fromarray(pixels / max(float(pixels.max()), 1e-12))
+
+
+def _ink(brightness: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+    """(H, W) in [0, 1], ink = 1, from the brightness of paper and ink."""
+    frame = max(1, round(BORDER * min(brightness.shape)))
+    edge = np.ones(brightness.shape, np.bool_)
+    edge[frame:-frame, frame:-frame] = False
+    paper = float(np.median(brightness[edge]))
+    darker = paper - float(brightness.min()) >= float(brightness.max()) - paper
+    contrast = paper - brightness if darker else brightness - paper
+    strongest = float(contrast.max())
+    if strongest < FAINTEST:
+        raise DataError(f"{path} is blank: give a picture with dark ink on light paper")
+    # Not the strongest pixel itself, which may be a speck: the middle one of all that is ink.
+    full = float(np.median(contrast[contrast > strongest / 2]))
+    stretched: NDArray[np.float32] = ((contrast / full - PAPER) / (INK - PAPER)).clip(0, 1)
+    return stretched

@@ -1,0 +1,184 @@
+"""The command that finds out which of the best trials holds: confirm."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Annotated
+
+import optuna
+import typer
+from optuna.trial import FrozenTrial
+
+from hpo.brake import Brake, Interrupted
+from hpo.cli.options import AsJson, Data, Device, Storage, StudyArgument, find_device, say
+from hpo.confirmation import Confirmed, confirmed, is_done, record
+from hpo.inputs import open_split, validation_tasks
+from hpo.places import data_folder, find_study, storage_url
+from hpo.retraining import Retraining, fresh_tasks
+from hpo.search import MachineFailure
+from hpo.settings import SettingsError
+from hpo.storage import open_storage, shown, storage_errors
+from hpo.study import StudyError, load, trained_trials
+from hpo.trial import device_name
+from hpo.wording import duration, percent
+
+TASKS = 4000
+"""Tasks to score a network on by default: a standard error near 0.5 points at 10 % error."""
+MOST_TASKS = 40_000  # beyond it the images alone take gigabytes, and chance is no longer the limit
+WAY = 20  # tasks of a draw
+
+
+def confirm(
+    study: StudyArgument = "paper",
+    top: Annotated[int, typer.Option(min=1, help="Trials, those of the lowest error.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="New seeds for each.")] = 3,
+    tasks: Annotated[int, typer.Option(help="Fresh tasks, a multiple of 20.")] = TASKS,
+    storage: Storage = None,
+    data: Data = None,
+    device: Device = "auto",
+    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds until it stops.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Train the best trials again from new seeds, score them on fresh tasks, and rank them.
+
+    The fresh tasks are of the validation alphabets; the evaluation set is never touched. The same
+    line resumes it, and `hpo export` then takes the winner.
+
+    Example: hpo confirm small --top 5 --seeds 3
+    """
+    if tasks % WAY or not WAY <= tasks <= MOST_TASKS:
+        raise SettingsError(
+            f"--tasks {tasks} cannot be drawn: give a multiple of {WAY} up to {MOST_TASKS}"
+        )
+    place, where = find_study(study), find_device(device)
+    url, brake = storage_url(storage, place), Brake(timeout)
+    with storage_errors(url):
+        stored = load(place.name, open_storage(url, create=False, say=say))
+        stored.storage.hurried = lambda: brake.reason is not None
+        candidates = trained_trials(stored.study)[:top]
+        if not candidates:
+            raise StudyError(
+                f"the study {place.name} has no complete trial yet: go on with `hpo run {study}`"
+            )
+        choice = stored.settings.data
+        cut, fingerprint = open_split(
+            choice, stored.settings.network.image_size, data_folder(data), say
+        )
+        if fingerprint != stored.data_fingerprint:
+            raise StudyError(
+                f"the data is not that of the study {place.name} ({stored.data_fingerprint} → "
+                f"{fingerprint}): name the folder that it was run with by --data"
+            )
+        # One seed of every trial before the next: wherever it is stopped, they are nearly level.
+        todo = [
+            (trial, k)
+            for k in range(seeds)
+            for trial in candidates
+            if not is_done(stored.study, trial.number, k, tasks)
+        ]
+        say(f"study    {place.name} in {shown(url)}")
+        say(f"device   {device_name(where)}")
+        say(f"tasks    {tasks:,} fresh ones of the validation alphabets")
+        say(_plan(len(candidates) * seeds, [trial for trial, _ in todo]))
+        reason = None
+        if todo:
+            retrain = Retraining(
+                stored,
+                cut.train.to(where),
+                validation_tasks(choice, cut, where),
+                fresh_tasks(choice, cut, tasks, where),
+                where,
+                place.folder / "confirmation",
+                brake.check,
+            )
+            reason = _work(stored.study, todo, retrain, brake)
+        _print(place.name, confirmed(stored.study), json_)
+    if reason:
+        say(f"stopped by {reason}; what is done is kept, and the same line goes on from here")
+        if reason != "the time is up":
+            raise typer.Exit(130)
+
+
+def _plan(whole: int, todo: list[FrozenTrial]) -> str:
+    if not todo:
+        return f"seeds    all {whole} trainings are done"
+    seconds = sum(trial.user_attrs.get("seconds", 0.0) for trial in todo)
+    return (
+        f"seeds    {whole - len(todo)} of {whole} trainings done, {len(todo)} left: the search "
+        f"took {duration(seconds)} for the like"
+    )
+
+
+def _work(
+    study: optuna.Study,
+    todo: list[tuple[FrozenTrial, int]],
+    retrain: Retraining,
+    brake: Brake,
+) -> str | None:
+    """Do the trainings that are left; gives why it ended before its time, or None."""
+    with brake.on_signals():
+        for number, (trial, k) in enumerate(todo, start=1):
+            try:
+                brake.check()
+                result = retrain(trial, k)
+            except Interrupted as error:
+                return str(error)
+            except OSError as error:
+                raise MachineFailure(
+                    f"trial {trial.number} cannot be confirmed ({error}): see to the machine, then "
+                    "type the same line"
+                ) from error
+            record(study, trial.number, k, result)
+            errors = f"error {percent(result['error'])}, on the search's own tasks "
+            errors += percent(result["search_like_error"])
+            say(
+                f"trial {trial.number}, seed {k + 1}: {result.get('fail_reason') or errors}, in "
+                f"{duration(result['seconds'])}; {len(todo) - number} left"
+            )
+    return None
+
+
+def _print(name: str, ranked: list[Confirmed], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"study": name, "confirmed": [_as_json(c) for c in ranked]}, indent=2))
+        return
+    if not ranked:
+        print("no trial is confirmed yet")
+        return
+    print(_row("rank", "trial", "search", "confirmed", "seeds", "search too good by"))
+    for one in ranked:
+        print(
+            _row(
+                str(one.rank),
+                str(one.trial),
+                percent(one.search_error),
+                mean_and_spread(one),
+                str(len(one.errors)),
+                f"{100 * one.flattered:+.1f} points",
+            )
+        )
+    behind = [str(c.trial) for c in ranked if not c.matches(ranked[0])]
+    if behind:
+        say(
+            f"ranked last for fewer seeds or other tasks: trial {', '.join(behind)}; a larger "
+            "--top or --seeds brings them level"
+        )
+
+
+def mean_and_spread(one: Confirmed) -> str:
+    """The mean error and, where there are two seeds, its spread: 12.3 ± 0.5 %."""
+    spread = "" if math.isnan(one.spread) else f" ± {100 * one.spread:.1f}"
+    return f"{100 * one.mean:.1f}{spread} %"
+
+
+def _row(*cells: str) -> str:
+    widths = (4, 5, 7, 14, 5, 18)
+    return "  ".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))
+
+
+def _as_json(one: Confirmed) -> dict[str, object]:
+    spread = None if math.isnan(one.spread) else one.spread
+    points = 100 * one.flattered
+    return {**dataclasses.asdict(one), "spread": spread, "search_too_good_by_points": points}

@@ -1,0 +1,126 @@
+"""One of the best trials trained again, from a new seed, and scored on fresh tasks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from optuna.trial import FrozenTrial
+
+from data.drawings import Drawings
+from data.split import Split
+from data.tasks import OneShotTasks, draw_tasks
+from hpo.brake import Interrupted
+from hpo.confirmation import fresh_task_seed, new_seed
+from hpo.study import StoredStudy
+from hpo.trial import WORST, device_name
+from model.config import DataChoice
+from model.memory import DoesNotFit, give_back, out_of_memory
+from model.snapshot import Snapshot
+from model.training import Diverged, Trainer, train
+
+
+def fresh_tasks(choice: DataChoice, cut: Split, count: int, device: torch.device) -> OneShotTasks:
+    """Tasks of the validation alphabets and drawers that no trial was scored on, on ``device``.
+
+    They share their alphabets and drawers with the study's own tasks, and so their images: they
+    undo the luck of the draw, and say nothing of other alphabets.
+
+    Args:
+        choice: the study's data.
+        cut: the data; its evaluation alphabets are never touched.
+        count: how many, a multiple of 20.
+        device: where they are wanted.
+
+    Raises:
+        DataError: so many cannot be drawn.
+    """
+    return draw_tasks(cut.validation, count, fresh_task_seed(choice.task_seed)).to(device)
+
+
+class Retraining:
+    """Trains networks of finished trials again, as the search did, and scores them anew."""
+
+    def __init__(
+        self,
+        stored: StoredStudy,
+        drawings: Drawings,
+        tasks: OneShotTasks,
+        fresh: OneShotTasks,
+        device: torch.device,
+        folder: Path,
+        on_step: Callable[[], None],
+    ) -> None:
+        """Prepare for the trials of one study.
+
+        Args:
+            stored: the study.
+            drawings: the training set, on ``device``.
+            tasks: the study's validation tasks, on ``device``; they choose the epoch.
+            fresh: the tasks to score on, on ``device``.
+            device: where to train.
+            folder: of the trainings that are not finished.
+            on_step: called after every training step; may raise `Interrupted`.
+        """
+        self._stored, self._device, self._on_step = stored, device, on_step
+        self._drawings, self._tasks, self._fresh = drawings, tasks, fresh
+        self._folder = folder / stored.token
+
+    def __call__(self, trial: FrozenTrial, k: int) -> dict[str, Any]:
+        """Train the trial's network from its ``k``-th new seed (from 0), or go on with that.
+
+        Returns:
+            What the study keeps of it: the error on the fresh tasks and the like. A training
+            that diverges has the worst error there is, and a reason.
+
+        Raises:
+            Interrupted: the training was stopped; it goes on from there the next time.
+            DoesNotFit: the memory of this device cannot hold it.
+            OSError: the unfinished training cannot be written.
+        """
+        seed = new_seed(self._stored.settings.search.seed, trial.number, k)
+        snapshot = Snapshot(self._folder / f"trial-{trial.number}-seed-{k}.safetensors")
+        try:
+            result = self._trained(trial, seed, snapshot)
+        except RuntimeError as error:
+            if not out_of_memory(error) or isinstance(error, DoesNotFit):
+                raise
+            raise DoesNotFit(str(error).splitlines()[0].rstrip(".")) from error
+        finally:
+            give_back(self._device)
+        snapshot.remove()
+        return {
+            **result,
+            "tasks": len(self._fresh),
+            "seed": seed,
+            "device": device_name(self._device),
+        }
+
+    def _trained(self, trial: FrozenTrial, seed: int, snapshot: Snapshot) -> dict[str, Any]:
+        configuration = self._stored.space.configuration(trial.params, seed)
+        trainer = Trainer(configuration, self._drawings, self._tasks, self._device)
+        history, spent, start = trainer.history, 0.0, time.perf_counter()
+        if snapshot.resume(trainer):
+            spent = history.seconds + trainer.partial.seconds
+
+        def figures() -> dict[str, Any]:
+            return {"seconds": round(spent + time.perf_counter() - start, 2)}
+
+        try:
+            train(trainer, lambda epoch, error: snapshot.save_if_cheap(trainer), self._on_step)
+        except Interrupted:
+            snapshot.save(trainer)
+            raise
+        except Diverged as error:
+            reason = {"fail_reason": f"diverged: {error}", "best_epoch": None}
+            return {"error": WORST, "search_like_error": WORST, **reason, **figures()}
+        trainer.tasks = self._fresh  # only now: they have no say in the choice of the epoch
+        return {
+            "error": trainer.validate(),
+            "search_like_error": history.best_error,
+            "best_epoch": history.best_epoch,
+            **figures(),
+        }

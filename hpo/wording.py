@@ -1,0 +1,61 @@
+"""Figures and outcomes as a person says them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from optuna.trial import FrozenTrial, TrialState
+
+from model.architecture import Architecture
+
+BARS = "▁▂▃▄▅▆▇█"
+CURVE = 20  # bars of a curve at most
+
+
+def percent(share: float) -> str:
+    """0.1234 → 12.3 %."""
+    return f"{100 * share:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 42 s, 7 min, 3.5 h, 12 days, 4 years."""
+    for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            amount = seconds / unit
+            return f"{amount:.1f} {name}" if amount < 10 else f"{amount:.0f} {name}"
+    days = seconds / 86_400
+    return f"{days:.0f} days" if days < 730 else f"{days / 365:.0f} years"
+
+
+def shape(network: Architecture) -> str:
+    """The layers of a network in short: 64@10 128@7 128@4 256@4 fc 4096."""
+    layers = [f"{c.filters}@{c.kernel}" for c in network.convolutions]
+    return " ".join([*layers, "fc", str(network.fc_units)])
+
+
+def outcome(trial: FrozenTrial) -> str:
+    """How a trial ended, in a few words."""
+    reason = trial.user_attrs.get("fail_reason")
+    if reason:
+        return str(reason)
+    if trial.state == TrialState.PRUNED:
+        return f"pruned after epoch {trial.last_step}"
+    if trial.state == TrialState.FAIL:
+        return "failed without a sign of life"
+    return trial.state.name.lower()
+
+
+def lowest_error(trial: FrozenTrial) -> str:
+    """The lowest error of any epoch, for pruned trials too."""
+    errors = trial.intermediate_values.values()
+    return percent(min(errors)) if errors else "–"
+
+
+def sparkline(errors: Sequence[float]) -> str:
+    """A curve of errors as a row of bars, the lowest of several in each where they are many.
+
+    A full bar is an error of one.
+    """
+    each = -(-len(errors) // CURVE) or 1
+    lows = [min(errors[i : i + each]) for i in range(0, len(errors), each)]
+    return "".join(BARS[max(0, min(int(e * len(BARS)), len(BARS) - 1))] for e in lows)
