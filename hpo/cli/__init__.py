@@ -15,6 +15,7 @@ from hpo.cli.confirm import confirm
 from hpo.cli.data import check, fetch, show
 from hpo.cli.network import baselines, evaluate, train_configuration
 from hpo.cli.options import DeviceError, say
+from hpo.cli.report import ReportError, write_report
 from hpo.cli.search import run, worker
 from hpo.cli.study import dashboard, delete, export, show_status
 from hpo.progress import hush_optuna
@@ -83,6 +84,7 @@ def main() -> None:
         DataError,
         DeviceError,
         MachineFailure,
+        ReportError,
         SettingsError,
         SpaceUsedUp,
         StorageError,

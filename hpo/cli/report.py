@@ -1,0 +1,88 @@
+"""The command that tells what a study found: report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data.files import check_writable, write_whole
+from hpo.cli.options import Storage, StudyArgument, say
+from hpo.places import find_study, storage_url
+from hpo.storage import open_storage, shown, storage_errors
+from hpo.study import load
+
+
+class ReportError(Exception):
+    """A file of a report that cannot be written. One sentence that says what to do."""
+
+
+def write_report(
+    study: StudyArgument = "paper",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="[default: report.html in its folder]")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write the trials as a table, too; - is stdout.")
+    ] = None,
+    parquet: Annotated[Path | None, typer.Option(help="The same as Parquet.")] = None,
+    storage: Storage = None,
+) -> None:
+    """Write what a study found as one HTML page, which needs no network; print its path.
+
+    Example: hpo report small -o small.html --csv trials.csv
+    """
+    if parquet and find_spec("pyarrow") is None:
+        raise ReportError(
+            "--parquet needs pyarrow: install it with pip install 'hpo-siamese[parquet]'"
+        )
+    place = find_study(study)
+    url = storage_url(storage, place)
+    with storage_errors(url):
+        stored = load(place.name, open_storage(url, create=False))
+        # pandas takes a second to load, which no other command shall wait for.
+        from hpo.report.page import make_page
+        from hpo.trials_table import trials_table
+
+        table = trials_table(stored)
+        page = make_page(stored, table, _export_command(study, storage))
+    wanted = [(output or place.folder / "report.html", page.encode(), "-o")]
+    if csv and str(csv) != "-":
+        wanted.append((csv, table.to_csv(index=False).encode(), "--csv"))
+    if parquet:
+        buffer = BytesIO()
+        table.to_parquet(buffer, index=False)
+        wanted.append((parquet, buffer.getvalue(), "--parquet"))
+    for path, _, option in wanted:
+        with _writing(path, option):
+            check_writable(path)
+    for path, content, option in wanted:
+        with _writing(path, option):
+            write_whole(path, content)
+    piped = str(csv) == "-"
+    if piped:
+        table.to_csv(sys.stdout, index=False)
+    for path, _, _ in wanted:
+        say(str(path)) if piped else print(path)
+
+
+@contextmanager
+def _writing(path: Path, option: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ReportError(
+            f"{path} cannot be written ({error.strerror}): give another place with {option}"
+        ) from error
+
+
+def _export_command(study: str, storage: str | None) -> str:
+    where = f" --storage {shlex.quote(shown(storage))}" if storage else ""
+    return f"hpo export {shlex.quote(study)}{where} -o best.toml"

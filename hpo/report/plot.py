@@ -1,0 +1,64 @@
+"""A plot as plotly.js reads it, and what the plots have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Trace = dict[str, Any]
+Layout = dict[str, Any]
+
+# The page gives each name its colour, one for light and one for dark: see page.css.
+BEST, TRAINED, PRUNED, LINE, BOX = "@best", "@trained", "@pruned", "@line", "@box"
+BANDS = ("@band-1", "@band-2", "@band-3")
+"""From the best trials to the others."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot with its words; without traces, its ``missing`` stands in its place.
+
+    Plain dictionaries, as plotly.js takes them: colours are names that the page fills in, which
+    plotly's own classes would not let through.
+    """
+
+    title: str
+    shows: str
+    """What there is to see, for those who cannot see it."""
+    traces: Sequence[Trace] = ()
+    layout: Layout = field(default_factory=dict)
+    note: str = ""
+    """Under the plot."""
+    missing: str = "No trial has been trained to its end yet."
+    height: int = 340
+    """CSS pixels."""
+
+
+def short(values: Iterable[float], digits: int = 4) -> list[float | None]:
+    """Numbers with so many digits, which keeps the page small; None where there is none."""
+    return [
+        float(f"{value:.{digits}g}") if value == value and math.isfinite(value) else None
+        for value in map(float, values)
+    ]
+
+
+def error_axis() -> Layout:
+    """The axis of a one-shot validation error, in percent."""
+    return {"title": {"text": "validation error"}, "tickformat": ".0%", "rangemode": "tozero"}
+
+
+def log_axis(title: str) -> Layout:
+    """An axis of powers of ten."""
+    return {"title": {"text": title}, "type": "log", "dtick": 1, "exponentformat": "power"}
+
+
+def points(x: Sequence[Any], y: Sequence[Any], **more: Any) -> Trace:
+    """A trace of points."""
+    return {"type": "scatter", "mode": "markers", "x": x, "y": y, **more}
+
+
+def lines(x: Sequence[Any], y: Sequence[Any], **more: Any) -> Trace:
+    """A trace of lines; None in ``y`` parts one from the next."""
+    return {"type": "scatter", "mode": "lines", "x": x, "y": y, **more}

@@ -1,0 +1,165 @@
+"""The study in words and figures: what is searched, what came of it, what it cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from hpo.confirmation import confirmed
+from hpo.evaluation_log import evaluations
+from hpo.report.markup import facts, paragraph, table, tiles
+from hpo.report.spending import seconds_spent
+from hpo.settings import StudySettings
+from hpo.study import StoredStudy
+from hpo.trials_table import trained
+from hpo.wording import duration, percent
+from model.scoring import wilson_interval
+
+RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def summary(trials: pd.DataFrame, settings: StudySettings, figures: Mapping[str, Any]) -> str:
+    """The first section.
+
+    Args:
+        trials: the table of trials, with their multiply-adds ``spent``.
+        settings: of the study.
+        figures: as `hpo.status.status` gives them.
+    """
+    return (
+        tiles(_headline(trials, settings, figures))
+        + _caution(trials, settings)
+        + facts(_searched(settings), "What is searched")
+        + facts(_ran(trials, figures), "How it ran")
+    )
+
+
+def _headline(
+    trials: pd.DataFrame, settings: StudySettings, figures: Mapping[str, Any]
+) -> list[tuple[str, str, str]]:
+    ranked = trained(trials)
+    error, accuracy, found = "–", "–", "no complete trial yet"
+    if not ranked.empty:
+        best = ranked.iloc[0]
+        error, accuracy = percent(best["error"]), percent(1 - best["error"])
+        found = f"trial {best['number']}, on {settings.data.validation_tasks} tasks"
+    states = ", ".join(f"{count} {state}" for state, count in figures["trials"].items() if count)
+    began, ended = trials["started"].min(), trials["ended"].max()
+    wall = duration((ended - began).total_seconds()) if pd.notna(ended - began) else "–"
+    return [
+        ("Best error", error, found),
+        ("Accuracy", accuracy, "one-shot, validation"),
+        ("Trials", f"{figures['finished']} of {figures['wanted']}", states or "none yet"),
+        ("Training time", duration(seconds_spent(trials)), f"{wall} from first to last"),
+        ("Compute", magnitude(float(trials["spent"].sum())), "multiply-adds, forward"),
+    ]
+
+
+def _caution(trials: pd.DataFrame, settings: StudySettings) -> str:
+    ranked, tasks = trained(trials), settings.data.validation_tasks
+    if ranked.empty:
+        return ""
+    low, high = wilson_interval(float(ranked["error"].iloc[0]), tasks)
+    return paragraph(
+        f"{tasks} tasks leave an error of one network uncertain: here 95 % lie between "
+        f"{percent(low)} and {percent(high)}. The lowest of {len(ranked)} such errors is low by "
+        "luck too; `hpo confirm` tells by how much."
+    )
+
+
+def _searched(settings: StudySettings) -> list[tuple[str, Any]]:
+    network, space, training = settings.network, settings.space, settings.training
+    log = {name: " log" if getattr(space, name).log else "" for name in ("lr", "momentum", "l2")}
+    return [
+        ("Data", f"{settings.data.set} at {network.image_size}×{network.image_size}"),
+        ("Convolutions", network.convolutions),
+        ("Sampler", f"{settings.search.sampler}, {settings.search.startup_trials} at random first"),
+        ("Pruner", settings.search.pruner),
+        ("Epochs", f"up to {training.epochs}, patience {training.patience}"),
+        ("Pairs", training.sampling.kind),
+        ("Filter size", f"{space.kernel.low} – {space.kernel.high}"),
+        ("Filters", f"{space.filters.low} – {space.filters.high}"),
+        ("Fully connected units", f"{space.fc_units.low} – {space.fc_units.high}"),
+        ("Learning rate", f"{space.lr.low:g} – {space.lr.high:g}{log['lr']}"),
+        ("Momentum", f"{space.momentum.low:g} – {space.momentum.high:g}{log['momentum']}"),
+        ("L2 penalty", f"{space.l2.low:g} – {space.l2.high:g}{log['l2']}"),
+    ]
+
+
+def _ran(trials: pd.DataFrame, figures: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    devices = trials["device"].value_counts()
+    begun = trials["started"].min()
+    return [
+        ("Devices", ", ".join(f"{d} ({n} trials)" for d, n in devices.items()) or None),
+        ("Precision", ", ".join(sorted(trials["precision"].dropna().unique())) or None),
+        ("Began", f"{begun:%Y-%m-%d %H:%M} UTC" if pd.notna(begun) else None),
+        ("Could not be trained", figures["untrainable"]),
+        ("Data's content", figures["data_fingerprint"]),
+    ]
+
+
+def confirmation(stored: StoredStudy) -> str:
+    """What new seeds and fresh tasks said of the best trials; empty if they were not asked."""
+    ranked = confirmed(stored.study)
+    if not ranked:
+        return paragraph(
+            "The best trials have not been trained again from new seeds yet: "
+            f"`hpo confirm {stored.study.study_name}` does it."
+        )
+    rows = [
+        (
+            one.rank,
+            one.trial,
+            percent(one.search_error),
+            percent(one.mean),
+            None if math.isnan(one.spread) else f"± {percent(one.spread)}",
+            ", ".join(percent(e) for e in one.errors),
+            one.tasks,
+        )
+        for one in ranked
+    ]
+    header = ("rank", "trial", "in the search", "mean", "spread", "by seed", "tasks")
+    caption = "Errors of the best trials, trained again from new seeds, on fresh tasks"
+    return table(caption, header, rows, words=(5,))
+
+
+def evaluation(stored: StoredStudy) -> str:
+    """Every look at the evaluation set; who looks often and keeps the best has tuned on it."""
+    looks = evaluations(stored.study)
+    if not looks:
+        return paragraph("The evaluation tasks have not been looked at.")
+    times = "once" if len(looks) == 1 else f"{len(looks)} times"
+    rows = [
+        (
+            one.when[:16].replace("T", " "),
+            one.checkpoint,
+            percent(one.accuracy),
+            percent(1 - one.accuracy),
+            f"{percent(one.interval[0])} – {percent(one.interval[1])}",
+            one.tasks,
+            one.source,
+        )
+        for one in looks
+    ]
+    header = (
+        "when (UTC)",
+        "checkpoint",
+        "accuracy",
+        "error",
+        "95 % interval",
+        "tasks",
+        "source",
+    )
+    said = paragraph(f"The evaluation tasks were looked at {times}.")
+    return said + table("Looks at the evaluation tasks", header, rows, words=(0, 1, 4, 6))
+
+
+def magnitude(number: float) -> str:
+    """A large number as three digits and a power of ten: 4.83 × 10⁹."""
+    if number < 1e4:
+        return f"{number:,.0f}"
+    digits, power = f"{number:.2e}".split("e+")
+    return f"{digits} × 10{str(int(power)).translate(RAISED)}"
