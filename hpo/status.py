@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import ColumnElement, Select, column, func, select, table
 
-from hpo.study import FINISHED, WANTED, StoredStudy, trained_trials
+from hpo.study import FINISHED, WANTED, StoredStudy
 
 LEADERS = 5
+RECENT = 8
+"""Trials that ended last, of those that ended."""
+
+# What is read of Optuna's tables; its own reading of a thousand trials takes seconds.
+_TRIALS = table("trials", *map(column, ("trial_id", "number", "study_id", "state")))
+_ENDED: ColumnElement[Any] = column("datetime_complete")
+_VALUES = table("trial_values", *map(column, ("trial_id", "value")))
+_ATTRIBUTES = table("trial_user_attributes", *map(column, ("trial_id", "key", "value_json")))
 
 
 @dataclass(frozen=True)
@@ -19,50 +29,125 @@ class Standing:
 
     Attributes:
         wanted: finished trials that it shall hold.
-        finished: those that it has, the pruned ones included.
-        pruned: of them, those cut short.
-        failed: trials that failed and are not tried again.
-        retried: trials that failed and were queued again.
-        best: the best trial, or None.
-        ended: the trials that ended, last the newest.
+        states: trials by state.
+        retried: trials that failed and were queued again; they are among the failed.
+        untrainable: complete trials whose network could not be trained.
+        leaders: the best five of the trials that trained to their end.
+        recent: the trials that ended last, the newest at the end.
         running: the trials that run.
-        seconds_left: of the study, at the pace of the trials so far; None before the first.
+        seconds: mean of the finished trials, pruned ones included; None before the first.
     """
 
     wanted: int
-    finished: int
-    pruned: int
-    failed: int
+    states: Mapping[TrialState, int]
     retried: int
-    best: FrozenTrial | None
-    ended: Sequence[FrozenTrial]
+    untrainable: int
+    leaders: Sequence[FrozenTrial]
+    recent: Sequence[FrozenTrial]
     running: Sequence[FrozenTrial]
-    seconds_left: float | None
+    seconds: float | None
+
+    @property
+    def finished(self) -> int:
+        """Complete and pruned trials."""
+        return sum(self.states[state] for state in FINISHED)
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        """The best trial, if one has trained to its end."""
+        return next(iter(self.leaders), None)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the whole study, if as many trials run at once as now; None before the first."""
+        if self.seconds is None:
+            return None
+        return (self.wanted - self.finished) * self.seconds / max(len(self.running), 1)
 
 
-def standing(stored: StoredStudy) -> Standing:
-    """Read where a study stands."""
-    trials = stored.study.get_trials(deepcopy=False)
-    again = {t.user_attrs.get("retry_of") for t in trials}
-    failed = [t for t in trials if t.state == TrialState.FAIL]
-    ended = [t for t in trials if t.state.is_finished() and t.datetime_complete]
-    running = [t for t in trials if t.state == TrialState.RUNNING]
-    finished = sum(t.state in FINISHED for t in trials)
-    wanted = max(stored.study.user_attrs.get(WANTED, finished), finished)
-    seconds = mean_seconds(trials)
-    return Standing(
-        wanted=wanted,
-        finished=finished,
-        pruned=sum(t.state == TrialState.PRUNED for t in trials),
-        failed=sum(t.number not in again for t in failed),
-        retried=sum(t.number in again for t in failed),
-        best=next(iter(trained_trials(stored.study)), None),
-        ended=sorted(ended, key=lambda t: (t.datetime_complete, t.number)),
-        running=running,
-        seconds_left=None
-        if seconds is None
-        else (wanted - finished) * seconds / max(len(running), 1),
-    )
+class StatusReader:
+    """Reads where a study stands, again and again, in a time that hardly grows with the study."""
+
+    def __init__(self, stored: StoredStudy) -> None:
+        self._stored = stored
+        self._id = stored.storage.get_study_id_from_name(stored.study.study_name)
+        self._ended: dict[int, FrozenTrial] = {}  # what has ended never changes
+
+    def read(self) -> Standing:
+        """Read the study.
+
+        Raises:
+            SQLAlchemyError: the database is away; it is not waited for.
+        """
+        of_study = _TRIALS.c.study_id == self._id
+        with self._stored.storage.engine.connect() as connection:
+            counts = {
+                TrialState[name]: number
+                for name, number in connection.execute(
+                    select(_TRIALS.c.state, func.count()).where(of_study).group_by(_TRIALS.c.state)
+                )
+            }
+            untrainable = connection.execute(
+                _with_attribute("fail_reason", func.count()).where(of_study, _complete())
+            ).scalar_one()
+            retried = connection.execute(
+                _with_attribute("retry_of", _ATTRIBUTES.c.value_json).where(of_study).distinct()
+            ).all()
+            seconds = connection.execute(
+                _with_attribute("seconds", _ATTRIBUTES.c.value_json).where(
+                    of_study, _TRIALS.c.state.in_([state.name for state in FINISHED])
+                )
+            ).scalars()
+            took = [json.loads(text) for text in seconds]
+            untrained = _with_attribute("fail_reason", _TRIALS.c.trial_id)
+            leaders = connection.execute(
+                select(_TRIALS.c.trial_id)
+                .join(_VALUES, _VALUES.c.trial_id == _TRIALS.c.trial_id)
+                .where(of_study, _complete(), _TRIALS.c.trial_id.not_in(untrained))
+                .order_by(_VALUES.c.value, _TRIALS.c.number)
+                .limit(LEADERS)
+            ).scalars()
+            best = [self._trial(trial_id) for trial_id in leaders]
+            newest = connection.execute(
+                select(_TRIALS.c.trial_id)
+                .where(of_study, _ENDED.is_not(None))
+                .order_by(_ENDED.desc(), _TRIALS.c.number.desc())
+                .limit(RECENT)
+            ).scalars()
+            recent = [self._trial(trial_id) for trial_id in newest][::-1]
+            running = connection.execute(
+                select(_TRIALS.c.trial_id)
+                .where(of_study, _TRIALS.c.state == TrialState.RUNNING.name)
+                .order_by(_TRIALS.c.number)
+            ).scalars()
+            now = [self._stored.storage.get_trial(trial_id) for trial_id in running]
+        states = {state: counts.get(state, 0) for state in TrialState}
+        finished = sum(states[state] for state in FINISHED)
+        return Standing(
+            wanted=max(self._stored.study.user_attrs.get(WANTED, finished), finished),
+            states=states,
+            retried=len(retried),
+            untrainable=untrainable,
+            leaders=best,
+            recent=recent,
+            running=[trial for trial in now if trial.state == TrialState.RUNNING],
+            seconds=sum(took) / len(took) if took else None,
+        )
+
+    def _trial(self, trial_id: int) -> FrozenTrial:
+        if trial_id not in self._ended:
+            self._ended[trial_id] = self._stored.storage.get_trial(trial_id)
+        return self._ended[trial_id]
+
+
+def _with_attribute(name: str, *columns: Any) -> Select[Any]:
+    """Trials that have an attribute."""
+    joined = _TRIALS.join(_ATTRIBUTES, _ATTRIBUTES.c.trial_id == _TRIALS.c.trial_id)
+    return select(*columns).select_from(joined).where(_ATTRIBUTES.c.key == name)
+
+
+def _complete() -> ColumnElement[bool]:
+    return _TRIALS.c.state == TrialState.COMPLETE.name
 
 
 def mean_seconds(trials: Sequence[FrozenTrial]) -> float | None:
@@ -73,24 +158,15 @@ def mean_seconds(trials: Sequence[FrozenTrial]) -> float | None:
     return sum(seconds) / len(seconds) if seconds else None
 
 
-def leaders(stored: StoredStudy) -> list[FrozenTrial]:
-    """The best five of the trials that trained to their end."""
-    return trained_trials(stored.study)[:LEADERS]
-
-
-def status(stored: StoredStudy) -> Mapping[str, Any]:
+def status(stored: StoredStudy, now: Standing) -> Mapping[str, Any]:
     """Trials by state, the best so far, the rate and the time left, ready for JSON."""
-    trials, now = stored.study.get_trials(deepcopy=False), standing(stored)
-    seconds = mean_seconds(trials)
     return {
         "study": stored.study.study_name,
         "finished": now.finished,
         "wanted": now.wanted,
-        "trials": {s.name.lower(): sum(t.state == s for t in trials) for s in TrialState},
+        "trials": {state.name.lower(): count for state, count in now.states.items()},
         "retried": now.retried,
-        "untrainable": sum(
-            t.state == TrialState.COMPLETE and "fail_reason" in t.user_attrs for t in trials
-        ),
+        "untrainable": now.untrainable,
         "best": now.best
         and {
             "trial": now.best.number,
@@ -101,12 +177,12 @@ def status(stored: StoredStudy) -> Mapping[str, Any]:
         "running": [
             {
                 "trial": t.number,
-                "errors": [t.intermediate_values[s] for s in sorted(t.intermediate_values)],
+                "errors": list(dict(sorted(t.intermediate_values.items())).values()),
             }
             for t in now.running
         ],
-        "seconds_per_trial": seconds,
-        "trials_per_hour": 3600 * max(len(now.running), 1) / seconds if seconds else None,
+        "seconds_per_trial": now.seconds,
+        "trials_per_hour": 3600 * max(len(now.running), 1) / now.seconds if now.seconds else None,
         "seconds_left": now.seconds_left,
         "data_fingerprint": stored.data_fingerprint,
     }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TextIO
 
 from optuna.exceptions import StorageInternalError
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -17,12 +17,12 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from hpo.status import Standing, leaders, standing
+from hpo.space import SearchSpace
+from hpo.status import Standing, StatusReader
 from hpo.study import StoredStudy
 from hpo.wording import duration, lowest_error, outcome, percent, shape, sparkline
 from model.architecture import Architecture
 
-RECENT = 8  # ended trials in the view
 READING = 1.0  # seconds between two reads of the study
 
 
@@ -31,13 +31,13 @@ class StudyView:
 
     def __init__(self, stored: StoredStudy) -> None:
         """Read the study for the first time."""
-        self._stored, self._space = stored, stored.space
+        self._space, self._reader = stored.space, StatusReader(stored)
         self._epochs = stored.settings.training.epochs
-        self.standing: Standing = standing(stored)
+        self.standing = self._reader.read()
 
     def read(self) -> Standing:
         """Read the study again."""
-        self.standing = standing(self._stored)
+        self.standing = self._reader.read()
         return self.standing
 
     def __rich__(self) -> Group:
@@ -46,7 +46,8 @@ class StudyView:
 
     def _heading(self) -> Table:
         now = self.standing
-        counts = [f"{now.pruned} pruned", f"{now.failed} failed"]
+        pruned, failed = now.states[TrialState.PRUNED], now.states[TrialState.FAIL] - now.retried
+        counts = [f"{pruned} pruned", f"{failed} failed"]
         if now.retried:
             counts.append(f"{now.retried} retried")
         best = now.best and now.best.value is not None
@@ -68,7 +69,7 @@ class StudyView:
         table.add_column("network", no_wrap=True, overflow="ellipsis")
         table.add_column("outcome", no_wrap=True, overflow="ellipsis", ratio=1)
         best = self.standing.best
-        for trial in self.standing.ended[-RECENT:]:
+        for trial in self.standing.recent:
             green = best is not None and trial.number == best.number
             self._add(table, trial, outcome(trial), "green" if green else "")
         for trial in self.standing.running:
@@ -143,8 +144,13 @@ def live_view(stored: StoredStudy, stream: TextIO) -> Iterator[StudyView]:
                     view.read()
 
 
-def best_table(stored: StoredStudy) -> Table:
-    """The best five trials with their main settings."""
+def best_table(space: SearchSpace, leaders: Sequence[FrozenTrial]) -> Table:
+    """The best trials with their main settings.
+
+    Args:
+        space: of the study.
+        leaders: the best first.
+    """
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("best", "trial", "error", "epoch"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -152,8 +158,8 @@ def best_table(stored: StoredStudy) -> Table:
     table.add_column("learning rates", no_wrap=True)
     table.add_column("M weights", justify="right", no_wrap=True)
     table.add_column("M multiply-adds", justify="right", no_wrap=True)
-    for place, trial in enumerate(leaders(stored), 1):
-        network = stored.space.configuration(trial.params, 0).network
+    for place, trial in enumerate(leaders, 1):
+        network = space.configuration(trial.params, 0).network
         rates = " ".join(f"{trial.params[f'{layer}_lr']:.2g}" for layer in network.layers)
         table.add_row(
             str(place),

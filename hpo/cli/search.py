@@ -33,9 +33,18 @@ from hpo.progress import make_progress
 from hpo.search import search
 from hpo.settings import PrunerName, SamplerName, read_settings
 from hpo.space import SearchSpace
-from hpo.status import mean_seconds
+from hpo.status import LEADERS, mean_seconds
 from hpo.storage import StorageError, open_storage, shown, storage_errors
-from hpo.study import WANTED, StoredStudy, best_trial, create_or_resume, finished, load, wanted
+from hpo.study import (
+    WANTED,
+    StoredStudy,
+    best_trial,
+    create_or_resume,
+    finished,
+    load,
+    trained_trials,
+    wanted,
+)
 from hpo.trial import Objective, device_name
 from hpo.view import best_table
 from hpo.wording import duration, percent
@@ -275,7 +284,7 @@ def _print_best(stored: StoredStudy, study: str) -> None:
     weights, cost = network.weights / 1e6, network.multiply_adds / 1e6
     print(f"  {weights:.2f} M weights, {cost:.1f} M multiply-adds an image")
     print()
-    print_wide(best_table(stored))
+    print_wide(best_table(stored.space, trained_trials(stored.study)[:LEADERS]))
     print()
     print(f"its configuration: hpo export {study}")
     print(f"all trials in a browser: hpo dashboard {study}")

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import optuna
 import typer
+from optuna.trial import TrialState
 
 from data.files import write_whole
 from hpo.artifacts import artifact_folder, delete_artifacts
@@ -29,7 +30,7 @@ from hpo.dashboard import HOST, make_dashboard
 from hpo.export import Choice, choose, export_best
 from hpo.places import StudyPlace, find_study, storage_url
 from hpo.retry import reclaim
-from hpo.status import standing, status
+from hpo.status import StatusReader, status
 from hpo.storage import open_storage, shown, storage_errors
 from hpo.study import StoredStudy, StudyError, load
 from hpo.trial import snapshot_folder
@@ -59,27 +60,29 @@ def show_status(
         stored = load(place.name, open_storage(url, create=False, say=say))
         if watch:
             _watch(stored)
-        figures = status(stored)
+        now = StatusReader(stored).read()
+        figures = status(stored, now)
         if json_:
             print(json.dumps(figures, indent=2))
             return
         _print_status(figures)
-        if figures["best"]:
+        if now.leaders:
             print()
-            print_wide(best_table(stored))
+            print_wide(best_table(stored.space, now.leaders))
 
 
 def _watch(stored: StoredStudy) -> None:
     """The live view on a terminal; elsewhere a line whenever a trial has ended."""
-    on_terminal, said = sys.stdout.isatty(), -1
+    reader, on_terminal, said = StatusReader(stored), sys.stdout.isatty(), -1
     with live_view(stored, sys.stdout) if on_terminal else nullcontext():
         while True:
-            now = standing(stored)
+            now = reader.read()
             if now.finished >= now.wanted and not now.running:
                 return
-            if not on_terminal and len(now.ended) != said:
-                said = len(now.ended)
-                _print_status(status(stored))
+            ended = sum(now.states[state] for state in TrialState if state.is_finished())
+            if not on_terminal and ended != said:
+                said = ended
+                _print_status(status(stored, now))
             time.sleep(LOOK)
 
 
@@ -144,7 +147,7 @@ def delete(
         stored = _load(place, url)
         reclaim(stored.study, stored.storage)
         name, trials = stored.study.study_name, len(stored.study.get_trials(deepcopy=False))
-        running = len(standing(stored).running)
+        running = len(StatusReader(stored).read().running)
         if running:
             raise StudyError(
                 f"{running} trials of the study {name} run on this machine or another: stop the "

@@ -21,7 +21,7 @@ from hpo.report.markup import figure, paragraph, text
 from hpo.report.parameters import by_layer, importances, parallel_coordinates
 from hpo.report.plot import Plot
 from hpo.report.spending import multiply_adds_spent
-from hpo.status import status
+from hpo.status import StatusReader, status
 from hpo.study import StoredStudy, best_trial
 
 
@@ -39,7 +39,7 @@ def make_page(stored: StoredStudy, table: pd.DataFrame, export_command: str) -> 
     best = best_trial(stored.study)
     plots = _Plots()
     sections = {
-        "Summary": summary.summary(trials, settings, status(stored)),
+        "Summary": summary.summary(trials, settings, status(stored, StatusReader(stored).read())),
         "Evaluation": summary.evaluation(stored),
         "Confirmation": summary.confirmation(stored),
         "Best configuration": networks.best_configuration(export_best(stored), export_command)

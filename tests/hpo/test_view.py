@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState, create_trial
 from rich.console import Console, RenderableType
+from sqlalchemy.exc import OperationalError
 
 from hpo.settings import StudySettings
+from hpo.status import StatusReader
 from hpo.study import WANTED, StoredStudy
 from hpo.view import StudyView, best_table, live_view, seconds_left
 from tests.hpo.conftest import Run
@@ -94,10 +95,10 @@ def test_a_database_that_fails_stops_the_view_alone(
     stored, screen = open_study(tiny_settings(tmp_path)), io.StringIO()
 
     def away(*_: object) -> None:
-        raise StorageInternalError("away")
+        raise OperationalError("SELECT", {}, Exception("away"))
 
     with live_view(stored, screen):
-        monkeypatch.setattr("hpo.view.standing", away)
+        monkeypatch.setattr(StatusReader, "read", away)
     assert "0 / 0 trials" in screen.getvalue()
 
 
@@ -106,7 +107,7 @@ def test_the_five_best_are_listed_with_their_settings(
 ) -> None:
     stored = open_study(tiny_settings(tmp_path))
     run(stored, 6)
-    shown = drawn(best_table(stored)).splitlines()
+    shown = drawn(best_table(stored.space, StatusReader(stored).read().leaders)).splitlines()
     assert len(shown) == 6
     ranked = sorted(stored.study.trials, key=lambda t: (t.value, t.number))
     assert [int(line.split()[1]) for line in shown[1:]] == [t.number for t in ranked[:5]]

@@ -22,6 +22,7 @@ from hpo.retry import first_try
 from hpo.storage import open_storage
 from hpo.study import FINISHED, StoredStudy, load
 from tests.hpo.servers import MariaDB, Postgres, find
+from tests.hpo.test_status import check_standing
 from tests.hpo.tiny_study import write_tiny
 
 Url = Callable[[Path], str]
@@ -139,14 +140,15 @@ def test_workers_that_are_killed_lose_nothing(url: str, tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies")
     search = begin(
         tmp_path, "run", "tiny", "--trials", "60", "--workers", "4", "--storage", url,
-        "--set", "training.sampling.steps=12", "--set", "search.pruner=halving",
+        "--set", "training.sampling.steps=6", "--set", "search.pruner=halving",
     )  # fmt: skip
     stored = opened(url, "tiny")
-    with killing(stored, seed=5, every=5) as killed:
+    with killing(stored, seed=5, every=4) as killed:
         output, _ = search.communicate(timeout=600)
     assert search.returncode == 0, output
     assert len(killed) >= 3
     check_whole(stored, 60)
+    check_standing(stored)
     waiting = stored.study.get_trials(states=(TrialState.WAITING,))
     kept = {p.name for p in (tmp_path / "studies").rglob("*.safetensors*")}
     assert kept <= {f"trial-{first_try(t)}.safetensors" for t in waiting}
