@@ -16,7 +16,7 @@ SHIFT_SIDE = 105
 PRESENT = 0.5  # the probability that a component is there at all
 
 
-def draw_transforms(count: int, generator: Generator) -> Tensor:
+def draw_transforms(count: int, generator: Generator, width: float = 1.0) -> Tensor:
     """Draw affine maps from output to input coordinates.
 
     Rotation, the two shears, the two scales and the two shifts are each present with
@@ -25,6 +25,7 @@ def draw_transforms(count: int, generator: Generator) -> Tensor:
     Args:
         count: how many, N.
         generator: the source of chance; the maps are made on its device.
+        width: factor on all ranges.
 
     Returns:
         (N, 2, 3) float32, as `torch.nn.functional.affine_grid` takes them: coordinates run
@@ -33,7 +34,7 @@ def draw_transforms(count: int, generator: Generator) -> Tensor:
     device = generator.device
     uniform = torch.rand(count, 7, generator=generator, device=device) * 2 - 1
     present = torch.rand(count, 7, generator=generator, device=device) < PRESENT
-    unit = uniform * present
+    unit = uniform * present * width
     angle = unit[:, 0] * math.radians(ROTATION)
     shear_x, shear_y = unit[:, 1] * SHEAR, unit[:, 2] * SHEAR
     scale_x, scale_y = 1 + unit[:, 3] * SCALE, 1 + unit[:, 4] * SCALE

@@ -143,7 +143,7 @@ def all_pairs_batches(
     characters: int,
     per_alphabet: int,
     steps: int,
-    distorted: bool,
+    distortion: float | None,
     generator: Generator,
 ) -> Iterator[PairBatch]:
     """Batches of characters by two drawers each, all of whose pairs are meant to be scored.
@@ -157,7 +157,8 @@ def all_pairs_batches(
         characters: how many a batch, N (all there are, if fewer can be had).
         per_alphabet: the most characters of one alphabet in a batch.
         steps: batches in the epoch.
-        distorted: whether every image gets an affine distortion of its own.
+        distortion: factor on the ranges of the affine distortion that every image gets of its own,
+            or None for none.
         generator: the source of chance, on the device of the drawings.
     """
     device, drawers, images = drawings.ink.device, len(drawings.drawers), drawings.images
@@ -179,6 +180,7 @@ def all_pairs_batches(
         other = (one + 1 + step) % drawers
         twins = torch.cat([picked * drawers + one, picked * drawers + other])
         batch_images = as_input(images[twins])
-        if distorted:
-            batch_images = distort(batch_images, draw_transforms(len(twins), generator))
+        if distortion is not None:
+            transforms = draw_transforms(len(twins), generator, distortion)
+            batch_images = distort(batch_images, transforms)
         yield PairBatch(batch_images, None)

@@ -74,6 +74,7 @@ class NetworkSettings(Frozen):
     image_size: Annotated[int, Field(ge=8, le=512)]
     convolutions: Annotated[int, Field(ge=1, le=8)]
     initial_weights: Literal["paper", "he"] = "paper"
+    normalisation: Literal["none", "batch"] = "none"
 
 
 class SpaceSettings(Frozen):

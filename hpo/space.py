@@ -97,6 +97,7 @@ class SearchSpace:
                 ),
                 fc_units=params["fc_units"],
                 initial_weights=network.initial_weights,
+                normalisation=network.normalisation,
             ),
             rates={
                 name: LayerRates(

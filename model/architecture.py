@@ -40,6 +40,9 @@ class Architecture(Frozen):
     convolutions: Annotated[tuple[Convolution, ...], Field(min_length=1)]
     fc_units: Annotated[int, Field(ge=1)]
     initial_weights: Literal["paper", "he"] = "paper"
+    normalisation: Literal["none", "batch"] = "none"
+    """``batch``: batch normalisation (Ioffe and Szegedy 2015) of every convolution's maps, after
+    their pooling and before ReLU."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -87,8 +90,9 @@ class Architecture(Frozen):
     def weights(self) -> int:
         """Trainable numbers, the biases and the output unit included."""
         channels = [1, *(layer.filters for layer in self.convolutions)]
+        free = 2 if self.normalisation == "batch" else 1  # scale and shift, or a bias
         convolutions = sum(
-            (inside * layer.kernel**2 + 1) * layer.filters
+            (inside * layer.kernel**2 + free) * layer.filters
             for inside, layer in zip(channels, self.convolutions, strict=False)
         )
         return convolutions + (self.features + 1) * self.fc_units + self.fc_units + 1

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.pooling import first_layer, pool_relu
+from model.pooling import first_layer, pool
 from model.precision import Precision
 from model.siamese import SiameseNetwork, bias_of
 from model.spectral import spectral_convolution, spectral_layers
@@ -37,9 +37,10 @@ def _encode_on_cpu(
     network: SiameseNetwork, precision: Precision, spectral: frozenset[str], images: Tensor
 ) -> Tensor:
     first, *others = network.architecture.layers[:-2]
-    layer = network.layer(first)
+    layer, plain = network.layer(first), not network.norms
     images = network.cropped(images)
-    maps, rows_first = first_layer(images, layer.weight, bias_of(layer)), True  # (H, W, N, C)
+    maps = first_layer(images, layer.weight, bias_of(layer), relu=plain)  # (H, W, N, C)
+    maps, rows_first = _normalised(network, first, maps), True
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
         for name in others:
             layer = network.layer(name)
@@ -52,8 +53,18 @@ def _encode_on_cpu(
                 maps = functional.conv2d(maps.permute(0, 3, 1, 2), layer.weight)
                 maps, rows_first = maps.permute(0, 2, 3, 1), False
             if name == others[-1]:
-                maps = functional.relu(maps + bias_of(layer))
+                maps = maps + bias_of(layer)
+                maps = functional.relu(maps) if plain else maps
             else:
-                maps = pool_relu(maps, bias_of(layer), dim=0 if rows_first else 1)
+                maps = pool(maps, bias_of(layer), dim=0 if rows_first else 1, relu=plain)
+            maps = _normalised(network, name, maps)
         order = (2, 3, 0, 1) if rows_first else (0, 3, 1, 2)
         return torch.sigmoid(network.layer("fc")(maps.permute(order).flatten(1)))
+
+
+def _normalised(network: SiameseNetwork, name: str, maps: Tensor) -> Tensor:
+    """Maps with their channels last, normalised and through ReLU where the network does so."""
+    if name not in network.norms:
+        return maps
+    normalised = network.norms[name](maps.reshape(-1, maps.shape[-1]))
+    return functional.relu(normalised, inplace=True).view(maps.shape)

@@ -17,7 +17,8 @@ def backward(
 
     Where the images are more than a block, they are embedded once without a graph; the loss gives
     the gradient of every embedding, also where it compares all with all; and each block
-    is embedded again to hand its part on (gradient caching, Gao et al. 2021).
+    is embedded again to hand its part on (gradient caching, Gao et al. 2021). With batch
+    normalisation every block is normalised by itself.
 
     Args:
         encode: (N, 1, S, S) images to (N, F) embeddings.

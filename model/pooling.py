@@ -20,8 +20,8 @@ BLOCK = 64
 _passes = torch.ops.aten.threshold_backward.default  # the gradient where a number is above 0
 
 
-def _largest(corners: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-    """The ReLU of the largest of four, and what `_route` needs; the four are overwritten."""
+def _largest(corners: list[Tensor], relu: bool) -> tuple[Tensor, list[Tensor]]:
+    """The largest of four, and what `_route` needs; the four are overwritten."""
     one, two, three, four = corners
     upper = torch.maximum(one, two)
     two.sub_(one)
@@ -29,13 +29,19 @@ def _largest(corners: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
     four.sub_(three)
     best = torch.maximum(upper, lower, out=three)
     lower.sub_(upper)
-    return best.relu_(), [lower, two, four]
+    return best.relu_() if relu else best, [lower, two, four]
 
 
-def _route(gradient: Tensor, best: Tensor, signs: list[Tensor]) -> list[Tensor]:
-    """The gradients of the four corners; of equal corners the first gets it all."""
+def _route(gradient: Tensor, best: Tensor | None, signs: list[Tensor]) -> list[Tensor]:
+    """The gradients of the four corners; of equal corners the first gets it all.
+
+    Args:
+        gradient: of the largest.
+        best: its ReLU, or None where there is none.
+        signs: from `_largest`.
+    """
     lower, right_of_upper, right_of_lower = signs
-    upper = _passes(gradient, best, 0)
+    upper = gradient.clone() if best is None else _passes(gradient, best, 0)
     below = _passes(upper, lower, 0)
     upper.sub_(below)
     two = _passes(upper, right_of_upper, 0)
@@ -43,23 +49,23 @@ def _route(gradient: Tensor, best: Tensor, signs: list[Tensor]) -> list[Tensor]:
     return [upper.sub_(two), two, below.sub_(four), four]
 
 
-class _PoolRelu(torch.autograd.Function):
+class _Pool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, maps: Tensor, bias: Tensor, dim: int) -> Tensor:
-        ctx.dim, ctx.shape = dim, maps.shape
-        best, signs = _largest([c + bias for c in _corners(maps, dim)])
-        ctx.save_for_backward(best, *signs)
+    def forward(ctx: Any, maps: Tensor, bias: Tensor, dim: int, relu: bool) -> Tensor:
+        ctx.dim, ctx.shape, ctx.relu = dim, maps.shape, relu
+        best, signs = _largest([c + bias for c in _corners(maps, dim)], relu)
+        ctx.save_for_backward(*([best] if relu else []), *signs)
         return best
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        best, *signs = ctx.saved_tensors
-        parts = _route(gradients[0], best, signs)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        *best, lower, two, four = ctx.saved_tensors
+        parts = _route(gradients[0], best[0] if ctx.relu else None, [lower, two, four])
         odd = any(side % 2 for side in ctx.shape[ctx.dim : ctx.dim + 2])
-        gradient = (best.new_zeros if odd else best.new_empty)(ctx.shape)
+        gradient = (lower.new_zeros if odd else lower.new_empty)(ctx.shape)
         for corner, part in zip(_corners(gradient, ctx.dim), parts, strict=True):
             corner.copy_(part)
-        return gradient, sum(p.flatten(0, -2).sum(0) for p in parts), None  # type: ignore[return-value]
+        return gradient, sum(p.flatten(0, -2).sum(0) for p in parts), None, None  # type: ignore[return-value]
 
 
 def _corners(maps: Tensor, dim: int) -> list[Tensor]:
@@ -69,42 +75,44 @@ def _corners(maps: Tensor, dim: int) -> list[Tensor]:
     return [maps[(*before, slice(i, high, 2), slice(j, wide, 2))] for i, j in CORNERS]
 
 
-def pool_relu(maps: Tensor, bias: Tensor, dim: int) -> Tensor:
-    """Add the bias, then 2×2 max-pooling, then ReLU.
+def pool(maps: Tensor, bias: Tensor, dim: int, relu: bool) -> Tensor:
+    """Add the bias, then 2×2 max-pooling, then ReLU if ``relu``.
 
     Args:
         maps: rows and columns at ``dim`` and ``dim + 1``, channels last.
         bias: (C,).
         dim: of the rows.
+        relu: whether ReLU follows.
 
     Returns:
         The same axes, with half the rows and columns; an odd last one is left out.
     """
-    pooled: Tensor = _PoolRelu.apply(maps, bias, dim)
+    pooled: Tensor = _Pool.apply(maps, bias, dim, relu)
     return pooled
 
 
 class _FirstLayer(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, pixels: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, pixels: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
         kernel = weight.shape[2]
         side = (pixels.shape[0] - kernel + 1) // 2
         weights = torch.cat([weight.flatten(1), bias.unsqueeze(1)], 1).T
         best, signs = _largest(
-            [_patches(pixels, kernel, side, corner).T @ weights for corner in CORNERS]
+            [_patches(pixels, kernel, side, corner).T @ weights for corner in CORNERS], relu
         )
-        ctx.save_for_backward(pixels, best, *signs)
-        ctx.kernel, ctx.side = kernel, side
+        ctx.save_for_backward(pixels, *([best] if relu else []), *signs)
+        ctx.kernel, ctx.side, ctx.relu = kernel, side, relu
         return best.view(side, side, pixels.shape[2], -1)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor]:
-        pixels, best, *signs = ctx.saved_tensors
-        parts = _route(gradients[0].reshape(best.shape), best, signs)
-        total = best.new_zeros(ctx.kernel**2 + 1, best.shape[1])
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor, None]:
+        pixels, *best, lower, two, four = ctx.saved_tensors
+        upstream = gradients[0].reshape(lower.shape)
+        parts = _route(upstream, best[0] if ctx.relu else None, [lower, two, four])
+        total = lower.new_zeros(ctx.kernel**2 + 1, lower.shape[1])
         for corner, part in zip(CORNERS, parts, strict=True):
             total.addmm_(_patches(pixels, ctx.kernel, ctx.side, corner), part)
-        return None, total[:-1].T.reshape(-1, 1, ctx.kernel, ctx.kernel), total[-1]
+        return None, total[:-1].T.reshape(-1, 1, ctx.kernel, ctx.kernel), total[-1], None
 
 
 def _patches(pixels: Tensor, kernel: int, side: int, corner: tuple[int, int]) -> Tensor:
@@ -118,19 +126,23 @@ def _patches(pixels: Tensor, kernel: int, side: int, corner: tuple[int, int]) ->
     return patches.flatten(1)
 
 
-def first_layer(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Valid convolution of one channel, 2×2 max-pooling, ReLU; no gradient for the images.
+def first_layer(images: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
+    """Valid convolution of one channel, 2×2 max-pooling, ReLU if ``relu``.
+
+    The images get no gradient.
 
     Args:
         images: (N, 1, S, S) float32, on the CPU.
         weight: (K, 1, k, k).
         bias: (K,).
+        relu: whether ReLU follows.
 
     Returns:
         (P, P, N, K) with P = (S - k + 1) // 2.
     """
     pixels = images.squeeze(1).permute(1, 2, 0)
     blocks: list[Tensor] = [
-        _FirstLayer.apply(block.contiguous(), weight, bias) for block in pixels.split(BLOCK, dim=2)
+        _FirstLayer.apply(block.contiguous(), weight, bias, relu)
+        for block in pixels.split(BLOCK, dim=2)
     ]
     return torch.cat(blocks, dim=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -21,10 +22,6 @@ class LayerRates(Frozen):
     lr: Annotated[float, Field(gt=0, le=10)]
     momentum: Annotated[float, Field(ge=0, le=1)]
     l2: Annotated[float, Field(ge=0, le=1)]
-
-    def lr_at(self, epoch: int, decay: float) -> float:
-        """η in this epoch (from 0), after it fell by the factor ``decay`` at each before."""
-        return self.lr * decay**epoch
 
     def momentum_at(self, epoch: int, ramp: int) -> float:
         """Momentum in this epoch (from 0): linear from 0.5 to μ over ``ramp`` epochs."""
@@ -56,6 +53,8 @@ class AllPairs(Frozen):
     steps: Positive = 40
     """Steps an epoch."""
     distorted: bool = True
+    distortion_width: Annotated[float, Field(gt=0, le=3)] = 1.0
+    """Factor on the ranges of the paper's distortions."""
 
 
 Sampling = RandomPairs | AllPairs
@@ -70,8 +69,23 @@ class Training(Frozen):
     """Stop when the validation error has not fallen for so many epochs."""
     momentum_ramp: Positive = 200
     """Epochs over which every layer's momentum goes from 0.5 to its own."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """``sgd``: the paper's. ``adamw``: a layer's momentum is its β₁, its L2 its weight decay."""
+    schedule: Literal["decay", "linear", "cosine"] = "decay"
+    """``decay``: every learning rate falls by ``lr_decay`` after each epoch, as in the paper; the
+    others go from the full rate to nothing over ``epochs``."""
     lr_decay: Annotated[float, Field(gt=0, le=1)] = 0.99
-    """Factor on every learning rate after each epoch."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """``auto``: bf16 where the device computes in it, else fp32 (which PyTorch's convolutions
     on a GPU take as TF32)."""
+
+    def lr_factor(self, epoch: int) -> float:
+        """What every learning rate is multiplied by in this epoch (from 0)."""
+        share = min(1.0, epoch / self.epochs)
+        match self.schedule:
+            case "decay":
+                return float(self.lr_decay**epoch)
+            case "linear":
+                return 1 - share
+            case "cosine":
+                return (1 + math.cos(math.pi * share)) / 2

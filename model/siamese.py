@@ -22,8 +22,9 @@ class SiameseNetwork(nn.Module):
         super().__init__()
         self.architecture = architecture
         channels = [1, *(c.filters for c in architecture.convolutions)]
+        batch = architecture.normalisation == "batch"
         modules: dict[str, nn.Module] = {
-            name: nn.Conv2d(inside, layer.filters, layer.kernel)
+            name: nn.Conv2d(inside, layer.filters, layer.kernel, bias=not batch)
             for name, inside, layer in zip(
                 architecture.layers, channels, architecture.convolutions, strict=False
             )
@@ -31,6 +32,13 @@ class SiameseNetwork(nn.Module):
         modules["fc"] = nn.Linear(architecture.features, architecture.fc_units)
         modules["out"] = nn.Linear(architecture.fc_units, 1)
         self.layers = nn.ModuleDict(modules)  # by name, in the order of Architecture.layers
+        self.norms = nn.ModuleDict(
+            {
+                name: nn.BatchNorm1d(layer.filters)
+                for name, layer in zip(architecture.layers, architecture.convolutions, strict=False)
+                if batch
+            }
+        )
         initialise = {"paper": _paper_weights, "he": _he_weights}[architecture.initial_weights]
         with torch.no_grad():
             for name in architecture.layers:
@@ -56,6 +64,8 @@ class SiameseNetwork(nn.Module):
             if name != convolutions[-1]:
                 # max-pooling before ReLU: the same function as after it, on a quarter of the map
                 maps = functional.max_pool2d(maps, POOL)
+            if name in self.norms:
+                maps = self.norms[name](maps.flatten(2)).view_as(maps)
             maps = functional.relu(maps, inplace=True)
         return torch.sigmoid(self.layer("fc")(maps.flatten(1)))
 
@@ -101,15 +111,16 @@ class SiameseNetwork(nn.Module):
 
 
 def bias_of(layer: Layer) -> Tensor:
-    """The biases of a layer, all of which have some here."""
-    return cast(Tensor, layer.bias)
+    """The biases of a layer; zeros where a normalisation has them instead."""
+    return layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
 
 
 def _paper_weights(layer: Layer, generator: Generator) -> None:
     """Koch et al. 2015, §3.2: N(0, 0.01), fully connected N(0, 0.2); biases N(0.5, 0.01)."""
     spread = 0.01 if isinstance(layer, nn.Conv2d) else 0.2
     nn.init.normal_(layer.weight, 0.0, spread, generator=generator)
-    nn.init.normal_(bias_of(layer), 0.5, 0.01, generator=generator)
+    if layer.bias is not None:
+        nn.init.normal_(layer.bias, 0.5, 0.01, generator=generator)
 
 
 def _he_weights(layer: Layer, generator: Generator) -> None:
@@ -117,4 +128,5 @@ def _he_weights(layer: Layer, generator: Generator) -> None:
     gain = math.sqrt(2.0) if isinstance(layer, nn.Conv2d) else 1.0
     fan_in = layer.weight[0].numel()
     nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(fan_in), generator=generator)
-    nn.init.zeros_(bias_of(layer))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

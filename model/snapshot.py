@@ -16,7 +16,7 @@ from torch import Tensor
 from data.files import write_whole
 from model.training import Epoch, PartialEpoch, Trainer
 
-FORMAT = "hpo-snapshot-1"
+FORMAT = "hpo-snapshot-2"
 SHARE = 20
 """A snapshot is taken once the training has run so many times as long as the last one took."""
 
@@ -52,7 +52,7 @@ class Snapshot:
         tensors = {"generator": partial.generator, "loss": partial.loss}
         tensors |= {f"weights.{k}": v for k, v in trainer.network.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in trainer.best.items()}
-        tensors |= {f"velocity.{k}": v for k, v in _velocities(trainer).items()}
+        tensors |= {f"optimizer.{k}": v for k, v in _optimizer_state(trainer).items()}
         figures = {name: getattr(partial, name) for name in ("steps", "pairs", "seconds")}
         metadata = {
             "format": FORMAT,
@@ -93,10 +93,12 @@ class Snapshot:
             k: v.to(trainer.device, copy=True) for k, v in _under("best.", tensors).items()
         }
         parameters = dict(trainer.network.named_parameters())
-        for name, velocity in _under("velocity.", tensors).items():
+        for name, saved in _under("optimizer.", tensors).items():
+            key, _, path = name.partition(".")
+            parameter = parameters[path]
             # In the parameter's own memory format, as the optimizer would have made it.
-            kept = torch.empty_like(parameters[name]).copy_(velocity)
-            trainer.optimizer.state[parameters[name]]["momentum_buffer"] = kept
+            like = parameter if saved.shape == parameter.shape else saved.to(parameter.device)
+            trainer.optimizer.state[parameter][key] = torch.empty_like(like).copy_(saved)
         trainer.history.epochs, trainer.partial = epochs, partial
         return True
 
@@ -106,12 +108,13 @@ class Snapshot:
             path.unlink(missing_ok=True)
 
 
-def _velocities(trainer: Trainer) -> dict[str, Tensor]:
-    state = trainer.optimizer.state
+def _optimizer_state(trainer: Trainer) -> dict[str, Tensor]:
+    """What the optimizer keeps of each parameter, as ``kind.parameter``."""
     return {
-        name: state[parameter]["momentum_buffer"]
+        f"{kind}.{name}": kept
         for name, parameter in trainer.network.named_parameters()
-        if state[parameter].get("momentum_buffer") is not None
+        for kind, kept in trainer.optimizer.state[parameter].items()
+        if kept is not None
     }
 
 

@@ -21,7 +21,7 @@ from model.encoder import encoder
 from model.loss import batch_loss
 from model.memory import block_that_fits, give_back, out_of_memory
 from model.micro_batches import backward
-from model.optimizer import layerwise_sgd, set_epoch
+from model.optimizer import layerwise_optimizer, set_epoch
 from model.precision import resolve_precision
 from model.recipe import AllPairs, RandomPairs, Training
 from model.scoring import BLOCK, one_shot_error, one_shot_scores
@@ -132,7 +132,7 @@ class Trainer:
         self.precision = resolve_precision(training.precision, device)
         self.network = build(configuration.network, configuration.seed, device)
         self._encode = encoder(self.network, self.precision)
-        self.optimizer = layerwise_sgd(self.network, configuration.rates)
+        self.optimizer = layerwise_optimizer(self.network, configuration.rates, training)
         sampling = training.sampling
         self._block = block_that_fits(configuration.network, device)
         self._softmax = isinstance(sampling, AllPairs) and sampling.loss == "softmax"
@@ -248,7 +248,7 @@ def _batches(
                 sampling.characters,
                 sampling.per_alphabet,
                 sampling.steps,
-                sampling.distorted,
+                sampling.distortion_width if sampling.distorted else None,
                 generator,
             )
 

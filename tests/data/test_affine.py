@@ -57,3 +57,9 @@ def test_a_pure_rotation_is_within_ten_degrees() -> None:
 def test_equal_seeds_give_equal_maps(device: torch.device) -> None:
     first, second = (draw_transforms(9, seeded(7, device)) for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_a_wider_range_is_the_same_draw_further_out() -> None:
+    plain, wide = (draw_transforms(1000, seeded(3), width) for width in (1.0, 1.5))
+    torch.testing.assert_close(wide[:, :, 2], 1.5 * plain[:, :, 2])
+    assert float(wide[:, 0, 0].std() / plain[:, 0, 0].std()) > 1.3

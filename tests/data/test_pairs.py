@@ -85,7 +85,7 @@ def test_all_pairs_batches_hold_each_character_by_two_drawers(train: Drawings) -
             30,
             per_alphabet=10,
             steps=3,
-            distorted=False,
+            distortion=None,
             generator=seeded(0, train.ink.device),
         )
     )
@@ -105,7 +105,7 @@ def test_all_pairs_batches_hold_each_character_by_two_drawers(train: Drawings) -
 
 
 def test_a_batch_is_no_larger_than_the_data(train: Drawings) -> None:
-    (batch,) = all_pairs_batches(train, 10_000, 1, 1, True, seeded(0, train.ink.device))
+    (batch,) = all_pairs_batches(train, 10_000, 1, 1, 1.0, seeded(0, train.ink.device))
     assert len(batch.images) == 2 * len(train.alphabets)
     assert batch.images.min() >= 0
     assert batch.images.max() <= 1 + 1e-5

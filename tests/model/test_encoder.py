@@ -27,16 +27,18 @@ def gradients(network: SiameseNetwork, embedded: Tensor) -> list[Tensor]:
     return [p.grad for p in network.parameters() if p.grad is not None]
 
 
+@pytest.mark.parametrize("normalisation", ["none", "batch"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_fast_encoder_computes_the_plain_one(
-    shape: str, precision: Precision, device: torch.device
+    shape: str, precision: Precision, normalisation: str, device: torch.device
 ) -> None:
     """Stated: fp32 within 1e-5 in the embedding and 1e-3 in the gradient; bf16, 2e-2 and 0.25
     (its rounding changes which corner of a window is the largest).
     """
     layers, size = SHAPES[shape]
-    described = architecture(layers, size=size, fc=48).model_copy(update={"initial_weights": "he"})
+    chosen = {"initial_weights": "he", "normalisation": normalisation}
+    described = architecture(layers, size=size, fc=48).model_copy(update=chosen)
     network = SiameseNetwork(described, seeded(0)).to(device)
     images = torch.rand(9, 1, size, size, generator=seeded(1)).to(device)
     fast = encoder(network, precision)(images)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from data.pairs import seeded
-from model.optimizer import layerwise_sgd, set_epoch
+from model.optimizer import layerwise_optimizer, set_epoch
 from model.recipe import AllPairs, LayerRates, Training
 from model.siamese import SiameseNetwork
 from tests.model.test_architecture import architecture
@@ -20,7 +20,7 @@ TRAINING = Training(sampling=AllPairs(), momentum_ramp=4, lr_decay=0.99)
 def test_two_steps_by_hand() -> None:
     """v ← μ·v + ∇L + 2λ·w; w ← w − η·v, each layer with its own η, μ, λ; biases without λ."""
     network = SiameseNetwork(architecture(((3, 16),), size=8, fc=16), seeded(0))
-    optimizer = layerwise_sgd(network, RATES)
+    optimizer = layerwise_optimizer(network, RATES, TRAINING)
     expected = {
         name: (parameter.detach().clone(), torch.zeros_like(parameter))
         for name, parameter in network.named_parameters()
@@ -50,13 +50,48 @@ def test_momentum_rises_linearly_to_its_own_value(epoch: int, momentum: float) -
 
 def test_momentum_may_fall_too_and_rates_fall_by_a_hundredth() -> None:
     assert RATES["fc"].momentum_at(2, 4) == pytest.approx(0.25)
-    assert RATES["conv1"].lr_at(0, 0.99) == 0.1
-    assert RATES["conv1"].lr_at(10, 0.99) == pytest.approx(0.1 * 0.99**10)
+    assert TRAINING.lr_factor(0) == 1
+    assert TRAINING.lr_factor(10) == pytest.approx(0.99**10)
+
+
+def test_schedules_that_end_at_nothing() -> None:
+    linear = Training(sampling=AllPairs(), schedule="linear", epochs=8)
+    assert [linear.lr_factor(e) for e in (0, 2, 8, 9)] == [1, 0.75, 0, 0]
+    cosine = Training(sampling=AllPairs(), schedule="cosine", epochs=8)
+    assert [round(cosine.lr_factor(e), 6) for e in (0, 4, 8, 9)] == [1, 0.5, 0, 0]
+
+
+def test_two_steps_of_adamw_by_hand() -> None:
+    """m ← μ·m + (1−μ)·∇, s ← β₂·s + (1−β₂)·∇²; w ← w − η·λ·w − η·m̂/√ŝ; no λ on the rest."""
+    described = architecture(((3, 16),), size=8, fc=16)
+    network = SiameseNetwork(described.model_copy(update={"normalisation": "batch"}), seeded(0))
+    recipe = TRAINING.model_copy(update={"optimizer": "adamw", "momentum_ramp": 1})
+    optimizer = layerwise_optimizer(network, RATES, recipe)
+    before = {n: p.detach().clone() for n, p in network.named_parameters()}
+    first, second = ({n: torch.zeros_like(p) for n, p in before.items()} for _ in range(2))
+    for step in (1, 2):
+        set_epoch(optimizer, RATES, recipe, 1)
+        chance = seeded(step)
+        for name, parameter in network.named_parameters():
+            gradient = torch.randn(parameter.shape, generator=chance)
+            parameter.grad = gradient.clone()
+            rates = RATES[name.split(".")[1]]
+            lr, beta = rates.lr * 0.99, rates.momentum
+            decayed = name.startswith("layers") and name.endswith("weight")
+            before[name] *= 1 - lr * rates.l2 * decayed
+            first[name] = beta * first[name] + (1 - beta) * gradient
+            second[name] = 0.999 * second[name] + 0.001 * gradient**2
+            mean, square = first[name] / (1 - beta**step), second[name] / (1 - 0.999**step)
+            before[name] -= lr * mean / (square.sqrt() + 1e-8)
+        optimizer.step()
+    for name, parameter in network.named_parameters():
+        torch.testing.assert_close(parameter.detach(), before[name], msg=name)
 
 
 def test_every_weight_is_in_one_group_of_its_layer() -> None:
-    network = SiameseNetwork(architecture(((3, 16),), size=8, fc=16), seeded(0))
-    groups = layerwise_sgd(network, RATES).param_groups
+    described = architecture(((3, 16),), size=8, fc=16)
+    network = SiameseNetwork(described.model_copy(update={"normalisation": "batch"}), seeded(0))
+    groups = layerwise_optimizer(network, RATES, TRAINING).param_groups
     grouped = [id(p) for group in groups for p in group["params"]]
     assert sorted(grouped) == sorted(id(p) for p in network.parameters())
     assert [g["layer"] for g in groups] == ["conv1", "conv1", "fc", "fc", "out", "out"]

@@ -18,12 +18,16 @@ Make = Callable[[], Trainer]
 STEPS = 4  # of an epoch
 
 
-@pytest.fixture(params=["random pairs", "all pairs"])
+@pytest.fixture(params=["random pairs", "all pairs", "batch normalisation and AdamW"])
 def configuration(request: pytest.FixtureRequest) -> Configuration:
     if request.param == "random pairs":
         return tiny_configuration(4, sampling=RandomPairs(pairs=64, copies=1, batch=32))
     sampling = AllPairs(characters=20, per_alphabet=10, steps=STEPS, loss="softmax")
-    return tiny_configuration(4, sampling=sampling)
+    if request.param == "all pairs":
+        return tiny_configuration(4, sampling=sampling)
+    other = tiny_configuration(4, sampling=sampling, optimizer="adamw", schedule="linear")
+    network = other.network.model_copy(update={"normalisation": "batch"})
+    return other.model_copy(update={"network": network})
 
 
 @pytest.fixture
