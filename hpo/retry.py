@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -56,6 +57,11 @@ def _is_gone(trial: FrozenTrial) -> bool:
     if not kept:  # killed within the milliseconds before it was written, if long ago
         begun = trial.datetime_start
         return begun is not None and datetime.now() - begun > timedelta(seconds=GRACE)
+    return has_ended(kept)
+
+
+def has_ended(kept: Mapping[str, Any]) -> bool:
+    """Whether a process of this machine, by what `owner` kept of it, no longer lives."""
     if kept["host"] != socket.gethostname() or kept.get("space", "") != _process_space():
         return False
     try:

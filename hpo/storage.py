@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from optuna.exceptions import DuplicatedStudyError, StorageInternalError
+from optuna.exceptions import StorageInternalError
 from sqlalchemy import create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
@@ -46,10 +46,6 @@ def storage_errors(url: str) -> Iterator[None]:
         raise StorageError(
             f"{shown(url)} cannot be used as a study database ({cause}): check that it is one, "
             "and that it can be reached and written; what it holds is kept"
-        ) from error
-    except DuplicatedStudyError as error:
-        raise StorageError(
-            f"another process made the study in {shown(url)} at this moment: try again"
         ) from error
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass
 
 import optuna
+from optuna.exceptions import DuplicatedStudyError
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from hpo import __version__
 from hpo.patience import PatientStorage
 from hpo.pruner import make_pruner
+from hpo.retry import has_ended, owner
 from hpo.sampler import BuildableSampler
 from hpo.settings import StudySettings, differences
 from hpo.space import SearchSpace
@@ -20,6 +23,8 @@ from model.config import first_problem
 
 FORMAT = 1
 """Of what a study keeps in its attributes; another number cannot be resumed."""
+MAKING = 10.0
+"""Seconds that the making of a study may take."""
 WANTED = "trials_wanted"
 """The attribute of a study that tells how many finished trials it shall hold."""
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -57,7 +62,7 @@ def create_or_resume(
     Raises:
         StudyError: it exists with other settings, other data, or in another format.
     """
-    _remove_unfinished(name, storage)
+    _settle(name, storage)
     if name in optuna.get_all_study_names(storage):
         stored = load(name, storage)
         changed = differences(
@@ -71,12 +76,16 @@ def create_or_resume(
             )
         return stored, False
     first = SearchSpace(settings).checked_first()
-    study = optuna.create_study(
-        study_name=name,
-        storage=storage,
-        pruner=make_pruner(settings),
-        direction="minimize",
-    )
+    try:
+        study = optuna.create_study(
+            study_name=name,
+            storage=storage,
+            pruner=make_pruner(settings),
+            direction="minimize",
+        )
+    except DuplicatedStudyError:  # another process was faster
+        return create_or_resume(name, settings, data_fingerprint, storage)
+    study.set_user_attr("maker", owner())
     study.set_metric_names(["one-shot validation error"])
     study.sampler = _sampler(settings, study)
     for params in first:
@@ -89,13 +98,19 @@ def create_or_resume(
     return StoredStudy(study, storage, settings, data_fingerprint), True
 
 
-def _remove_unfinished(name: str, storage: PatientStorage) -> None:
-    """Delete a study whose making was cut short, before any trial of it was run."""
-    if name in optuna.get_all_study_names(storage):
+def _settle(name: str, storage: PatientStorage) -> None:
+    """Wait for a study that another process makes; delete one whose making was cut short."""
+    deadline = time.monotonic() + MAKING
+    while name in optuna.get_all_study_names(storage):
         study = optuna.load_study(study_name=name, storage=storage)
-        waiting = all(t.state == TrialState.WAITING for t in study.get_trials(deepcopy=False))
-        if "format" not in study.user_attrs and waiting:
+        begun = any(t.state != TrialState.WAITING for t in study.get_trials(deepcopy=False))
+        if begun or "format" in study.user_attrs:
+            return
+        maker = study.user_attrs.get("maker")
+        if (maker and has_ended(maker)) or time.monotonic() > deadline:
             optuna.delete_study(study_name=name, storage=storage)
+            return
+        time.sleep(0.2)
 
 
 def load(name: str, storage: PatientStorage) -> StoredStudy:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
 
+from hpo.patience import PatientStorage
 from hpo.settings import StudySettings
 from hpo.storage import StorageError, open_storage
 from hpo.study import StoredStudy, StudyError, create_or_resume, load
+from tests.hpo.test_retry import gone
 from tests.hpo.tiny_study import tiny_settings
 
 Open = Callable[[StudySettings], StoredStudy]
@@ -52,9 +55,33 @@ def test_a_study_whose_making_was_cut_short_is_made_anew(
         patch.setattr(optuna.Study, "set_user_attr", cut_short)
         with pytest.raises(KeyboardInterrupt):
             create_or_resume("tiny", settings, "f", storage)
+    half = optuna.load_study(study_name="tiny", storage=storage)
+    half.set_user_attr("maker", gone())
     stored, created = create_or_resume("tiny", settings, "f", storage)
     assert created
     assert len(stored.study.trials) == 1
+
+
+def test_processes_that_make_the_same_study_at_once_get_the_same(
+    tmp_path: Path, database: str
+) -> None:
+    settings = tiny_settings(tmp_path, "search.first=[{ fc_units = 128 }]")
+    storages = [open_storage(database, create=True) for _ in range(4)]
+    gate, got = threading.Barrier(len(storages)), list[tuple[str, bool]]()
+
+    def make(storage: PatientStorage) -> None:
+        gate.wait()
+        stored, created = create_or_resume("tiny", settings, "f", storage)
+        got.append((stored.token, created))
+
+    threads = [threading.Thread(target=make, args=(s,)) for s in storages]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({token for token, _ in got}) == 1
+    assert sorted(created for _, created in got) == [False, False, False, True]
+    assert len(load("tiny", storages[0]).study.trials) == 1
 
 
 def test_a_study_of_another_format_is_refused(tmp_path: Path, open_study: Open) -> None:
