@@ -41,6 +41,16 @@ def fresh_tasks(choice: DataChoice, cut: Split, count: int, device: torch.device
     return draw_tasks(cut.validation, count, fresh_task_seed(choice.task_seed)).to(device)
 
 
+def retraining_folder(results: Path, token: str) -> Path:
+    """Where the unfinished retrainings of a study stand among its results.
+
+    Args:
+        results: folder of the study's results.
+        token: what tells the study from others of its name.
+    """
+    return results / "confirmation" / token
+
+
 class Retraining:
     """Trains networks of finished trials again, as the search did, and scores them anew."""
 
@@ -51,7 +61,7 @@ class Retraining:
         tasks: OneShotTasks,
         fresh: OneShotTasks,
         device: torch.device,
-        folder: Path,
+        results: Path,
         on_step: Callable[[], None],
     ) -> None:
         """Prepare for the trials of one study.
@@ -62,12 +72,12 @@ class Retraining:
             tasks: the study's validation tasks, on ``device``; they choose the epoch.
             fresh: the tasks to score on, on ``device``.
             device: where to train.
-            folder: of the trainings that are not finished.
+            results: folder of the study's results, for the trainings that are not finished.
             on_step: called after every training step; may raise `Interrupted`.
         """
         self._stored, self._device, self._on_step = stored, device, on_step
         self._drawings, self._tasks, self._fresh = drawings, tasks, fresh
-        self._folder = folder / stored.token
+        self._folder = retraining_folder(results, stored.token)
 
     def __call__(self, trial: FrozenTrial, k: int) -> dict[str, Any]:
         """Train the trial's network from its ``k``-th new seed (from 0), or go on with that.

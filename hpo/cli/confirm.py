@@ -90,7 +90,7 @@ def confirm(
                 validation_tasks(choice, cut, where),
                 fresh_tasks(choice, cut, tasks, where),
                 where,
-                place.folder / "confirmation",
+                place.folder,
                 brake.check,
             )
             reason = _work(stored.study, todo, retrain, brake)

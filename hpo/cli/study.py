@@ -29,6 +29,7 @@ from hpo.cli.options import (
 from hpo.dashboard import HOST, make_dashboard
 from hpo.export import Choice, choose, export_best
 from hpo.places import StudyPlace, find_study, storage_url
+from hpo.retraining import retraining_folder
 from hpo.retry import reclaim
 from hpo.status import StatusReader, status
 from hpo.storage import open_storage, shown, storage_errors
@@ -156,7 +157,8 @@ def delete(
         if not yes:
             typer.confirm(f"delete {name} with its {trials} trials from {shown(url)}?", abort=True)
         pictures = delete_artifacts(stored.study, stored.storage, artifact_folder(folder))
-        rmtree(snapshot_folder(folder, stored.token), ignore_errors=True)
+        for unfinished in (snapshot_folder, retraining_folder):
+            rmtree(unfinished(folder, stored.token), ignore_errors=True)
         optuna.delete_study(study_name=name, storage=stored.storage)
     print(f"deleted {name}: {trials} trials, {pictures} pictures")
 
