@@ -26,16 +26,24 @@ class OneShotTasks:
     """Draws of tasks; every query of a draw is a task over that draw's support set.
 
     Attributes:
-        support: (R, W, S, S) uint8 ink, one image of each of the W characters of a draw.
+        support: (R, W·K, S, S) uint8 ink, K images of each of the W characters of a draw: image
+            ``w * K + k`` is the k-th of character w.
         queries: (R, Q, S, S) uint8 ink.
-        target: (R, Q) int64, the place in the support set of the query's character.
+        target: (R, Q) int64, the place of the query's character, from 0 to W - 1.
         source: where the tasks come from, in words; two sources are never comparable.
+        shots: K, one unless it is said.
     """
 
     support: Tensor
     queries: Tensor
     target: Tensor
     source: str
+    shots: int = 1
+
+    @property
+    def way(self) -> int:
+        """Characters of a support set, W."""
+        return self.support.shape[1] // self.shots
 
     def __len__(self) -> int:
         return self.target.numel()
@@ -61,30 +69,48 @@ def _resized(images: Tensor, side: int) -> Tensor:
     return nobody.resized(side).ink
 
 
-def draw_tasks(drawings: Drawings, count: int, seed: int, way: int = WAY) -> OneShotTasks:
+def draw_tasks(
+    drawings: Drawings,
+    count: int,
+    seed: int,
+    way: int = WAY,
+    shots: int = 1,
+    askers: int | None = None,
+) -> OneShotTasks:
     """Draw ``count`` tasks at random: each draw has one alphabet, ``way`` characters, two drawers.
 
     One drawer's images are the support set, the other's the queries, so that a draw gives
     ``way`` tasks. The alphabets take turns in random order; one with fewer than ``way``
-    characters is never drawn.
+    characters is never drawn. With several shots the support set has the images of as many
+    drawers, never the queries' own. The queries are the same for every number of shots, and the
+    support set of fewer shots is part of that of more.
 
     Args:
         drawings: the alphabets and drawers to draw from.
         count: how many tasks, a multiple of ``way``.
         seed: equal seeds give equal tasks.
         way: characters in a support set.
+        shots: images of each character in a support set.
+        askers: so many of the drawers, the first, draw the queries and the support set's first
+            image; the others only fill it up, in their order. All of them, if it is not said.
 
     Raises:
         DataError: no alphabet is large enough, ``count`` is no multiple of ``way``, or there
-            is only one drawer.
+            are no more drawers than shots.
     """
     sizes = torch.bincount(drawings.alphabet_of, minlength=len(drawings.alphabets))
     eligible = (sizes >= way).nonzero().flatten()
-    if not len(eligible) or len(drawings.drawers) < 2:
+    drawers = len(drawings.drawers)
+    if not len(eligible) or drawers < 2:
         raise DataError(
             f"no alphabet of {drawings.name} has {way} characters by two drawers, so it gives no "
             f"{way}-way task: the largest has {int(sizes.max())} characters by "
-            f"{len(drawings.drawers)} drawers"
+            f"{drawers} drawers"
+        )
+    if not 1 <= shots < drawers:
+        raise DataError(
+            f"{shots}-shot tasks cannot be drawn from {drawers} drawers, one of whom draws the "
+            f"query: take 1 to {drawers - 1} shots"
         )
     if count <= 0 or count % way:
         raise DataError(f"{count} tasks cannot be drawn {way} at a time: take a multiple of {way}")
@@ -97,16 +123,19 @@ def draw_tasks(drawings: Drawings, count: int, seed: int, way: int = WAY) -> One
     for alphabet in turns[:draws]:
         members = (drawings.alphabet_of == alphabet).nonzero().flatten()
         chosen = members[torch.randperm(len(members), generator=generator)[:way]]
-        one, other = torch.randperm(len(drawings.drawers), generator=generator)[:2].tolist()
+        one, other, *more = torch.randperm(askers or drawers, generator=generator).tolist()
         order = torch.randperm(way, generator=generator)
-        support.append(drawings.ink[chosen, one])
+        shown = [one, *more, *range(askers or drawers, drawers)][:shots]
+        support.append(drawings.ink[chosen][:, shown].flatten(0, 1))
         queries.append(drawings.ink[chosen[order], other])
         target.append(order)
+    kind = f"{way}-way" if shots == 1 else f"{way}-way {shots}-shot"
     return OneShotTasks(
         support=torch.stack(support),
         queries=torch.stack(queries),
         target=torch.stack(target),
-        source=f"{count} random draws, {way}-way within one alphabet, seed {seed}",
+        source=f"{count} random draws, {kind} within one alphabet, seed {seed}",
+        shots=shots,
     )
 
 

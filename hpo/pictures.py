@@ -75,7 +75,8 @@ def mistakes(tasks: OneShotTasks, chosen: NDArray[np.int64]) -> Image.Image:
         tasks: on any device.
         chosen: (R, Q) place in the support set of the class that the network chose.
     """
-    support, queries = tasks.support.cpu().numpy(), tasks.queries.cpu().numpy()
+    first = tasks.support[:, :: tasks.shots]  # of each class; there may be more
+    support, queries = first.cpu().numpy(), tasks.queries.cpu().numpy()
     target = tasks.target.cpu().numpy()
     wrong = np.argwhere(chosen != target)
     columns = min(max(len(wrong), 1), MISTAKES)

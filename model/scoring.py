@@ -43,22 +43,29 @@ def one_shot_scores(
 ) -> Tensor:
     """How like each class of its support set every query is; every image is embedded once.
 
+    The score of a class with several images is the mean of their scores.
+
     Args:
         tasks: on the device of the network.
         encode: (N, 1, S, S) images to (N, F) embeddings.
-        score_all: (R, Q, F) queries and (R, W, F) support to (R, Q, W) scores.
+        score_all: (R, Q, F) queries and (R, W·K, F) support to (R, Q, W·K) scores.
         block: the most images to embed at once, if that is fewer than 256.
 
     Returns:
         (R, Q, W), the higher the likelier, still on the device.
     """
-    draws, way = tasks.support.shape[:2]
+    draws, shown = tasks.support.shape[:2]
     per_draw = tasks.queries.shape[1]
     images = torch.cat([tasks.support.flatten(0, 1), tasks.queries.flatten(0, 1)])
     embedded = torch.cat([encode(as_input(block)) for block in images.split(min(block, BLOCK))])
-    support = embedded[: draws * way].view(draws, way, -1)
-    queries = embedded[draws * way :].view(draws, per_draw, -1)
-    return score_all(queries, support)
+    support = embedded[: draws * shown].view(draws, shown, -1)
+    queries = embedded[draws * shown :].view(draws, per_draw, -1)
+    return _of_classes(score_all(queries, support), tasks)
+
+
+def _of_classes(scores: Tensor, tasks: OneShotTasks) -> Tensor:
+    """Scores of the W·K images of a support set, (…, W·K), as those of its classes, (…, W)."""
+    return scores if tasks.shots == 1 else scores.unflatten(-1, (tasks.way, -1)).mean(dim=-1)
 
 
 def one_shot_error(
@@ -81,6 +88,19 @@ def pixel_distance_error(tasks: OneShotTasks) -> float:
     return float(
         one_shot_error(tasks, lambda images: images.flatten(1), lambda q, s: -torch.cdist(q, s))
     )
+
+
+def distance_error(tasks: OneShotTasks, distances: Callable[[Tensor, Tensor], Tensor]) -> float:
+    """The error of one nearest neighbour by a distance of pictures; a tie counts as its share.
+
+    Args:
+        tasks: any.
+        distances: (Q, S, S) queries and (M, S, S) support images, uint8 ink, to (Q, M).
+    """
+    pairs = zip(tasks.queries, tasks.support, strict=True)
+    scores = -torch.stack([distances(queries, support) for queries, support in pairs])
+    right = correct_share(_of_classes(scores, tasks), tasks.target)
+    return float((1 - right.double()).mean())
 
 
 def wilson_interval(accuracy: float, count: int) -> tuple[float, float]:

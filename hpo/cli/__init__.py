@@ -13,9 +13,10 @@ from hpo import __version__
 from hpo.cli.classify import classify
 from hpo.cli.confirm import confirm
 from hpo.cli.data import check, fetch, show
-from hpo.cli.network import baselines, evaluate, train_configuration
+from hpo.cli.network import train_configuration
 from hpo.cli.options import DeviceError, say
 from hpo.cli.report import ReportError, write_report
+from hpo.cli.scores import baselines, evaluate
 from hpo.cli.search import run, worker
 from hpo.cli.study import dashboard, delete, export, show_status
 from hpo.progress import hush_optuna

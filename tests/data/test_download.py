@@ -10,12 +10,14 @@ from pathlib import Path
 from urllib.error import URLError
 
 import pytest
-from torchvision.datasets import Omniglot
+from torchvision.datasets import MNIST, Omniglot
 
 from data import download as module
 from data import omniglot
 from data.errors import DataError
+from data.mnist import load_digits
 from data.sets import open_set
+from tests.data.fake_mnist import OF_EACH, write_fake_mnist
 from tests.data.fake_omniglot import PARTS, write_fake
 
 
@@ -54,6 +56,41 @@ def test_what_is_there_is_kept_and_what_breaks_off_is_not(
     ]
     assert (tmp_path / "images_background.zip").read_text() == "kept"
     assert any("without the official one-shot runs" in line for line in said)
+
+
+def test_mnist_is_fetched_from_the_mirror_that_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = write_fake_mnist(tmp_path / "served")
+    asked: list[str] = []
+
+    def fetch(url: str, root: str, name: str, md5: str | None) -> None:
+        asked.append(url)
+        assert md5 is not None
+        if url.startswith("http://dead/"):
+            raise URLError("Name or service not known")
+        shutil.copy(served / url.rpartition("/")[2], Path(root) / name)
+
+    monkeypatch.setattr(module, "download_url", fetch)
+    monkeypatch.setattr(MNIST, "mirrors", ["http://dead/", "http://alive/"])
+    module.download_mnist(tmp_path / "new", lambda _: None)
+    assert len(load_digits(tmp_path / "new").labels) == 10 * OF_EACH
+    assert len(asked) == 4
+    module.download_mnist(tmp_path / "new", lambda _: None)
+    assert len(asked) == 4
+
+
+def test_mnist_that_cannot_be_fetched_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(url: str, root: str, name: str, md5: str | None) -> None:
+        (Path(root) / name).write_text("half")
+        raise RuntimeError("File not found or corrupted.")
+
+    monkeypatch.setattr(module, "download_url", fetch)
+    with pytest.raises(DataError, match="with no network, put t10k-images-idx3-ubyte.gz and"):
+        module.download_mnist(tmp_path, lambda _: None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_absent_data_is_fetched_checked_and_loaded(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,64 @@ def test_tasks_are_within_one_alphabet_by_two_drawers(strokes: Drawings) -> None
         assert support[0, 0, 0] == queries[0, 0, 0]
         assert support[0, 1, 0] != queries[0, 1, 0]
         assert torch.equal(support[target, 0, 1], queries[:, 0, 1])
+
+
+def told_apart(drawings: Drawings) -> Drawings:
+    """The same characters and drawers, with images of two by two numbers that tell them."""
+    ink = torch.zeros(len(drawings.alphabet_of), len(drawings.drawers), 2, 2, dtype=torch.uint8)
+    ink[:, :, 0, 0] = drawings.alphabet_of.byte().unsqueeze(1)
+    ink[:, :, 0, 1] = (torch.arange(len(ink)) % 251).byte().unsqueeze(1)
+    ink[:, :, 1, 0] = torch.tensor(drawings.drawers).byte()
+    return replace(drawings, ink=ink)
+
+
+def test_one_shot_is_drawn_as_it_always_was(strokes: Drawings) -> None:
+    told = told_apart(strokes.select(strokes.alphabets, (1, 2, 3, 4)))
+    everyone = told_apart(strokes)
+    tasks = draw_tasks(told, 100, seed=6)
+    asked = draw_tasks(everyone, 100, seed=6, askers=4)
+    generator = torch.Generator().manual_seed(6)
+    turns = torch.randperm(len(told.alphabets), generator=generator)[:5].tolist()
+    for draw, alphabet in enumerate(turns):
+        members = (told.alphabet_of == alphabet).nonzero().flatten()
+        chosen = members[torch.randperm(len(members), generator=generator)[:20]]
+        one, other = torch.randperm(4, generator=generator)[:2].tolist()
+        order = torch.randperm(20, generator=generator)
+        for drawn in (tasks, asked):
+            assert torch.equal(drawn.support[draw], told.ink[chosen, one])
+            assert torch.equal(drawn.queries[draw], told.ink[chosen[order], other])
+            assert torch.equal(drawn.target[draw], order)
+    assert (tasks.way, tasks.shots) == (20, 1)
+    assert tasks.source == "100 random draws, 20-way within one alphabet, seed 6"
+
+
+def test_several_shots_are_by_as_many_drawers(strokes: Drawings) -> None:
+    told = told_apart(strokes)
+    one = draw_tasks(told, 200, seed=2, askers=4)
+    five = draw_tasks(told, 200, seed=2, shots=5, askers=4)
+    assert (five.way, five.shots) == (20, 5)
+    assert five.support.shape == (10, 100, 2, 2)
+    assert "20-way 5-shot" in five.source
+    by_class = five.support.unflatten(1, (20, 5))
+    assert torch.equal(by_class[:, :, 0], one.support)
+    assert torch.equal(five.queries, one.queries)
+    assert torch.equal(five.target, one.target)
+    for support, queries in zip(by_class, five.queries, strict=True):
+        assert len(support[..., 0, 0].unique()) == 1
+        assert len(support[:, 0, 0, 1].unique()) == 20
+        assert (support[..., 0, 1] == support[:, :1, 0, 1]).all()
+        drawers = support[:, :, 1, 0].unique(dim=0)
+        assert len(drawers) == 1
+        shown, asking = drawers[0].tolist(), int(queries[0, 1, 0])
+        assert len({asking, *shown}) == 6
+        assert asking <= 4
+        assert set(shown[:3]) | {asking} == {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("shots", [0, 4, 20])
+def test_one_drawer_is_left_for_the_query(small_split: Split, shots: int) -> None:
+    with pytest.raises(DataError, match="from 4 drawers, .* take 1 to 3 shots"):
+        draw_tasks(small_split.validation, 20, seed=0, shots=shots)
 
 
 def test_alphabets_take_turns(small_split: Split) -> None:

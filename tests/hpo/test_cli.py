@@ -8,14 +8,11 @@ from pathlib import Path
 import pytest
 
 from data import omniglot
-from data.drawings import Drawings
-from data.split import split
 from hpo.brake import Brake, Interrupted
 from hpo.retry import owner
 from hpo.storage import open_storage
 from hpo.study import load
 from tests.data.fake_omniglot import PARTS, image_names, png, rewrite, write_fake
-from tests.data.test_tasks import write_runs
 from tests.hpo.command import Hpo, refused
 from tests.hpo.tiny_study import write_tiny
 
@@ -176,6 +173,8 @@ def test_resuming_with_other_settings_is_refused(hpo: Hpo, tmp_path: Path) -> No
         ("evaluate studies/tiny.toml", "is not a checkpoint"),
         ("evaluate nothing", "cannot be read"),
         ("baselines --only luck", "name one of chance, nearest-neighbour"),
+        ("baselines --on moon", "--on"),
+        ("evaluate nothing --shots 1,none", "--shots 1,none is not a list of different numbers"),
         ("fly", "fly"),
         ("", "Missing command"),
     ],
@@ -223,28 +222,6 @@ def test_data_commands(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert hpo(f"data show {name} --data omniglot -o {name}.png").status == 0
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert refused(hpo("data show strokes -o no/such/sheet.png"), "give another with -o")
-
-
-def test_baselines_on_given_runs(hpo: Hpo, tmp_path: Path, strokes: Drawings) -> None:
-    runs = write_runs(tmp_path / "runs", strokes, runs=4)
-    chance, nearest = json.loads(hpo(f"baselines --runs {runs} --json").out)
-    assert chance["accuracy"] == pytest.approx(0.05)
-    assert chance["tasks"] == nearest["tasks"] == 80
-    assert 0.08 < nearest["accuracy"] < 0.5
-    only = hpo(f"baselines --runs {runs} --only nearest-neighbour")
-    assert only.out.count("\n") == 1
-    assert "on 80 tasks of 4 official-format runs" in only.out
-    assert refused(hpo("baselines --runs nowhere"), "cannot be read as one-shot runs")
-
-
-def test_nearest_neighbour_on_runs_of_omniglots_validation_alphabets(
-    hpo: Hpo, tmp_path: Path, real_omniglot: Drawings
-) -> None:
-    validation = split(real_omniglot).validation
-    runs = write_runs(tmp_path / "runs", validation, runs=10)
-    (score,) = json.loads(hpo(f"baselines --runs {runs} --only nearest-neighbour --json").out)
-    assert score["tasks"] == 200
-    assert 0.08 < score["accuracy"] < 0.35
 
 
 def test_help_has_an_example_for_every_command(hpo: Hpo) -> None:

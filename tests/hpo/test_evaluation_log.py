@@ -92,7 +92,7 @@ def test_the_score_is_out_before_the_study_is_asked(
     def broken(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hpo.cli.network.open_storage", broken)
+    monkeypatch.setattr("hpo.cli.scores.open_storage", broken)
     outcome = hpo("evaluate best.safetensors")
     assert outcome.status == 130
     assert "correct (95 % interval" in outcome.out
@@ -104,7 +104,7 @@ def test_a_study_that_cannot_be_written(
     def refuse(*_: object) -> None:
         raise StorageError("the disk is full: make room")
 
-    monkeypatch.setattr("hpo.cli.network.record", refuse)
+    monkeypatch.setattr("hpo.cli.scores.record", refuse)
     outcome = hpo("evaluate best.safetensors")
     assert outcome.status == 0
     assert "not counted, for want of the study tiny (the disk is full: make room)" in outcome.err

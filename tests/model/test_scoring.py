@@ -5,7 +5,14 @@ import torch
 
 from data.split import Split
 from data.tasks import OneShotTasks, draw_tasks
-from model.scoring import correct_share, one_shot_error, pixel_distance_error, wilson_interval
+from model.scoring import (
+    correct_share,
+    distance_error,
+    one_shot_error,
+    one_shot_scores,
+    pixel_distance_error,
+    wilson_interval,
+)
 
 
 def test_the_largest_score_is_the_answer() -> None:
@@ -53,6 +60,32 @@ def test_every_image_is_embedded_once(small_tasks: OneShotTasks) -> None:
 
     one_shot_error(small_tasks, encode, lambda q, s: -torch.cdist(q, s))
     assert seen == 2 * len(small_tasks)
+
+
+def test_the_score_of_a_class_is_the_mean_over_its_images(small_split: Split) -> None:
+    tasks = draw_tasks(small_split.validation, 40, seed=9, shots=3)
+    scores = torch.rand(2, 20, 60, generator=torch.Generator().manual_seed(0))
+    found = one_shot_scores(tasks, lambda images: images.flatten(1), lambda q, s: scores)
+    assert found.shape == (2, 20, 20)
+    assert found[1, 4, 7] == pytest.approx(float(scores[1, 4, 21:24].mean()))
+
+
+def test_a_distance_of_pictures_by_hand(small_split: Split) -> None:
+    def distances(queries: torch.Tensor, support: torch.Tensor) -> torch.Tensor:
+        return torch.cdist(queries.flatten(1).float(), support.flatten(1).float())
+
+    for shots in (1, 3):
+        tasks = draw_tasks(small_split.validation, 40, seed=9, shots=shots)
+        assert distance_error(tasks, distances) == pytest.approx(pixel_distance_error(tasks))
+        error = distance_error(tasks, lambda q, s: torch.ones(len(q), len(s)))
+        assert error == pytest.approx(0.95)
+
+
+def test_more_shots_help(small_split: Split) -> None:
+    errors = [
+        pixel_distance_error(draw_tasks(small_split.train, 400, seed=9, shots=k)) for k in (1, 8)
+    ]
+    assert errors[1] < errors[0]
 
 
 def test_nearest_neighbour_by_hand(small_split: Split) -> None:
