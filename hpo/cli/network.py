@@ -73,14 +73,17 @@ def train_configuration(
     history = trainer.history
     try:
         with brake.on_signals():
-            train(trainer, on_epoch, brake.check)
+            try:
+                train(trainer, on_epoch, brake.check)
+            except Interrupted:
+                snapshot.save(trainer)
+                raise
     except OSError as error:
         raise CheckpointError(
             f"{snapshot.path} cannot be written ({error.strerror}): see to the disk, then type the "
             "same line"
         ) from error
     except Interrupted as error:
-        snapshot.save(trainer)
         say(f"stopped by {error}; the same line goes on from here")
         raise typer.Exit(130) from error
     except Diverged as error:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import re
@@ -12,6 +13,7 @@ from hpo.brake import Brake, Interrupted
 from hpo.retry import owner
 from hpo.storage import open_storage
 from hpo.study import load
+from model.snapshot import Snapshot
 from tests.data.fake_omniglot import PARTS, image_names, png, rewrite, write_fake
 from tests.hpo.command import Hpo, refused
 from tests.hpo.tiny_study import write_tiny
@@ -81,6 +83,15 @@ def test_a_full_training_that_is_stopped_goes_on(
         if steps == 10:
             raise Interrupted("Ctrl-C")
 
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Brake, "check", stop_in_the_third_epoch)
+        patch.setattr(Snapshot, "save", full)
+        patch.setattr(Snapshot, "save_if_cheap", lambda *_: None)
+        assert refused(hpo("train best.toml -o full.safetensors"), "No space left on device")
+    steps = 0
     with monkeypatch.context() as patch:
         patch.setattr(Brake, "check", stop_in_the_third_epoch)
         stopped = hpo("train best.toml -o other.safetensors")
