@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import ColumnElement, Select, column, func, select, table
+from sqlalchemy import ColumnElement, Enum, Select, column, func, select, table
 
 from hpo.study import FINISHED, WANTED, StoredStudy
 
@@ -17,7 +17,11 @@ RECENT = 8
 """Trials that ended last, of those that ended."""
 
 # What is read of Optuna's tables; its own reading of a thousand trials takes seconds.
-_TRIALS = table("trials", *map(column, ("trial_id", "number", "study_id", "state")))
+_TRIALS = table(
+    "trials",
+    *map(column, ("trial_id", "number", "study_id")),
+    column("state", Enum(TrialState)),  # a type of its own in PostgreSQL
+)
 _ENDED: ColumnElement[Any] = column("datetime_complete")
 _VALUES = table("trial_values", *map(column, ("trial_id", "value")))
 _ATTRIBUTES = table("trial_user_attributes", *map(column, ("trial_id", "key", "value_json")))
@@ -81,11 +85,10 @@ class StatusReader:
         """
         of_study = _TRIALS.c.study_id == self._id
         with self._stored.storage.engine.connect() as connection:
-            counts = {
-                TrialState[name]: number
-                for name, number in connection.execute(
-                    select(_TRIALS.c.state, func.count()).where(of_study).group_by(_TRIALS.c.state)
-                )
+            counted = select(_TRIALS.c.state, func.count()).where(of_study)
+            counts: dict[TrialState, int] = {
+                state: number
+                for state, number in connection.execute(counted.group_by(_TRIALS.c.state))
             }
             untrainable = connection.execute(
                 _with_attribute("fail_reason", func.count()).where(of_study, _complete())
@@ -95,7 +98,7 @@ class StatusReader:
             ).all()
             seconds = connection.execute(
                 _with_attribute("seconds", _ATTRIBUTES.c.value_json).where(
-                    of_study, _TRIALS.c.state.in_([state.name for state in FINISHED])
+                    of_study, _TRIALS.c.state.in_(FINISHED)
                 )
             ).scalars()
             took = [json.loads(text) for text in seconds]
@@ -117,7 +120,7 @@ class StatusReader:
             recent = [self._trial(trial_id) for trial_id in newest][::-1]
             running = connection.execute(
                 select(_TRIALS.c.trial_id)
-                .where(of_study, _TRIALS.c.state == TrialState.RUNNING.name)
+                .where(of_study, _TRIALS.c.state == TrialState.RUNNING)
                 .order_by(_TRIALS.c.number)
             ).scalars()
             now = [self._stored.storage.get_trial(trial_id) for trial_id in running]
@@ -147,7 +150,7 @@ def _with_attribute(name: str, *columns: Any) -> Select[Any]:
 
 
 def _complete() -> ColumnElement[bool]:
-    return _TRIALS.c.state == TrialState.COMPLETE.name
+    return _TRIALS.c.state == TrialState.COMPLETE
 
 
 def mean_seconds(trials: Sequence[FrozenTrial]) -> float | None:
