@@ -151,14 +151,6 @@ def _complete() -> ColumnElement[bool]:
     return _TRIALS.c.state == TrialState.COMPLETE
 
 
-def mean_seconds(trials: Sequence[FrozenTrial]) -> float | None:
-    """Mean seconds of the finished trials, pruned ones included; None before the first."""
-    seconds = [
-        t.user_attrs["seconds"] for t in trials if t.state in FINISHED and "seconds" in t.user_attrs
-    ]
-    return sum(seconds) / len(seconds) if seconds else None
-
-
 def status(stored: StoredStudy, now: Standing) -> Mapping[str, Any]:
     """Trials by state, the best so far, the rate and the time left, ready for JSON."""
     return {

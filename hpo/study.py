@@ -103,8 +103,9 @@ def _settle(name: str, storage: PatientStorage) -> None:
     deadline = time.monotonic() + MAKING
     while name in optuna.get_all_study_names(storage):
         study = optuna.load_study(study_name=name, storage=storage)
-        begun = any(t.state != TrialState.WAITING for t in study.get_trials(deepcopy=False))
-        if begun or "format" in study.user_attrs:
+        if "format" in study.user_attrs:
+            return  # as nearly always; its trials, maybe thousands, need not be read
+        if any(t.state != TrialState.WAITING for t in study.get_trials(deepcopy=False)):
             return
         maker = study.user_attrs.get("maker")
         if (maker and has_ended(maker)) or time.monotonic() > deadline:

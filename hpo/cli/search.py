@@ -33,12 +33,11 @@ from hpo.progress import make_progress
 from hpo.search import search
 from hpo.settings import PrunerName, SamplerName, read_settings
 from hpo.space import SearchSpace
-from hpo.status import LEADERS, mean_seconds
+from hpo.status import LEADERS, StatusReader
 from hpo.storage import StorageError, open_storage, shown, storage_errors
 from hpo.study import (
     WANTED,
     StoredStudy,
-    best_trial,
     create_or_resume,
     finished,
     load,
@@ -240,7 +239,7 @@ def _announce(
     if not left:
         say(f"trials   {done} finished, none left")
         return
-    seconds = mean_seconds(stored.study.get_trials(deepcopy=False))
+    seconds = StatusReader(stored).read().seconds
     if seconds:
         cost = (
             f"about {duration(seconds * left)} of work, as the trials so far took "
@@ -271,12 +270,13 @@ def _estimated(
 
 
 def _print_best(stored: StoredStudy, study: str) -> None:
-    best = best_trial(stored.study)
-    if best is None or best.value is None:
+    leaders = trained_trials(stored.study)[:LEADERS]
+    if not leaders:
         print("no trial has trained to its end yet")
         return
+    best = leaders[0]
     network = stored.space.configuration(best.params, 0).network
-    print(f"best trial {best.number}: one-shot validation error {percent(best.value)}")
+    print(f"best trial {best.number}: one-shot validation error {percent(best.value or 0)}")
     for layer, convolution in zip(network.layers, network.convolutions, strict=False):
         kernel = f"{convolution.kernel}×{convolution.kernel}"
         print(f"  {layer:6} {convolution.filters} filters of {kernel}")
@@ -284,7 +284,7 @@ def _print_best(stored: StoredStudy, study: str) -> None:
     weights, cost = network.weights / 1e6, network.multiply_adds / 1e6
     print(f"  {weights:.2f} M weights, {cost:.1f} M multiply-adds an image")
     print()
-    print_wide(best_table(stored.space, trained_trials(stored.study)[:LEADERS]))
+    print_wide(best_table(stored.space, leaders))
     print()
     print(f"its configuration: hpo export {study}")
     print(f"all trials in a browser: hpo dashboard {study}")
