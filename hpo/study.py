@@ -62,8 +62,7 @@ def create_or_resume(
     Raises:
         StudyError: it exists with other settings, other data, or in another format.
     """
-    _settle(name, storage)
-    if name in optuna.get_all_study_names(storage):
+    if _is_made(name, storage):
         stored = load(name, storage)
         changed = differences(
             {**stored.settings.model_dump(mode="json"), "data's content": stored.data_fingerprint},
@@ -98,20 +97,24 @@ def create_or_resume(
     return StoredStudy(study, storage, settings, data_fingerprint), True
 
 
-def _settle(name: str, storage: PatientStorage) -> None:
-    """Wait for a study that another process makes; delete one whose making was cut short."""
+def _is_made(name: str, storage: PatientStorage) -> bool:
+    """Whether there is a study of this name.
+
+    One that another process makes is waited for, and one whose making was cut short is deleted.
+    """
     deadline = time.monotonic() + MAKING
     while name in optuna.get_all_study_names(storage):
         study = optuna.load_study(study_name=name, storage=storage)
         if "format" in study.user_attrs:
-            return  # as nearly always; its trials, maybe thousands, need not be read
+            return True  # as nearly always; its trials, maybe thousands, need not be read
         if any(t.state != TrialState.WAITING for t in study.get_trials(deepcopy=False)):
-            return
+            return True
         maker = study.user_attrs.get("maker")
         if (maker and has_ended(maker)) or time.monotonic() > deadline:
             optuna.delete_study(study_name=name, storage=storage)
-            return
+            return False
         time.sleep(0.2)
+    return False
 
 
 def load(name: str, storage: PatientStorage) -> StoredStudy:
