@@ -49,6 +49,20 @@ def draw_transforms(count: int, generator: Generator, width: float = 1.0) -> Ten
     return torch.cat([rotate @ shear @ scale, shift.unsqueeze(2)], dim=2)
 
 
+def draw_symmetries(count: int, generator: Generator) -> Tensor:
+    """Draw from the eight symmetries of the square: turns by 90° and their mirror images.
+
+    Returns:
+        (N, 2, 2) float32 in {-1, 0, 1}, maps from output to input coordinates.
+    """
+    device = generator.device
+    sign = torch.randint(2, (count, 2), generator=generator, device=device).float() * 2 - 1
+    swap = torch.randint(2, (count,), generator=generator, device=device)
+    plain = torch.eye(2, device=device)
+    axes = torch.stack([plain, plain.flip(0)])[swap]
+    return sign.unsqueeze(2) * axes
+
+
 def identity_transforms(count: int, device: torch.device) -> Tensor:
     """(N, 2, 3) float32: maps that leave every image as it is."""
     return torch.eye(2, 3, device=device).expand(count, 2, 3)

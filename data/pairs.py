@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from data.affine import distort, draw_transforms, identity_transforms
+from data.affine import distort, draw_symmetries, draw_transforms, identity_transforms
 from data.drawings import Drawings
 from data.errors import DataError
 
@@ -121,11 +121,29 @@ def as_input(ink: Tensor) -> Tensor:
 
 
 def random_pair_batches(
-    drawings: Drawings, pairs: PairSet, batch: int, generator: Generator
+    drawings: Drawings,
+    pairs: PairSet,
+    batch: int,
+    generator: Generator,
+    steps: int | None = None,
+    epoch: int = 0,
 ) -> Iterator[PairBatch]:
-    """One epoch of a pair set in random order, ``batch`` pairs at a time (at the end, fewer)."""
+    """One epoch of a pair set in random order.
+
+    Args:
+        drawings: the training set.
+        pairs: drawn from it.
+        batch: pairs a step; where the whole set is an epoch, the last step may have fewer.
+        generator: the source of chance, on the device of the drawings.
+        steps: in the epoch, which goes on in the set where the last one left off; without
+            it, an epoch is the whole set.
+        epoch: which one it is, from 0.
+    """
     images, count = drawings.images, len(pairs.same)
-    order = torch.randperm(len(pairs), generator=generator, device=images.device)
+    if steps is None:
+        order = torch.randperm(len(pairs), generator=generator, device=images.device)
+    else:
+        order = _part_of_order(len(pairs), steps * batch, epoch, generator)
     for chosen in order.split(batch):
         pair, copy = chosen % count, chosen // count
         twins = torch.cat([pairs.first[pair], pairs.second[pair]])
@@ -138,12 +156,32 @@ def random_pair_batches(
         yield PairBatch(batch_images, pairs.same[pair])
 
 
+def _part_of_order(count: int, size: int, part: int, generator: Generator) -> Tensor:
+    """(size,) int64, a part of pass after pass over ``count`` things, each in a random order.
+
+    The generator is left as it was before it drew the order of the pass that is not over, so
+    that for the next part it draws the same one again.
+    """
+
+    def order() -> Tensor:
+        return torch.randperm(count, generator=generator, device=generator.device)
+
+    state = generator.get_state()
+    places = order()[part * size % count :]
+    while len(places) <= size:
+        state = generator.get_state()
+        places = torch.cat([places, order()])
+    generator.set_state(state)
+    return places[:size]
+
+
 def all_pairs_batches(
     drawings: Drawings,
     characters: int,
     per_alphabet: int,
     steps: int,
     distortion: float | None,
+    turned: bool,
     generator: Generator,
 ) -> Iterator[PairBatch]:
     """Batches of characters by two drawers each, all of whose pairs are meant to be scored.
@@ -159,6 +197,8 @@ def all_pairs_batches(
         steps: batches in the epoch.
         distortion: factor on the ranges of the affine distortion that every image gets of its own,
             or None for none.
+        turned: turn and mirror each alphabet of a batch as chance will, all its characters alike:
+            eight alphabets out of every one.
         generator: the source of chance, on the device of the drawings.
     """
     device, drawers, images = drawings.ink.device, len(drawings.drawers), drawings.images
@@ -180,7 +220,10 @@ def all_pairs_batches(
         other = (one + 1 + step) % drawers
         twins = torch.cat([picked * drawers + one, picked * drawers + other])
         batch_images = as_input(images[twins])
-        if distortion is not None:
-            transforms = draw_transforms(len(twins), generator, distortion)
+        if distortion is not None or turned:
+            transforms = draw_transforms(len(twins), generator, distortion or 0.0)
+            if turned:
+                of_alphabet = draw_symmetries(len(sizes), generator)
+                transforms = of_alphabet[drawings.alphabet_of[picked]].repeat(2, 1, 1) @ transforms
             batch_images = distort(batch_images, transforms)
         yield PairBatch(batch_images, None)

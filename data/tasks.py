@@ -32,6 +32,7 @@ class OneShotTasks:
         target: (R, Q) int64, the place of the query's character, from 0 to W - 1.
         source: where the tasks come from, in words; two sources are never comparable.
         shots: K, one unless it is said.
+        drawn_from: the fingerprint of the drawings they were drawn from; None for files of tasks.
     """
 
     support: Tensor
@@ -39,6 +40,7 @@ class OneShotTasks:
     target: Tensor
     source: str
     shots: int = 1
+    drawn_from: str | None = None
 
     @property
     def way(self) -> int:
@@ -136,6 +138,7 @@ def draw_tasks(
         target=torch.stack(target),
         source=f"{count} random draws, {kind} within one alphabet, seed {seed}",
         shots=shots,
+        drawn_from=drawings.fingerprint,
     )
 
 

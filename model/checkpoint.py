@@ -13,8 +13,9 @@ from safetensors.torch import save
 
 from data.files import write_whole
 from model.config import Configuration, ConfigurationError
+from model.history import Epoch, History
 from model.siamese import SiameseNetwork
-from model.training import Epoch, History, build
+from model.training import build
 
 FORMAT = "hpo-checkpoint-1"
 
@@ -53,7 +54,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         write_whole(path, save(weights, metadata))
     except OSError as error:
         raise CheckpointError(
-            f"{path} cannot be written ({error.strerror}): give another place with -o"
+            f"{path} cannot be written ({error.strerror}): see to the disk, or name another place"
         ) from error
 
 

@@ -79,6 +79,12 @@ class Configuration(Frozen):
         """The configuration as a TOML document."""
         return tomli_w.dumps(self.model_dump(exclude_none=True, mode="json"))
 
+    @property
+    def recipe_key(self) -> str:
+        """The same for configurations that train alike, also after a setting was invented."""
+        given = self.model_dump_json(exclude={"provenance"}, exclude_defaults=True)
+        return f"{self.training.sampling.kind} {given}"
+
     @classmethod
     def from_toml(cls, text: str, where: str) -> Configuration:
         """Read and check a configuration.

@@ -25,6 +25,8 @@ def encoder(network: SiameseNetwork, precision: Precision) -> Encode:
     if device.type == "cpu" and len(layers) > 1:
         spectral = spectral_layers(network.architecture) if precision == "fp32" else frozenset()
         return partial(_encode_on_cpu, network, precision, spectral)
+    if device.type == "cpu" and layers[0].kernel == network.architecture.image_size:
+        return partial(_encode_densely, network, precision)
     return partial(_encode_channels_last, network, precision)
 
 
@@ -60,6 +62,15 @@ def _encode_on_cpu(
             maps = _normalised(network, name, maps)
         order = (2, 3, 0, 1) if rows_first else (0, 3, 1, 2)
         return torch.sigmoid(network.layer("fc")(maps.permute(order).flatten(1)))
+
+
+def _encode_densely(network: SiameseNetwork, precision: Precision, images: Tensor) -> Tensor:
+    """One kernel over the whole image is a matrix product, which PyTorch's convolution is not."""
+    layer = network.layer("conv1")
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        units = functional.linear(images.flatten(1), layer.weight.flatten(1), bias_of(layer))
+        units = _normalised(network, "conv1", units) if network.norms else functional.relu(units)
+        return torch.sigmoid(network.layer("fc")(units))
 
 
 def _normalised(network: SiameseNetwork, name: str, maps: Tensor) -> Tensor:

@@ -34,9 +34,12 @@ class RandomPairs(Frozen):
     kind: Literal["random-pairs"] = "random-pairs"
     pairs: Annotated[int, Field(ge=2, multiple_of=2)] = 30_000
     copies: Annotated[int, Field(ge=0, le=64)] = 8
-    """Distorted copies of each pair; an epoch has ``pairs * (1 + copies)`` pairs."""
+    """Distorted copies of each pair; the set has ``pairs * (1 + copies)`` pairs."""
     batch: Positive = 128
     """Pairs a step."""
+    steps: Positive | None = None
+    """Steps an epoch, which goes on in the set where the last one left off; without it, an epoch
+    is the whole set."""
     seed: Seed = 0
     """Of the set of pairs, which is the same in every trial of a study."""
 
@@ -55,6 +58,9 @@ class AllPairs(Frozen):
     distorted: bool = True
     distortion_width: Annotated[float, Field(gt=0, le=3)] = 1.0
     """Factor on the ranges of the paper's distortions."""
+    turned: bool = False
+    """Turn by 90° and mirror each alphabet of a batch at random, all its characters alike: eight
+    alphabets to learn from for every one."""
 
 
 Sampling = RandomPairs | AllPairs

@@ -68,6 +68,32 @@ def _of_classes(scores: Tensor, tasks: OneShotTasks) -> Tensor:
     return scores if tasks.shots == 1 else scores.unflatten(-1, (tasks.way, -1)).mean(dim=-1)
 
 
+def one_shot_shares(
+    tasks: OneShotTasks,
+    encode: Callable[[Tensor], Tensor],
+    score_all: Callable[[Tensor, Tensor], Tensor],
+    block: int = BLOCK,
+) -> Tensor:
+    """How right the answer to each task is; the arguments are those of `one_shot_scores`.
+
+    Returns:
+        (R, Q) float32 in [0, 1], as `correct_share` gives them, still on the device.
+    """
+    return correct_share(one_shot_scores(tasks, encode, score_all, block), tasks.target)
+
+
+def error_of(shares: Tensor) -> Tensor:
+    """The share of tasks that are answered wrongly.
+
+    Args:
+        shares: how right each answer is, in [0, 1].
+
+    Returns:
+        () float64 in [0, 1], on the same device.
+    """
+    return (1 - shares.double()).mean()
+
+
 def one_shot_error(
     tasks: OneShotTasks,
     encode: Callable[[Tensor], Tensor],
@@ -79,8 +105,7 @@ def one_shot_error(
     Returns:
         () float64 in [0, 1], still on the device.
     """
-    scores = one_shot_scores(tasks, encode, score_all, block)
-    return (1 - correct_share(scores, tasks.target).double()).mean()
+    return error_of(one_shot_shares(tasks, encode, score_all, block))
 
 
 def pixel_distance_error(tasks: OneShotTasks) -> float:
@@ -100,7 +125,7 @@ def distance_error(tasks: OneShotTasks, distances: Callable[[Tensor, Tensor], Te
     pairs = zip(tasks.queries, tasks.support, strict=True)
     scores = -torch.stack([distances(queries, support) for queries, support in pairs])
     right = correct_share(_of_classes(scores, tasks), tasks.target)
-    return float((1 - right.double()).mean())
+    return float(error_of(right))
 
 
 def wilson_interval(accuracy: float, count: int) -> tuple[float, float]:

@@ -14,7 +14,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from data.files import write_whole
-from model.training import Epoch, PartialEpoch, Trainer
+from model.history import Epoch
+from model.training import PartialEpoch, Trainer
 
 FORMAT = "hpo-snapshot-2"
 SHARE = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
@@ -18,13 +18,15 @@ from data.tasks import OneShotTasks
 from model.architecture import Architecture
 from model.config import Configuration
 from model.encoder import encoder
+from model.history import Epoch, History
 from model.loss import batch_loss
 from model.memory import block_that_fits, give_back, out_of_memory
 from model.micro_batches import backward
 from model.optimizer import layerwise_optimizer, set_epoch
+from model.packed import pack
 from model.precision import resolve_precision
 from model.recipe import AllPairs, RandomPairs, Training
-from model.scoring import BLOCK, one_shot_error, one_shot_scores
+from model.scoring import BLOCK, error_of, one_shot_scores, one_shot_shares
 from model.siamese import SiameseNetwork
 
 LOSS_CHECK = 32
@@ -48,49 +50,6 @@ class Diverged(Exception):
         self.epoch = epoch
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch gave."""
-
-    error: float
-    """One-shot validation error, in [0, 1]."""
-    loss: float
-    """Mean over the steps."""
-    pairs: int
-    """Pairs scored."""
-    train_seconds: float
-    validation_seconds: float
-
-
-@dataclass
-class History:
-    """The epochs so far, in order."""
-
-    epochs: list[Epoch] = field(default_factory=list)
-
-    @property
-    def best_epoch(self) -> int:
-        """The first epoch of the lowest error."""
-        errors = [e.error for e in self.epochs]
-        return errors.index(min(errors))
-
-    @property
-    def best_error(self) -> float:
-        """The lowest error of any epoch."""
-        return self.epochs[self.best_epoch].error
-
-    @property
-    def seconds(self) -> float:
-        """Of training and validation together."""
-        return sum(e.train_seconds + e.validation_seconds for e in self.epochs)
-
-    @property
-    def pairs_per_second(self) -> float:
-        """Pairs scored in a second of training, validation left out."""
-        seconds = sum(e.train_seconds for e in self.epochs)
-        return sum(e.pairs for e in self.epochs) / seconds if seconds else 0.0
-
-
 @dataclass
 class PartialEpoch:
     """The part of the next epoch that is done."""
@@ -105,7 +64,12 @@ class PartialEpoch:
 
 
 class Trainer:
-    """A network, its optimizer and its data on one device, ready for the next epoch."""
+    """A network, its optimizer and its data on one device, ready for the next epoch.
+
+    Attributes:
+        right: the tasks that the last validation found answered rightly, from `model.packed`;
+            empty before the first.
+    """
 
     def __init__(
         self,
@@ -139,6 +103,7 @@ class Trainer:
         self._chance = seeded(configuration.seed, device)
         self._batches = _batches(training, drawings, self._chance)
         self.best: dict[str, Tensor] = {}
+        self.right = ""
         self.partial = self._new_epoch()
 
     def _new_epoch(self) -> PartialEpoch:
@@ -155,7 +120,9 @@ class Trainer:
     def end_epoch(self, error: float, loss: float, validation_seconds: float) -> None:
         """Keep the figures of the epoch that is done, and the weights if it is the best."""
         done = self.partial
-        self.history.epochs.append(Epoch(error, loss, done.pairs, done.seconds, validation_seconds))
+        self.history.epochs.append(
+            Epoch(error, loss, done.pairs, done.seconds, validation_seconds, self.right)
+        )
         if self.history.best_epoch == len(self.history.epochs) - 1:
             self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.partial = self._new_epoch()
@@ -173,7 +140,7 @@ class Trainer:
         set_epoch(self.optimizer, self.configuration.rates, self.configuration.training, epoch)
         self.network.train()
         self._chance.set_state(self.partial.generator)
-        for batch in islice(self._batches(), self.partial.steps, None):
+        for batch in islice(self._batches(epoch), self.partial.steps, None):
             loss = self._backward(batch)
             self.optimizer.step()
             twins = len(batch.images) // 2
@@ -202,13 +169,18 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> float:
-        """The one-shot error of the network as it stands, in [0, 1]."""
+        """The one-shot error of the network as it stands, in [0, 1].
+
+        Sets ``right`` to the tasks whose true class is alone at the top, from `model.packed`.
+        """
         self.network.eval()
 
-        def error(block: int) -> Tensor:
-            return one_shot_error(self.tasks, self._encode, self.network.score_all, block)
+        def shares(block: int) -> Tensor:
+            return one_shot_shares(self.tasks, self._encode, self.network.score_all, block)
 
-        return float(self._fitting(error, BLOCK))
+        found = self._fitting(shares, BLOCK).cpu()
+        self.right = pack((found == 1).flatten().numpy())
+        return float(error_of(found))
 
     @torch.no_grad()
     def answers(self) -> Tensor:
@@ -234,23 +206,27 @@ def build(architecture: Architecture, seed: int, device: torch.device) -> Siames
 
 def _batches(
     training: Training, drawings: Drawings, generator: torch.Generator
-) -> Callable[[], Iterator[PairBatch]]:
-    """What gives the batches of each next epoch."""
+) -> Callable[[int], Iterator[PairBatch]]:
+    """What gives the batches of an epoch (from 0)."""
     sampling = training.sampling
     match sampling:
         case RandomPairs():
             pairs = draw_pairs(drawings, sampling.pairs, sampling.copies, sampling.seed)
-            return partial(random_pair_batches, drawings, pairs, sampling.batch, generator)
-        case AllPairs():
             return partial(
+                random_pair_batches, drawings, pairs, sampling.batch, generator, sampling.steps
+            )
+        case AllPairs():
+            every = partial(
                 all_pairs_batches,
                 drawings,
                 sampling.characters,
                 sampling.per_alphabet,
                 sampling.steps,
                 sampling.distortion_width if sampling.distorted else None,
+                sampling.turned,
                 generator,
             )
+            return lambda epoch: every()
 
 
 def train(

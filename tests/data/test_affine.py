@@ -4,7 +4,13 @@ import math
 
 import torch
 
-from data.affine import PRESENT, distort, draw_transforms, identity_transforms
+from data.affine import (
+    PRESENT,
+    distort,
+    draw_symmetries,
+    draw_transforms,
+    identity_transforms,
+)
 from data.pairs import seeded
 
 
@@ -63,3 +69,18 @@ def test_a_wider_range_is_the_same_draw_further_out() -> None:
     plain, wide = (draw_transforms(1000, seeded(3), width) for width in (1.0, 1.5))
     torch.testing.assert_close(wide[:, :, 2], 1.5 * plain[:, :, 2])
     assert float(wide[:, 0, 0].std() / plain[:, 0, 0].std()) > 1.3
+
+
+def test_symmetries_are_the_eight_of_the_square(device: torch.device) -> None:
+    maps = draw_symmetries(400, seeded(4, device))
+    kinds = maps.flatten(1).unique(dim=0)
+    assert len(kinds) == 8
+    assert torch.equal(maps @ maps.mT, torch.eye(2, device=device).expand(400, 2, 2))
+    image = torch.rand(1, 1, 9, 9, device=device)
+    turned = [variant.rot90(k, (2, 3)) for variant in (image, image.flip(3)) for k in range(4)]
+    seen = distort(
+        image.expand(8, -1, -1, -1),
+        torch.cat([kinds.view(8, 2, 2), torch.zeros(8, 2, 1, device=device)], dim=2),
+    )
+    for one in turned:
+        assert any(torch.allclose(one[0], other, atol=1e-5) for other in seen)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 from data.drawings import Drawings
 from data.errors import DataError
@@ -86,6 +87,7 @@ def test_all_pairs_batches_hold_each_character_by_two_drawers(train: Drawings) -
             per_alphabet=10,
             steps=3,
             distortion=None,
+            turned=False,
             generator=seeded(0, train.ink.device),
         )
     )
@@ -105,7 +107,52 @@ def test_all_pairs_batches_hold_each_character_by_two_drawers(train: Drawings) -
 
 
 def test_a_batch_is_no_larger_than_the_data(train: Drawings) -> None:
-    (batch,) = all_pairs_batches(train, 10_000, 1, 1, 1.0, seeded(0, train.ink.device))
+    (batch,) = all_pairs_batches(train, 10_000, 1, 1, 1.0, False, seeded(0, train.ink.device))
     assert len(batch.images) == 2 * len(train.alphabets)
     assert batch.images.min() >= 0
     assert batch.images.max() <= 1 + 1e-5
+
+
+def test_an_alphabet_is_turned_as_a_whole(train: Drawings) -> None:
+    plain, turned = (
+        next(all_pairs_batches(train, 30, 10, 1, None, turn, seeded(5, train.ink.device)))
+        for turn in (False, True)
+    )
+
+    def symmetry(images: Tensor, kind: int) -> Tensor:
+        return (images.flip(-1) if kind // 4 else images).rot90(kind % 4, (-2, -1))
+
+    kinds = []
+    for alphabet in range(3):  # ten characters of each, by two drawers
+        which = [slice(10 * alphabet + half, 10 * alphabet + half + 10) for half in (0, 30)]
+        before, after = (torch.cat([b.images[w] for w in which]) for b in (plain, turned))
+        (kind,) = [k for k in range(8) if torch.allclose(symmetry(before, k), after, atol=1e-4)]
+        kinds.append(kind)
+    assert len(set(kinds)) > 1
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5, 10, 12])
+def test_an_epoch_of_some_steps_goes_on_where_the_last_one_left_off(
+    train: Drawings, steps: int
+) -> None:
+    pairs = draw_pairs(train, 20, copies=2, seed=0)  # 60: 15 batches of 4
+    chance = seeded(0, train.ink.device)
+    seen = []
+    for epoch in range(-(-30 // steps)):
+        batches = list(random_pair_batches(train, pairs, 4, chance, steps, epoch))
+        assert [len(b.images) for b in batches] == [8] * steps
+        seen += [torch.cat(b.images.chunk(2), dim=-1).flatten(1) for b in batches]
+    one, two = torch.cat(seen)[:60], torch.cat(seen)[60:120]
+    # A whole pass shows each pair in every copy once, the next one the same in another order.
+    (whole,) = random_pair_batches(train, pairs, 60, seeded(7, train.ink.device))
+    wanted = torch.cat(whole.images.chunk(2), dim=-1).flatten(1)
+    for part in (one, two):
+        found = torch.cdist(part, wanted).argmin(dim=1)
+        assert found.unique().numel() == 60
+    assert not torch.equal(one, two)
+
+
+def test_an_epoch_may_be_more_than_the_set(train: Drawings) -> None:
+    pairs = draw_pairs(train, 10, copies=0, seed=0)
+    batches = list(random_pair_batches(train, pairs, 4, seeded(0, train.ink.device), 8, 1))
+    assert [len(b.images) for b in batches] == [8] * 8

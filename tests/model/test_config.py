@@ -6,12 +6,26 @@ from pathlib import Path
 import pytest
 
 from model.config import Configuration, ConfigurationError
+from model.recipe import AllPairs, RandomPairs
 from tests.model.tiny import tiny_configuration
 
 
 def test_toml_and_back_is_the_same() -> None:
     configuration = tiny_configuration()
     assert Configuration.from_toml(configuration.to_toml(), "x") == configuration
+
+
+def test_the_recipe_key_holds_what_bears_on_the_training() -> None:
+    one = tiny_configuration()
+    others = [
+        tiny_configuration(seed=3),
+        tiny_configuration(epochs=9),
+        tiny_configuration(sampling=RandomPairs()),
+        tiny_configuration(sampling=AllPairs()),
+    ]
+    keys = {c.recipe_key for c in (one, *others)}
+    assert len(keys) == 5
+    assert Configuration.from_toml(one.to_toml(), "x").recipe_key == one.recipe_key
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tests.model.test_architecture import architecture
 
 SHAPES = {
     "one convolution": (((5, 16),), 12),
+    "whole image": (((12, 16),), 12),
     "direct": (((3, 16), (3, 16)), 20),
     "cropped": (((5, 16), (3, 16), (3, 16)), 35),
     "spectral": (((5, 16), (8, 32), (3, 16)), 50),

@@ -18,8 +18,13 @@ Make = Callable[[], Trainer]
 STEPS = 4  # of an epoch
 
 
-@pytest.fixture(params=["random pairs", "all pairs", "batch normalisation and AdamW"])
+@pytest.fixture(
+    params=["random pairs", "parts of a set", "all pairs", "batch normalisation and AdamW"]
+)
 def configuration(request: pytest.FixtureRequest) -> Configuration:
+    if request.param == "parts of a set":
+        part = RandomPairs(pairs=100, copies=1, batch=32, steps=STEPS)  # 0.64 of the set
+        return tiny_configuration(4, sampling=part)
     if request.param == "random pairs":
         return tiny_configuration(4, sampling=RandomPairs(pairs=64, copies=1, batch=32))
     sampling = AllPairs(characters=20, per_alphabet=10, steps=STEPS, loss="softmax")
@@ -67,8 +72,8 @@ def test_a_training_that_was_interrupted_ends_as_if_it_had_not_been(
     assert snapshot.resume(other)
     assert len(other.history.epochs) * STEPS + other.partial.steps == steps
     train(other)
-    assert [(e.error, e.loss, e.pairs) for e in other.history.epochs] == [
-        (e.error, e.loss, e.pairs) for e in whole.history.epochs
+    assert [(e.error, e.loss, e.pairs, e.right) for e in other.history.epochs] == [
+        (e.error, e.loss, e.pairs, e.right) for e in whole.history.epochs
     ]
     for one, two in zip(whole.network.parameters(), other.network.parameters(), strict=True):
         assert torch.equal(one, two)

@@ -12,6 +12,7 @@ from data.split import Split
 from data.tasks import OneShotTasks
 from model.config import Configuration
 from model.loss import SMOOTHING, all_pairs_loss
+from model.packed import unpack
 from model.recipe import AllPairs, LayerRates, RandomPairs
 from model.siamese import bias_of
 from model.training import Diverged, Trainer, train
@@ -54,6 +55,29 @@ def test_both_samplings_train(make: Make, sampling: RandomPairs | AllPairs) -> N
     pairs = {e.pairs for e in trainer.history.epochs}
     assert pairs == ({400} if isinstance(sampling, RandomPairs) else {3 * 20 * 20})
     assert trainer.history.pairs_per_second > 0
+
+
+def test_every_epoch_tells_which_tasks_were_answered_rightly(
+    make: Make, small_tasks: OneShotTasks
+) -> None:
+    trainer = make(tiny_configuration(epochs=2))
+    train(trainer)
+    for epoch in trainer.history.epochs:
+        right = unpack(epoch.right, len(small_tasks))
+        assert right.mean() == pytest.approx(1 - epoch.error)
+    found = trainer.answers().cpu() == small_tasks.target
+    trainer.validate()
+    assert unpack(trainer.right, len(small_tasks)).tolist() == found.flatten().tolist()
+
+
+def test_the_true_class_has_to_be_alone_at_the_top(
+    make: Make, small_tasks: OneShotTasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make(tiny_configuration())
+    scores = torch.zeros(*small_tasks.target.shape, small_tasks.way, device=trainer.device)
+    monkeypatch.setattr(trainer.network, "score_all", lambda queries, support: scores)
+    assert trainer.validate() == pytest.approx(0.95)
+    assert not unpack(trainer.right).any()
 
 
 def test_the_same_seed_gives_the_same_errors_and_another_does_not(make: Make) -> None:
