@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import optuna
 
-from hpo.study import trained_trials
+from hpo.ranking import trained_trials
 
 PREFIX = "confirmation:"
 """Begins the study attributes that hold a retraining each: ``confirmation:<trial>:<k>``."""
@@ -38,6 +38,8 @@ class Confirmed:
     """1 = best; see `confirmed`."""
     tasks: int
     """How many fresh tasks each network was scored on."""
+    outcomes: tuple[str, ...] = ()
+    """The tasks answered rightly, for each seed, from `model.packed`; empty where one has none."""
 
     @property
     def flattered(self) -> float:
@@ -66,9 +68,22 @@ def confirmed(study: optuna.Study) -> list[Confirmed]:
         if not counts or trial.value is None:
             continue
         tasks = max(counts, key=lambda number: (counts[number], number))
-        errors = tuple(float(r["error"]) for r in results if r["tasks"] == tasks)
+        counted = [r for r in results if r["tasks"] == tasks]
+        errors = tuple(float(r["error"]) for r in counted)
         spread = stdev(errors) if len(errors) > 1 else math.nan
-        found.append(Confirmed(trial.number, trial.value, errors, mean(errors), spread, 0, tasks))
+        outcomes = tuple(str(r.get("outcomes", "")) for r in counted)
+        found.append(
+            Confirmed(
+                trial=trial.number,
+                search_error=trial.value,
+                errors=errors,
+                mean=mean(errors),
+                spread=spread,
+                rank=0,
+                tasks=tasks,
+                outcomes=outcomes if all(outcomes) else (),
+            )
+        )
     found.sort(key=lambda c: (-len(c.errors), -c.tasks, c.mean, c.trial))
     return [replace(c, rank=rank) for rank, c in enumerate(found, start=1)]
 

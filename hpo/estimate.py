@@ -33,8 +33,6 @@ def estimate(
 ) -> Estimate:
     """Time a step of the network of median cost, and scale it to the mean cost of the space.
 
-    Where a whole batch would take long, a part of it is timed.
-
     Args:
         space: of the study.
         drawings: the training set, on ``device``.
@@ -46,24 +44,37 @@ def estimate(
     drawn.sort(key=lambda c: c.network.multiply_adds)
     median = drawn[DRAWS // 2]
     costlier = mean(c.network.multiply_adds for c in drawn) / median.network.multiply_adds
+    one = estimate_one(median, drawings, tasks, device)
+    return Estimate(one.trial * costlier, one.step * costlier)
 
-    training = space.settings.training
+
+def estimate_one(
+    configuration: Configuration, drawings: Drawings, tasks: OneShotTasks, device: torch.device
+) -> Estimate:
+    """Time a step of one network; where a whole batch would take long, a part of it.
+
+    Args:
+        configuration: of the network, its sampling and its epochs.
+        drawings, tasks, device: as in `estimate`.
+    """
+    training = configuration.training
     match training.sampling:
         case AllPairs(characters=characters, steps=steps):
-            twice = _with_sampling(median, training.sampling.model_copy(update={"steps": 2}))
+            twice = _with_sampling(configuration, training.sampling.model_copy(update={"steps": 2}))
             step, images = _timed_step(twice, drawings, tasks, device), 2 * characters
         case RandomPairs(pairs=pairs, copies=copies, batch=batch):
-            steps, timed, step = -(-pairs * (1 + copies) // batch), 2, 0.0
+            steps = training.sampling.steps or -(-pairs * (1 + copies) // batch)
+            timed, step = 2, 0.0
             while True:
                 few = RandomPairs(pairs=4 * timed, copies=1, batch=timed)
-                step = _timed_step(_with_sampling(median, few), drawings, tasks, device)
+                step = _timed_step(_with_sampling(configuration, few), drawings, tasks, device)
                 if step > LONG_ENOUGH or timed >= batch:
                     break
                 timed *= 2
             step, images = step * batch / timed, 2 * batch
     # Validation is a forward pass, about a third of a training step, of two images a task.
     validation = step / images * 2 * len(tasks) / 3
-    return Estimate((steps * step + validation) * training.epochs * costlier, step * costlier)
+    return Estimate((steps * step + validation) * training.epochs, step)
 
 
 def _with_sampling(configuration: Configuration, sampling: Sampling) -> Configuration:

@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo import __version__
 from hpo.confirmation import Confirmed, confirmed
-from hpo.study import StoredStudy, StudyError, trained_trials
+from hpo.ranking import trained_trials
+from hpo.study import StoredStudy, StudyError
 from model.config import Configuration, Provenance
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from data.tasks import OneShotTasks
-from model.training import Epoch
+from model.history import Epoch
 
 WIDTH, HEIGHT, MARGIN = 640, 360, 48  # pixels of a learning curve
 PAPER, INK, FAINT, MARK = "white", (40, 40, 40), (215, 215, 215), (0, 114, 178)

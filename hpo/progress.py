@@ -10,12 +10,14 @@ from contextlib import contextmanager
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.study import StoredStudy, best_trial, finished, wanted
+from hpo.goal import spending
+from hpo.ranking import best_trial
+from hpo.study import StoredStudy, finished, wanted
 from hpo.view import live_view
-from hpo.wording import duration, lowest_error, outcome, percent, shape
+from hpo.wording import duration, how_far, lowest_error, outcome, percent, shape
 from hpo.worker import TrialsWatcher, Unwatched
 from model.config import Configuration
-from model.training import History
+from model.history import History
 
 
 def hush_optuna() -> None:
@@ -34,7 +36,7 @@ class PlainLines:
 
     def __init__(self, stored: StoredStudy) -> None:
         """Begin with what the study holds already."""
-        best = best_trial(stored.study)
+        self._stored, best = stored, best_trial(stored.study)
         self._total, self._done = wanted(stored.study), finished(stored.study)
         self._best = (best.number, best.value) if best and best.value is not None else None
 
@@ -57,7 +59,7 @@ class PlainLines:
         tell(
             f"trial {trial.number} {outcome(trial)}: error {lowest_error(trial)} "
             f"in {duration(trial.user_attrs.get('seconds', 0))}; "
-            f"{self._done} of {self._total} trials{best}"
+            f"{how_far(self._done, self._total, spending(self._stored))}{best}"
         )
 
 

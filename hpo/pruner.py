@@ -10,11 +10,13 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 
+from hpo.compute_pruner import ComputePruner
+from hpo.paired_pruner import PairedPruner
 from hpo.settings import StudySettings
 
 
 def make_pruner(settings: StudySettings) -> BasePruner:
-    """The pruner that a study names; epochs are its resource."""
+    """The pruner that a study names; epochs are its resource, or compute where it says so."""
     search, epochs = settings.search, settings.training.epochs
     warmup = min(search.pruner_warmup, epochs)
     match search.pruner:
@@ -28,7 +30,11 @@ def make_pruner(settings: StudySettings) -> BasePruner:
             return SuccessiveHalvingPruner(
                 min_resource=warmup, reduction_factor=search.pruner_factor
             )
+        case "compute":
+            return ComputePruner(warmup + 1, search.pruner_factor)
         case "median":
             return MedianPruner(n_startup_trials=5, n_warmup_steps=warmup)
+        case "wilcoxon":
+            return PairedPruner(warmup)
         case "none":
             return NopPruner()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from optuna.trial import FrozenTrial
 
@@ -19,6 +20,7 @@ from hpo.study import StoredStudy
 from hpo.trial import WORST, device_name
 from model.config import DataChoice
 from model.memory import DoesNotFit, give_back, out_of_memory
+from model.packed import pack
 from model.snapshot import Snapshot
 from model.training import Diverged, Trainer, train
 
@@ -83,8 +85,8 @@ class Retraining:
         """Train the trial's network from its ``k``-th new seed (from 0), or go on with that.
 
         Returns:
-            What the study keeps of it: the error on the fresh tasks and the like. A training
-            that diverges has the worst error there is, and a reason.
+            What the study keeps of it: the error on the fresh tasks, which of them were
+            answered rightly, and the like. A training that diverges has none right, and a reason.
 
         Raises:
             Interrupted: the training was stopped; it goes on from there the next time.
@@ -126,10 +128,14 @@ class Retraining:
             raise
         except Diverged as error:
             reason = {"fail_reason": f"diverged: {error}", "best_epoch": None}
-            return {"error": WORST, "search_like_error": WORST, **reason, **figures()}
+            none = pack(np.zeros(len(self._fresh), np.bool_))
+            worst = {"error": WORST, "outcomes": none, "search_like_error": WORST}
+            return {**worst, **reason, **figures()}
         trainer.tasks = self._fresh  # only now: they have no say in the choice of the epoch
+        fresh_error = trainer.validate()
         return {
-            "error": trainer.validate(),
+            "error": fresh_error,
+            "outcomes": trainer.right,
             "search_like_error": history.best_error,
             "best_epoch": history.best_epoch,
             **figures(),

@@ -18,6 +18,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 PROCESSES = Path("/proc/self/ns/pid")
 GRACE = 300  # seconds without a sign of life after which a trial elsewhere counts as dead
+KEPT = ("seed", "from")
+"""Attributes of a trial that its retries have too."""
 OWED = "to_be_retried"
 """The attribute of a failed trial that shall be queued again: ``counted`` or ``free``."""
 RETRIES = 3
@@ -151,7 +153,7 @@ def _queue_again(study: optuna.Study, trial: FrozenTrial, counted: bool) -> int:
     deaths = _deaths(trial, counted)
     if deaths > RETRIES:
         return 0
-    attributes = {k: v for k, v in trial.user_attrs.items() if k == "seed"}
+    attributes = {k: v for k, v in trial.user_attrs.items() if k in KEPT}
     attributes |= {"deaths": deaths, "retry_of": trial.number, "first_try": first_try(trial)}
     given = "retry_of" in trial.user_attrs and "fixed_params" not in trial.system_attrs
     if "weights" in trial.user_attrs or given:  # it had all of its parameters

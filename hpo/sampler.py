@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,18 @@ class SpaceUsedUp(Exception):
     """Every configuration that was drawn is in the study already."""
 
 
-def inner_sampler(name: SamplerName, seed: int, startup_trials: int) -> BaseSampler:
-    """One of Optuna's samplers, by the name that a study file has for it."""
+MakeSampler = Callable[[int], BaseSampler]
+"""Gives a sampler for a seed."""
+
+
+def inner_sampler(name: SamplerName, startup_trials: int, seed: int) -> BaseSampler:
+    """One of Optuna's samplers, by the name that a study file has for it.
+
+    Args:
+        name: of the sampler.
+        startup_trials: finished ones before its model takes over.
+        seed: of its chance.
+    """
     match name:
         case "tpe":
             return TPESampler(
@@ -64,24 +74,21 @@ class BuildableSampler(BaseSampler):
 
     def __init__(
         self,
-        name: SamplerName,
+        make: MakeSampler,
         space: SearchSpace,
         seed: int,
-        startup_trials: int,
         study: Study,
     ) -> None:
         """Wrap a sampler for one study.
 
         Args:
-            name: of the inner sampler.
+            make: gives the inner sampler of a trial.
             space: what is searched.
             seed: the study's.
-            startup_trials: finished ones before the inner sampler's model takes over.
             study: all of it; Hyperband shows a sampler only a part.
         """
         self._study = study
-        self._name, self._space, self._seed = name, space, seed
-        self._startup_trials = startup_trials
+        self._make, self._space, self._seed = make, space, seed
         self._inner: BaseSampler = RandomSampler(seed)
         self._ended: dict[int, Key] = {}
 
@@ -91,7 +98,7 @@ class BuildableSampler(BaseSampler):
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Make this trial's inner sampler."""
         seed = int(self._chance(trial).integers(2**31))
-        self._inner = inner_sampler(self._name, seed, self._startup_trials)
+        self._inner = self._make(seed)
         self._inner.before_trial(study, trial)
 
     def after_trial(
@@ -109,16 +116,21 @@ class BuildableSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """One configuration for all parameters, buildable and unlike any in the study."""
+        """One configuration for all parameters, buildable and unlike any in the study.
+
+        What a trial was queued with is kept, and the rest is proposed so that it goes with that.
+        """
         chance = self._chance(trial)
         open_space = {n: d for n, d in search_space.items() if not d.single()}
+        queued = trial.system_attrs.get("fixed_params", {})
+        given = {name: queued[name] for name in open_space if name in queued}
         known = self._known(trial, open_space)
         for attempt in range(ATTEMPTS + CHANCES):
             proposal: dict[str, Any] = {}
             if attempt < ATTEMPTS:
                 proposal = self._inner.sample_relative(study, trial, open_space)
-            proposal = proposal or self._space.draw(chance)
-            self._shrink(proposal, chance)
+            proposal = {**(proposal or self._space.draw(chance)), **given}
+            self._shrink(proposal, given, trial.number, chance)
             if tuple(proposal[name] for name in open_space) not in known:
                 return proposal
         raise SpaceUsedUp(
@@ -139,11 +151,6 @@ class BuildableSampler(BaseSampler):
     def _chance(self, trial: FrozenTrial) -> np.random.Generator:
         return np.random.default_rng([self._seed % 2**63, trial.number])
 
-    def _kernels(self, proposal: Mapping[str, Any]) -> list[int]:
-        """Every layer's filter size; where the range is a single one, it is not proposed."""
-        lowest = self._space.settings.space.kernel.low
-        return [int(proposal.get(name, lowest)) for name in self._space.kernels]
-
     def _known(self, trial: FrozenTrial, names: Iterable[str]) -> set[Key]:
         """What the other trials of the study have tried; those that have ended are kept in mind."""
         running: set[Key] = set()
@@ -156,9 +163,30 @@ class BuildableSampler(BaseSampler):
                 self._ended[other.number] = key
         return running.union(self._ended.values())
 
-    def _shrink(self, proposal: dict[str, Any], chance: np.random.Generator) -> None:
-        """Lower one kernel at random by one, again and again, until all of them fit."""
-        lowest = self._space.settings.space.kernel.low
-        while not self._space.fits(self._kernels(proposal)):
-            larger = [k for k in self._space.kernels if proposal.get(k, lowest) > lowest]
-            proposal[larger[chance.integers(len(larger))]] -= 1
+    def _shrink(
+        self,
+        proposal: dict[str, Any],
+        given: Mapping[str, Any],
+        trial: int,
+        chance: np.random.Generator,
+    ) -> None:
+        """Lower one size at random by a step, again and again, until the network may be built.
+
+        Kernels alone until all of them fit; then any size while the network is too dear. What was
+        given stands, even where nothing that goes with it is cheap enough.
+        """
+        space, sizes = self._space, self._space.sizes
+        single = {name: sizes[name].low for name in sizes if name not in proposal}
+        while True:
+            whole = {**single, **proposal}
+            if not space.fits([whole[name] for name in space.kernels]):
+                names = space.kernels
+            elif not space.affordable(whole, trial):
+                names = list(sizes)
+            else:
+                return
+            larger = [n for n in names if n not in given and whole[n] > sizes[n].low]
+            if not larger:
+                return
+            chosen = larger[chance.integers(len(larger))]
+            proposal[chosen] -= sizes[chosen].step

@@ -1,4 +1,4 @@
-"""The search itself: trial after trial until the study holds as many as are wanted."""
+"""The search itself: trial after trial until the study is where it shall go."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.brake import Brake, Interrupted
+from hpo.goal import has_place, may_begin, reached
 from hpo.retry import give_back, is_second_copy, reclaim
-from hpo.study import StoredStudy, finished, wanted
+from hpo.study import StoredStudy
 from hpo.trial import Objective
 
 WAITING = 0.5
@@ -46,11 +47,12 @@ def search(
     timeout: float | None,
     watcher: TrialWatcher,
 ) -> str | None:
-    """Run trials until the study holds as many finished ones as are wanted.
+    """Run trials until the study holds as many finished ones as are wanted, or its budget is spent.
 
     Other processes may do the same at once. A trial is begun only where the finished ones
-    and those that run leave a place, so that the study ends with exactly so many; a worker
-    without one waits, and takes over if another's trial is lost.
+    and those that run leave a place, so that the study ends with exactly so many; and none
+    once the budget is used up. A worker without a place waits, and takes over if another's trial
+    is lost.
 
     Args:
         stored: the study.
@@ -76,7 +78,7 @@ def search(
             if is_second_copy(study, trial):
                 trial.set_user_attr("fail_reason", "another retry of the same trial was first")
                 raise _SecondCopy
-            if _ahead_of(study, trial.number) >= wanted(study):
+            if not may_begin(stored, trial):
                 raise _Surplus
             return objective(trial)
         except _Surplus:
@@ -114,10 +116,10 @@ def search(
                 brake.check()
                 fail_stale_trials(study)
                 reclaim(study, stored.storage)
-                if finished(study) >= wanted(study):
+                if reached(stored):
                     objective.sweep(study.get_trials(deepcopy=False))
                     return None
-                if _taken(study) >= wanted(study):
+                if not has_place(stored):
                     time.sleep(WAITING)
                     continue
                 study.optimize(attempt, n_trials=1, callbacks=[ended])
@@ -144,16 +146,3 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
-
-
-def _taken(study: optuna.Study) -> int:
-    """How many trials are finished or run."""
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return finished(study) + len(running)
-
-
-def _ahead_of(study: optuna.Study, number: int) -> int:
-    """How many trials are finished, or run or wait and were made before this one."""
-    unfinished = (TrialState.RUNNING, TrialState.WAITING)
-    others = study.get_trials(deepcopy=False, states=unfinished)
-    return finished(study) + sum(trial.number < number for trial in others)

@@ -18,7 +18,7 @@ MULTIPLE = 16
 
 RATES = ("lr", "momentum", "l2")
 SamplerName = Literal["tpe", "gp", "random", "cmaes"]
-PrunerName = Literal["hyperband", "halving", "median", "none"]
+PrunerName = Literal["hyperband", "halving", "median", "wilcoxon", "compute", "none"]
 
 
 class SettingsError(Exception):
@@ -86,6 +86,17 @@ class SpaceSettings(Frozen):
     lr: FloatRange
     momentum: FloatRange
     l2: FloatRange
+    multiply_adds: Annotated[float, Field(gt=0)] | None = None
+    """The most that a proposed network may take to encode one image, if there is a limit."""
+
+
+class Opening(Frozen):
+    """A limit of what a proposed network may cost that opens as the search goes on."""
+
+    multiply_adds: Annotated[float, Field(gt=0)]
+    """Of the first trial; then it rises by the same factor from trial to trial."""
+    trials: Annotated[int, Field(ge=1)]
+    """After so many it is ``space.multiply_adds``."""
 
 
 class SearchSettings(Frozen):
@@ -98,7 +109,9 @@ class SearchSettings(Frozen):
     pruner_warmup: Annotated[int, Field(ge=1)] = 1
     """The epoch, counted from 0, after which a trial can first be pruned."""
     pruner_factor: Annotated[int, Field(ge=2)] = 3
-    """Of halving and Hyperband: one trial in so many is let past a rung."""
+    """Of halving, by epochs or compute, and Hyperband: one trial in so many is let past a rung."""
+    opening: Opening | None = None
+    """Cheap networks first, if it is given."""
     seed: Seed = 0
     first: tuple[dict[str, int | float], ...] = ()
     """Parameters of the first trials; what one leaves out is sampled."""
@@ -121,15 +134,27 @@ class StudySettings(Frozen):
         kernel, side = self.space.kernel, self.network.image_size
         if kernel.high > side:
             raise ValueError(f"space.kernel.high = {kernel.high} is above the {side}×{side} image")
-        smallest = Convolution(kernel=kernel.low, filters=self.space.filters.low)
+        layer = Convolution(kernel=kernel.low, filters=self.space.filters.low)
         try:
-            Architecture(
+            smallest = Architecture(
                 image_size=side,
-                convolutions=(smallest,) * self.network.convolutions,
+                convolutions=(layer,) * self.network.convolutions,
                 fc_units=self.space.fc_units.low,
             )
         except ValidationError as error:
             raise ValueError(f"even the smallest network: {first_problem(error)}") from error
+        limit = self.space.multiply_adds
+        if limit is not None and smallest.multiply_adds > limit:
+            raise ValueError(
+                f"space.multiply_adds = {limit:g}: even the smallest network "
+                f"takes {smallest.multiply_adds:g}"
+            )
+        opening = self.search.opening
+        if opening and not (limit and smallest.multiply_adds <= opening.multiply_adds <= limit):
+            raise ValueError(
+                f"search.opening.multiply_adds = {opening.multiply_adds:g} is not between the "
+                f"{smallest.multiply_adds:g} of the smallest network and space.multiply_adds"
+            )
         for edge in ("low", "high"):
             rates = {name: getattr(getattr(self.space, name), edge) for name in RATES}
             try:

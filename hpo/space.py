@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ class SearchSpace:
     Attributes:
         distributions: by parameter name, in the order in which they are suggested.
         kernels: names of the filter-size parameters, first layer first.
+        sizes: the distributions of all that makes a network larger: kernels, filters, units.
     """
 
     def __init__(self, settings: StudySettings) -> None:
@@ -44,6 +45,7 @@ class SearchSpace:
             self.distributions[f"{layer}_lr"] = _floats(ranges.lr)
             self.distributions[f"{layer}_momentum"] = _floats(ranges.momentum)
             self.distributions[f"{layer}_l2"] = _floats(ranges.l2)
+        self.sizes = {n: d for n, d in self.distributions.items() if isinstance(d, IntDistribution)}
 
     def fits(self, kernels: Sequence[int]) -> bool:
         """Whether convolutions with these filter sizes, first layer first, fit the image."""
@@ -53,6 +55,27 @@ class SearchSpace:
             if side < 1:
                 return False
         return True
+
+    def kernels_stand(self, params: Mapping[str, Any]) -> bool:
+        """Whether these give no layer a filter size, or every layer one, which fit the image."""
+        given = [int(params[k]) for k in self.kernels if k in params]
+        return not given or (len(given) == len(self.kernels) and self.fits(given))
+
+    def affordable(self, params: Mapping[str, Any], trial: int | None = None) -> bool:
+        """Whether a network that can be built takes no more multiply-adds than the study allows.
+
+        Args:
+            params: of the network.
+            trial: the number of the trial that it is for; else what any trial may take counts.
+        """
+        limit, opening = self.settings.space.multiply_adds, self.settings.search.opening
+        if limit is None:
+            return True
+        if opening and trial is not None and trial < opening.trials:
+            limit = opening.multiply_adds * (limit / opening.multiply_adds) ** (
+                trial / opening.trials
+            )
+        return self.architecture(params).multiply_adds <= limit
 
     def suggest(self, trial: optuna.Trial) -> Params:
         """Ask the trial for every parameter, under the static distributions."""
@@ -69,8 +92,23 @@ class SearchSpace:
         """One set of parameters, uniform among those that can be built (by rejection)."""
         while True:
             params = {name: _draw(d, chance) for name, d in self.distributions.items()}
-            if self.fits([int(params[k]) for k in self.kernels]):
+            kernels = [int(params[k]) for k in self.kernels]
+            if self.fits(kernels) and self.affordable(params):
                 return params
+
+    def architecture(self, params: Mapping[str, Any]) -> Architecture:
+        """The network that these parameters stand for; the rates may be left out."""
+        network = self.settings.network
+        return Architecture(
+            image_size=network.image_size,
+            convolutions=tuple(
+                Convolution(kernel=params[f"conv{i}_kernel"], filters=params[f"conv{i}_filters"])
+                for i in range(1, network.convolutions + 1)
+            ),
+            fc_units=params["fc_units"],
+            initial_weights=network.initial_weights,
+            normalisation=network.normalisation,
+        )
 
     def configuration(
         self, params: Mapping[str, Any], seed: int, training: Training | None = None
@@ -82,30 +120,17 @@ class SearchSpace:
             seed: of the initial weights and the order of the batches.
             training: another recipe than the study's.
         """
-        network = self.settings.network
-        layers = range(1, network.convolutions + 1)
         return Configuration(
             seed=seed,
             data=self.settings.data,
-            network=Architecture(
-                image_size=network.image_size,
-                convolutions=tuple(
-                    Convolution(
-                        kernel=params[f"conv{i}_kernel"], filters=params[f"conv{i}_filters"]
-                    )
-                    for i in layers
-                ),
-                fc_units=params["fc_units"],
-                initial_weights=network.initial_weights,
-                normalisation=network.normalisation,
-            ),
+            network=self.architecture(params),
             rates={
                 name: LayerRates(
                     lr=params[f"{name}_lr"],
                     momentum=params[f"{name}_momentum"],
                     l2=params[f"{name}_l2"],
                 )
-                for name in layer_names(network.convolutions)
+                for name in layer_names(self.settings.network.convolutions)
             },
             training=training or self.settings.training,
         )
@@ -123,12 +148,12 @@ class SearchSpace:
                 distribution = self.distributions.get(name)
                 if distribution is None:
                     raise SettingsError(f"{where}: there is no parameter {name}: mend its name")
-                if not _holds(distribution, value):
+                if not holds(distribution, value):
                     raise SettingsError(
                         f"{where}: {name} = {value} is not in its range: mend one of the two"
                     )
-            given = [int(params[k]) for k in self.kernels if k in params]
-            if given and (len(given) < len(self.kernels) or not self.fits(given)):
+            if not self.kernels_stand(params):
+                given = [int(params[k]) for k in self.kernels if k in params]
                 raise SettingsError(
                     f"{where}: the kernels {given} do not fit the image as "
                     f"{len(self.kernels)} layers: give one for every layer, or smaller ones"
@@ -144,7 +169,26 @@ def _floats(limits: FloatRange) -> FloatDistribution:
     return FloatDistribution(limits.low, limits.high, log=limits.log)
 
 
-def _holds(distribution: BaseDistribution, value: float) -> bool:
+def place_in_range(distribution: BaseDistribution) -> Callable[[float], float]:
+    """Gives where in the range of a parameter, from 0 to 1, a value is.
+
+    By its logarithm where that is searched; in a range of one value it is in the middle.
+    """
+    low, high = float(distribution.low), float(distribution.high)  # type: ignore[attr-defined]
+    log = getattr(distribution, "log", False)
+
+    def place(value: float) -> float:
+        if high == low:
+            return 0.5
+        if log:
+            return math.log(value / low) / math.log(high / low)
+        return (value - low) / (high - low)
+
+    return place
+
+
+def holds(distribution: BaseDistribution, value: float) -> bool:
+    """Whether a value is in the range of a parameter, and on its step."""
     match distribution:
         case IntDistribution(low=low, high=high, step=step):
             return low <= value <= high and (value - low) % step == 0

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import ColumnElement, Enum, Select, column, func, select, table
+from sqlalchemy import ColumnElement, Connection, Enum, Select, column, func, select, table
 
+from hpo.budget import Spending
+from hpo.goal import budget_of
+from hpo.spending import KEPT, Effort, effort
 from hpo.study import FINISHED, WANTED, StoredStudy
 
 LEADERS = 5
@@ -24,6 +27,7 @@ _TRIALS = table(
 )
 _ENDED: ColumnElement[Any] = column("datetime_complete")
 _VALUES = table("trial_values", *map(column, ("trial_id", "value")))
+_REPORTS = table("trial_intermediate_values", column("trial_id"))
 _ATTRIBUTES = table("trial_user_attributes", *map(column, ("trial_id", "key", "value_json")))
 
 
@@ -32,7 +36,8 @@ class Standing:
     """What one read of a study gives.
 
     Attributes:
-        wanted: finished trials that it shall hold.
+        wanted: finished trials that it shall hold; None for any number.
+        spending: its budget and what is spent of it, if it has one.
         states: trials by state.
         retried: trials that failed and were queued again; they are among the failed.
         untrainable: complete trials whose network could not be trained.
@@ -42,7 +47,8 @@ class Standing:
         seconds: mean of the finished trials, pruned ones included; None before the first.
     """
 
-    wanted: int
+    wanted: int | None
+    spending: Spending | None
     states: Mapping[TrialState, int]
     retried: int
     untrainable: int
@@ -62,11 +68,30 @@ class Standing:
         return next(iter(self.leaders), None)
 
     @property
+    def full(self) -> bool:
+        """Whether no new trial will be begun."""
+        enough = self.wanted is not None and self.finished >= self.wanted
+        return enough or (self.spending is not None and self.spending.used_up)
+
+    @property
+    def share(self) -> float:
+        """How much of the way it has gone, in [0, 1]."""
+        ways = [0.0]
+        if self.wanted:
+            ways.append(self.finished / self.wanted)
+        if self.spending:
+            ways.append(self.spending.spent / self.spending.budget.amount)
+        return min(1.0, max(ways))
+
+    @property
     def seconds_left(self) -> float | None:
-        """Of the whole study, if as many trials run at once as now; None before the first."""
-        if self.seconds is None:
-            return None
-        return (self.wanted - self.finished) * self.seconds / max(len(self.running), 1)
+        """Of the whole study, if as many trials run at once as now; None before there is a pace."""
+        left = []
+        if self.wanted is not None and self.seconds is not None:
+            left.append((self.wanted - self.finished) * self.seconds)
+        if self.spending is not None and self.spending.seconds_left is not None:
+            left.append(self.spending.seconds_left)
+        return min(left) / max(len(self.running), 1) if left else None
 
 
 class StatusReader:
@@ -122,10 +147,15 @@ class StatusReader:
                 .order_by(_TRIALS.c.number)
             ).scalars()
             now = [self._stored.storage.get_trial(trial_id) for trial_id in running]
+            budget = budget_of(self._stored.study)
+            efforts = self._efforts(connection) if budget else []
         states = {state: counts.get(state, 0) for state in TrialState}
         finished = sum(states[state] for state in FINISHED)
+        wanted = self._stored.study.user_attrs.get(WANTED, finished)
+        training = self._stored.settings.training
         return Standing(
-            wanted=max(self._stored.study.user_attrs.get(WANTED, finished), finished),
+            wanted=None if wanted is None else max(wanted, finished),
+            spending=budget.spending(efforts, training) if budget else None,
             states=states,
             retried=len(retried),
             untrainable=untrainable,
@@ -134,6 +164,30 @@ class StatusReader:
             running=[trial for trial in now if trial.state == TrialState.RUNNING],
             seconds=sum(took) / len(took) if took else None,
         )
+
+    def _efforts(self, connection: Connection) -> list[Effort]:
+        """What is kept of every trial's cost."""
+        of_study = _TRIALS.c.study_id == self._id
+        trials = select(_TRIALS.c.trial_id, _TRIALS.c.number, _TRIALS.c.state).where(of_study)
+        reported = (
+            select(_TRIALS.c.trial_id, func.count())
+            .join(_REPORTS, _REPORTS.c.trial_id == _TRIALS.c.trial_id)
+            .where(of_study)
+            .group_by(_TRIALS.c.trial_id)
+        )
+        named = (
+            select(_TRIALS.c.trial_id, _ATTRIBUTES.c.key, _ATTRIBUTES.c.value_json)
+            .join(_ATTRIBUTES, _ATTRIBUTES.c.trial_id == _TRIALS.c.trial_id)
+            .where(of_study, _ATTRIBUTES.c.key.in_(KEPT))
+        )
+        epochs: dict[int, int] = dict(connection.execute(reported).all())
+        kept: dict[int, dict[str, Any]] = {}
+        for trial_id, name, text in connection.execute(named):
+            kept.setdefault(trial_id, {})[name] = json.loads(text)
+        return [
+            effort(number, state, epochs.get(trial_id, 0), kept.get(trial_id, {}))
+            for trial_id, number, state in connection.execute(trials)
+        ]
 
     def _trial(self, trial_id: int) -> FrozenTrial:
         if trial_id not in self._ended:
@@ -157,6 +211,7 @@ def status(stored: StoredStudy, now: Standing) -> Mapping[str, Any]:
         "study": stored.study.study_name,
         "finished": now.finished,
         "wanted": now.wanted,
+        "budget": now.spending and {**asdict(now.spending.budget), "spent": now.spending.spent},
         "trials": {state.name.lower(): count for state, count in now.states.items()},
         "retried": now.retried,
         "untrainable": now.untrainable,

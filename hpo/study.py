@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from pydantic import ValidationError
 
 from hpo import __version__
 from hpo.patience import PatientStorage
 from hpo.pruner import make_pruner
 from hpo.retry import has_ended, owner
-from hpo.sampler import BuildableSampler
+from hpo.sampler import BuildableSampler, inner_sampler
 from hpo.settings import StudySettings, differences
 from hpo.space import SearchSpace
 from hpo.storage import shown
@@ -55,9 +57,21 @@ class StoredStudy:
 
 
 def create_or_resume(
-    name: str, settings: StudySettings, data_fingerprint: str, storage: PatientStorage
+    name: str,
+    settings: StudySettings,
+    data_fingerprint: str,
+    storage: PatientStorage,
+    prepare: Callable[[optuna.Study], None] | None = None,
 ) -> tuple[StoredStudy, bool]:
     """The study of this name, made if it is absent; and whether it was made.
+
+    Args:
+        name: of the study.
+        settings: of the study.
+        data_fingerprint: of its data.
+        storage: where it stands.
+        prepare: does what else is to be done to a study that is made, before any process can
+            join it. Cut short, it is done again, to a study that is made anew.
 
     Raises:
         StudyError: it exists with other settings, other data, or in another format.
@@ -83,12 +97,14 @@ def create_or_resume(
             direction="minimize",
         )
     except DuplicatedStudyError:  # another process was faster
-        return create_or_resume(name, settings, data_fingerprint, storage)
+        return create_or_resume(name, settings, data_fingerprint, storage, prepare)
     study.set_user_attr("maker", owner())
     study.set_metric_names(["one-shot validation error"])
     study.sampler = _sampler(settings, study)
     for params in first:
         study.enqueue_trial(params)
+    if prepare is not None:
+        prepare(study)
     study.set_user_attr("settings", settings.model_dump(mode="json"))
     study.set_user_attr("data_fingerprint", data_fingerprint)
     study.set_user_attr("hpo_version", __version__)
@@ -148,29 +164,16 @@ def load(name: str, storage: PatientStorage) -> StoredStudy:
 
 def _sampler(settings: StudySettings, study: optuna.Study) -> BuildableSampler:
     search, space = settings.search, SearchSpace(settings)
-    return BuildableSampler(search.sampler, space, search.seed, search.startup_trials, study)
+    make = partial(inner_sampler, search.sampler, search.startup_trials)
+    return BuildableSampler(make, space, search.seed, study)
 
 
-def wanted(study: optuna.Study) -> int:
-    """How many finished trials the study shall hold."""
-    return int(study.user_attrs.get(WANTED, 0))
+def wanted(study: optuna.Study) -> int | None:
+    """How many finished trials the study shall hold; None where its budget alone ends it."""
+    kept = study.user_attrs.get(WANTED, 0)
+    return None if kept is None else int(kept)
 
 
 def finished(study: optuna.Study) -> int:
     """How many trials are complete or pruned."""
     return len(study.get_trials(deepcopy=False, states=FINISHED))
-
-
-def trained_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """The complete trials, of those that trained at all; the lowest error first."""
-    complete = [
-        t
-        for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if "fail_reason" not in t.user_attrs
-    ]
-    return sorted(complete, key=lambda t: (t.value, t.number))
-
-
-def best_trial(study: optuna.Study) -> FrozenTrial | None:
-    """The complete trial of the lowest error, of those that trained at all."""
-    return next(iter(trained_trials(study)), None)

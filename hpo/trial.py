@@ -16,13 +16,15 @@ from data.split import Split
 from data.tasks import OneShotTasks
 from hpo.artifacts import artifact_folder, attach
 from hpo.brake import Interrupted
+from hpo.outcomes import keep_outcomes
 from hpo.pictures import filters, learning_curve, mistakes
 from hpo.retry import first_try, owing, owner
 from hpo.study import StoredStudy
 from model.config import Configuration
+from model.history import History
 from model.memory import give_back, out_of_memory, peak, reset_peak
 from model.snapshot import Snapshot
-from model.training import Diverged, History, Trainer, train
+from model.training import Diverged, Trainer, train
 
 WORST = 1.0
 """The error of a network that cannot train: it moves the sampler away, as a failure would not."""
@@ -116,16 +118,25 @@ class Objective:
         start, spent = time.perf_counter(), 0.0
         reset_peak(self._device)
         history = History()
+
+        def tell_seconds() -> None:
+            trial.set_user_attr("seconds", round(spent + time.perf_counter() - start, 2))
+
         try:
             trainer = Trainer(configuration, self._drawings, self._tasks, self._device)
             trial.set_user_attr("precision", trainer.precision)
             history = trainer.history
             if snapshot.resume(trainer):
                 spent = history.seconds + trainer.partial.seconds
+                # Before the trial says that it went on: none of the earlier try's seconds is
+                # then missing at any moment, and no budget seems less used up than it is.
+                tell_seconds()
                 self._catch_up(trial, history)
 
             def on_epoch(epoch: int, error: float) -> None:
                 snapshot.save_if_cheap(trainer)
+                keep_outcomes(trial, history)
+                tell_seconds()
                 trial.report(error, epoch)
                 if "pairs_per_second" not in trial.user_attrs:
                     self._tell_pace(trial, history)
@@ -156,9 +167,8 @@ class Objective:
             if history.epochs:
                 trial.set_user_attr("best_epoch", history.best_epoch)
                 trial.set_user_attr("best_error", history.best_error)
-            seconds = spent + time.perf_counter() - start
             self._tell_pace(trial, history)
-            trial.set_user_attr("seconds", round(seconds, 2))
+            tell_seconds()
             trial.set_user_attr("peak_memory_mb", round(peak(self._device) / 2**20))
         return history.best_error
 
@@ -178,6 +188,7 @@ class Objective:
     def _catch_up(self, trial: optuna.Trial, history: History) -> None:
         """Report what the earlier tries of a trial did; the pruner learns of every rung."""
         trial.set_user_attr("resumed_at", len(history.epochs))
+        keep_outcomes(trial, history)
         prune = False
         for epoch, done in enumerate(history.epochs):
             trial.report(done.error, epoch)

@@ -13,6 +13,7 @@ import pandas as pd
 from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.ranking import finite_errors
 from hpo.study import StoredStudy
 
 COLUMNS = {
@@ -31,6 +32,7 @@ COLUMNS = {
     "seed": "Int64",
     "started": "datetime64[us, UTC]",
     "ended": "datetime64[us, UTC]",
+    "from": "str",
     "retry_of": "Int64",
     "resumed_at": "Int64",
     "fail_reason": "str",
@@ -66,12 +68,6 @@ def trained(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of complete trials whose networks could train, the lowest error first."""
     complete = table[(table["state"] == "complete") & table["fail_reason"].isna()]
     return complete.dropna(subset=["error"]).sort_values(["error", "number"])
-
-
-def finite_errors(trial: FrozenTrial) -> dict[int, float]:
-    """The errors that a trial reported, by epoch; what is no finite number is left out."""
-    reported = sorted(trial.intermediate_values.items())
-    return {epoch: error for epoch, error in reported if math.isfinite(error)}
 
 
 @contextmanager

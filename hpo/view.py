@@ -42,7 +42,9 @@ class StudyView:
 
     def __rich__(self) -> Group:
         """Draw what was read last."""
-        return Group(self._heading(), Text(), self._table())
+        spent = self.standing.spending
+        budget = [Text(f"{spent} spent", no_wrap=True)] if spent else []
+        return Group(self._heading(), *budget, Text(), self._table())
 
     def _heading(self) -> Table:
         now = self.standing
@@ -51,10 +53,11 @@ class StudyView:
         if now.retried:
             counts.append(f"{now.retried} retried")
         best = now.best and now.best.value is not None
+        trials = now.finished if now.wanted is None else f"{now.finished} / {now.wanted}"
         grid = Table.grid(padding=(0, 2))
         grid.add_row(
-            Text(f"{now.finished} / {now.wanted} trials", no_wrap=True),
-            ProgressBar(total=max(now.wanted, 1), completed=now.finished, width=24),
+            Text(f"{trials} trials", no_wrap=True),
+            ProgressBar(total=1, completed=now.share, width=24),
             Text(f"best {percent(now.best.value)} (trial {now.best.number})" if best else ""),  # type: ignore[arg-type, union-attr]
             Text(", ".join(counts)),
             Text(f"about {duration(now.seconds_left)} left" if now.seconds_left else ""),

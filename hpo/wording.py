@@ -10,6 +10,7 @@ from model.architecture import Architecture
 
 BARS = "▁▂▃▄▅▆▇█"
 CURVE = 20  # bars of a curve at most
+RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def percent(share: float) -> str:
@@ -25,6 +26,28 @@ def duration(seconds: float) -> str:
             return f"{amount:.1f} {name}" if amount < 10 else f"{amount:.0f} {name}"
     days = seconds / 86_400
     return f"{days:.0f} days" if days < 730 else f"{days / 365:.0f} years"
+
+
+def magnitude(number: float) -> str:
+    """A large number as three digits and a power of ten: 4.83 × 10⁹."""
+    if number < 1e4:
+        return f"{number:,.0f}"
+    digits, power = f"{number:.2e}".split("e+")
+    return f"{digits} × 10{str(int(power)).translate(RAISED)}"
+
+
+def how_far(done: int, wanted: int | None, spent: object | None) -> str:
+    """Where a study stands: 5 of 20 trials, 43 min of 2.0 h spent.
+
+    Args:
+        done: trials that are finished.
+        wanted: trials that shall be, or None for any number.
+        spent: a `Spending`, or None where there is no budget.
+    """
+    trials = f"{done} of {wanted} trials"
+    if wanted is None:
+        trials = f"{done} trial" if done == 1 else f"{done} trials"
+    return f"{trials}, {spent} spent" if spent else trials
 
 
 def shape(network: Architecture) -> str:

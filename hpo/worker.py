@@ -18,7 +18,7 @@ from hpo.storage import StorageError, open_storage, storage_errors
 from hpo.study import StoredStudy, StudyError, load
 from hpo.trial import Objective, Watcher
 from model.config import Configuration
-from model.training import History
+from model.history import History
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Unwatched:
 
 
 def work(job: Work, say: Callable[[str], None], watcher: TrialsWatcher | None = None) -> str | None:
-    """Run trials until the study holds as many as are wanted.
+    """Run trials until the study is where it shall go.
 
     Args:
         job: where and on what.

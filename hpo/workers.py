@@ -16,11 +16,12 @@ import torch
 
 from data.errors import DataError
 from hpo.brake import Brake, Interrupted
+from hpo.goal import reached
 from hpo.progress import hush_optuna, tell
 from hpo.sampler import SpaceUsedUp
 from hpo.search import MachineFailure, TrialWatcher
 from hpo.storage import StorageError
-from hpo.study import StoredStudy, StudyError, finished, wanted
+from hpo.study import StoredStudy, StudyError, finished
 from hpo.worker import Work, work
 from model.memory import keep_freed
 
@@ -59,7 +60,7 @@ class Workers:
         self._processes: dict[int, BaseProcess] = {}
 
     def run(self, stored: StoredStudy, timeout: float | None, watcher: TrialWatcher) -> str | None:
-        """Keep the workers going until the study is full.
+        """Keep the workers going until the study is where it shall go.
 
         Returns:
             Why it ended before its time, or None.
@@ -79,7 +80,7 @@ class Workers:
                     seen.look()
                     for slot, code in self._dead():
                         brake.check()
-                        if code == 0 and finished(study) >= wanted(study):
+                        if code == 0 and reached(stored):
                             continue
                         if code == FAILED:
                             raise MachineFailure(

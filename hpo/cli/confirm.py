@@ -15,12 +15,14 @@ from hpo.brake import Brake, Interrupted
 from hpo.cli.options import AsJson, Data, Device, Storage, StudyArgument, find_device, say
 from hpo.confirmation import Confirmed, confirmed, is_done, record
 from hpo.inputs import open_split, validation_tasks
+from hpo.lead import lead
 from hpo.places import data_folder, find_study, storage_url
+from hpo.ranking import trained_trials
 from hpo.retraining import Retraining, fresh_tasks
 from hpo.search import MachineFailure
 from hpo.settings import SettingsError
 from hpo.storage import open_storage, shown, storage_errors
-from hpo.study import StudyError, load, trained_trials
+from hpo.study import StudyError, load
 from hpo.trial import device_name
 from hpo.wording import duration, percent
 
@@ -43,7 +45,8 @@ def confirm(
 ) -> None:
     """Train the best trials again from new seeds, score them on fresh tasks, and rank them.
 
-    The fresh tasks are of the validation alphabets; the evaluation set is never touched. The same
+    The fresh tasks are of the validation alphabets; the evaluation set is never touched. The last
+    line says whether the winner is ahead of the second beyond the chance of these tasks. The same
     line resumes it, and `hpo export` then takes the winner.
 
     Example: hpo confirm small --top 5 --seeds 3
@@ -141,8 +144,14 @@ def _work(
 
 
 def _print(name: str, ranked: list[Confirmed], as_json: bool) -> None:
+    ahead = lead(ranked)
     if as_json:
-        print(json.dumps({"study": name, "confirmed": [_as_json(c) for c in ranked]}, indent=2))
+        shown = {
+            "study": name,
+            "confirmed": [_as_json(c) for c in ranked],
+            "lead": ahead and dataclasses.asdict(ahead),
+        }
+        print(json.dumps(shown, indent=2))
         return
     if not ranked:
         print("no trial is confirmed yet")
@@ -159,6 +168,8 @@ def _print(name: str, ranked: list[Confirmed], as_json: bool) -> None:
                 f"{100 * one.flattered:+.1f} points",
             )
         )
+    if ahead:
+        print(ahead)
     behind = [str(c.trial) for c in ranked if not c.matches(ranked[0])]
     if behind:
         say(
@@ -181,4 +192,5 @@ def _row(*cells: str) -> str:
 def _as_json(one: Confirmed) -> dict[str, object]:
     spread = None if math.isnan(one.spread) else one.spread
     points = 100 * one.flattered
-    return {**dataclasses.asdict(one), "spread": spread, "search_too_good_by_points": points}
+    figures = {k: v for k, v in dataclasses.asdict(one).items() if k != "outcomes"}
+    return {**figures, "spread": spread, "search_too_good_by_points": points}

@@ -12,7 +12,7 @@ import torch
 import typer
 
 from data.split import Split
-from data.tasks import OneShotTasks
+from hpo.budget import read_budget
 from hpo.cli.options import (
     Data,
     Device,
@@ -21,41 +21,49 @@ from hpo.cli.options import (
     Storage,
     StudyArgument,
     find_device,
-    print_wide,
     say,
 )
+from hpo.cli.search_report import announce, print_best
 from hpo.cluster import run_on_ray
-from hpo.estimate import estimate
+from hpo.goal import set_goal, spending
 from hpo.inputs import open_split, validation_tasks
 from hpo.note import note, write_note
 from hpo.places import StudyPlace, data_folder, find_study, storage_url
 from hpo.progress import make_progress
 from hpo.search import search
-from hpo.settings import PrunerName, SamplerName, read_settings
+from hpo.settings import PrunerName, SamplerName, SettingsError, StudySettings, read_settings
 from hpo.space import SearchSpace
-from hpo.status import LEADERS, StatusReader
 from hpo.storage import StorageError, open_storage, shown, storage_errors
 from hpo.study import (
-    WANTED,
     StoredStudy,
+    StudyError,
     create_or_resume,
     finished,
     load,
-    trained_trials,
     wanted,
 )
 from hpo.trial import Objective, device_name
-from hpo.view import best_table
-from hpo.wording import duration, percent
+from hpo.warm_start import WarmStart, plan, seeded
+from hpo.wording import how_far
 from hpo.worker import Work, work
 from hpo.workers import Workers, devices, threads
-from model.memory import out_of_memory
 
 Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds until it stops.")]
 
 
 def run(
-    trials: Annotated[int, typer.Option(min=1, help="Finished trials that the study shall hold.")],
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Finished trials that the study shall hold.")
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Training time that all its trials may take together, those of two workers "
+            "added: 2h, 90m, 45s; or their multiply-adds, forward: 3e15. Once it is used up no "
+            "new trial is begun, and those that run are finished.",
+        ),
+    ] = None,
     study: StudyArgument = "paper",
     storage: Storage = None,
     data: Data = None,
@@ -80,11 +88,33 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the study."),
     ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STUDY",
+            help="Begin a new study with this one's best configurations and a few telling ones; "
+            "they are trained anew.",
+        ),
+    ] = None,
+    from_storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Database that holds the study of --from.  [default: the one of this search if it "
+            "does, else that study's own]",
+        ),
+    ] = None,
 ) -> None:
-    """Search: run trials until the study holds so many; the same line resumes it.
+    """Search: run trials until the study holds so many, or has spent so much, whichever is first.
+
+    The same line resumes it.
 
     Example: hpo run small --trials 20
     """
+    if trials is None and budget is None:
+        raise SettingsError("a search needs an end: give --trials 20, --budget 2h, or both")
+    limit = read_budget(budget) if budget is not None else None
     place, where = find_study(study), find_device(device)
     if trials_per_gpu is not None and ray is None:
         workers = _for_gpus(trials_per_gpu, workers, where)
@@ -98,13 +128,16 @@ def run(
             f"the machines of a cluster cannot share {shown(url)}: name a PostgreSQL or MySQL "
             "database with --storage"
         )
+    warm_start = _warm_start(from_, from_storage, place.name, settings, url)
     cut, fingerprint = open_split(
         settings.data, settings.network.image_size, data_folder(data), say
     )
     with storage_errors(url):
         database = open_storage(url, create=True, say=say)
-        stored, created = create_or_resume(place.name, settings, fingerprint, database)
-        stored.study.set_user_attr(WANTED, trials)
+        sow = warm_start.sow if warm_start else None
+        stored, created = create_or_resume(place.name, settings, fingerprint, database, sow)
+        _tell_seeds(stored, warm_start)
+        set_goal(stored.study, trials, limit)
         write_note(stored.study, note(place.name, settings, fingerprint, device_name(where)))
         job = _job(place, url, data, where, results, timeout)
         if workers == 0:
@@ -116,9 +149,12 @@ def run(
         else:
             reason = _together(stored, created, job, cut, where, workers or 1, ray, trials_per_gpu)
         if reason:
-            line = shlex.join(_without_password(sys.argv[1:], storage))
+            line = shlex.join(_without_password(sys.argv[1:], storage, from_storage))
             say(f"stopped by {reason}; the study is whole, and the same line goes on: hpo {line}")
-        _print_best(stored, f"{study} --storage {shlex.quote(shown(url))}" if storage else study)
+        spent = spending(stored)
+        if spent:
+            say(f"budget   {spent} spent")
+        print_best(stored, f"{study} --storage {shlex.quote(shown(url))}" if storage else study)
         if reason and reason != "the time is up":
             raise typer.Exit(130)
 
@@ -131,7 +167,7 @@ def worker(
     timeout: Timeout = None,
     results: Results = None,
 ) -> None:
-    """Join a study that exists, from any machine, and search until it is full.
+    """Join a study that exists, from any machine, and search until it is full or its budget spent.
 
     Its settings come from the study itself. Example: hpo worker small --storage postgresql://me@host/hpo
     """
@@ -139,8 +175,8 @@ def worker(
     url = storage_url(storage, place)
     with storage_errors(url):
         stored = load(place.name, open_storage(url, create=False, say=say))
-        done = finished(stored.study)
-        say(f"study    {place.name} in {shown(url)}: {done} of {wanted(stored.study)} trials")
+        standing = how_far(finished(stored.study), wanted(stored.study), spending(stored))
+        say(f"study    {place.name} in {shown(url)}: {standing}")
         say(f"device   {device_name(where)}")
         stored.storage.engine.dispose()
         job = _job(place, url, data, where, results, timeout)
@@ -152,8 +188,29 @@ def worker(
                 raise typer.Exit(130)
 
 
-def _without_password(arguments: list[str], storage: str | None) -> list[str]:
-    return [a.replace(storage, shown(storage)) if storage else a for a in arguments]
+def _warm_start(
+    old: str | None, old_url: str | None, name: str, settings: StudySettings, url: str
+) -> WarmStart | None:
+    if old is None and old_url is not None:
+        raise StudyError("--from-storage says where a study is: say which with --from")
+    return plan(old, old_url, name, settings, url) if old is not None else None
+
+
+def _tell_seeds(stored: StoredStudy, warm_start: WarmStart | None) -> None:
+    """See that the study has its seeds, and say what it began with."""
+    if warm_start:
+        warm_start.join(stored.study)
+    line = seeded(stored.study)
+    if line:
+        say(f"seeded   {line}")
+    for misfit in warm_start.misfits if warm_start else ():
+        say(f"         {misfit}")
+
+
+def _without_password(arguments: list[str], *urls: str | None) -> list[str]:
+    for url in filter(None, urls):
+        arguments = [argument.replace(url, shown(url)) for argument in arguments]
+    return arguments
 
 
 def _job(
@@ -182,7 +239,7 @@ def _alone(
     """Search in this process."""
     cut = dataclasses.replace(cut, train=cut.train.to(device))
     tasks = validation_tasks(stored.settings.data, cut, device)
-    _announce(stored, created, job.url, cut, tasks, device)
+    announce(stored, created, job.url, cut, tasks, device)
     with make_progress(stored) as progress:
         return search(
             stored,
@@ -204,7 +261,7 @@ def _together(
 ) -> str | None:
     """Search in several processes, on this machine or on a Ray cluster."""
     tasks = validation_tasks(stored.settings.data, cut, torch.device("cpu"))
-    _announce(stored, created, job.url, cut, tasks, None)
+    announce(stored, created, job.url, cut, tasks, None)
     with make_progress(stored) as progress:
         if ray is not None:
             job = dataclasses.replace(job, threads=threads(workers) if ray == "local" else None)
@@ -215,76 +272,3 @@ def _together(
         ]
         say(f"workers  {workers}, {threads(workers)} threads each")
         return Workers(jobs, say).run(stored, job.timeout, progress)
-
-
-def _announce(
-    stored: StoredStudy,
-    created: bool,
-    url: str,
-    cut: Split,
-    tasks: OneShotTasks,
-    device: torch.device | None,
-) -> None:
-    """Say what is about to happen, and what it will cost on ``device`` if it is done there."""
-    done, settings = finished(stored.study), stored.settings
-    left = max(wanted(stored.study) - done, 0)
-    say(f"study    {stored.study.study_name} {'(new)' if created else '(resumed)'} in {shown(url)}")
-    if device:
-        say(f"device   {device_name(device)}")
-    say(
-        f"data     {settings.data.set} at {settings.network.image_size}×"
-        f"{settings.network.image_size}: {len(cut.train.alphabet_of)} characters to train on, "
-        f"{len(tasks)} validation tasks"
-    )
-    if not left:
-        say(f"trials   {done} finished, none left")
-        return
-    seconds = StatusReader(stored).read().seconds
-    if seconds:
-        cost = (
-            f"about {duration(seconds * left)} of work, as the trials so far took "
-            f"{duration(seconds)} each"
-        )
-    elif device is None:
-        cost = "each worker takes one at a time"
-    else:
-        cost = _estimated(stored, left, cut, tasks, device)
-    say(f"trials   {done} finished, {left} left: {cost}")
-
-
-def _estimated(
-    stored: StoredStudy, left: int, cut: Split, tasks: OneShotTasks, device: torch.device
-) -> str:
-    try:
-        guess = estimate(stored.space, cut.train, tasks, device)
-    except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
-        return "no telling how long, as the network of median size does not fit the memory"
-    if device.type == "cpu" and guess.trial > 3600:
-        say("         it is made for a GPU; for a CPU there is: hpo run small --trials 20")
-    return (
-        f"up to {duration(guess.trial * left)}, or {duration(guess.trial)} a trial that is not "
-        f"pruned ({duration(guess.step)} a step)"
-    )
-
-
-def _print_best(stored: StoredStudy, study: str) -> None:
-    leaders = trained_trials(stored.study)[:LEADERS]
-    if not leaders:
-        print("no trial has trained to its end yet")
-        return
-    best = leaders[0]
-    network = stored.space.configuration(best.params, 0).network
-    print(f"best trial {best.number}: one-shot validation error {percent(best.value or 0)}")
-    for layer, convolution in zip(network.layers, network.convolutions, strict=False):
-        kernel = f"{convolution.kernel}×{convolution.kernel}"
-        print(f"  {layer:6} {convolution.filters} filters of {kernel}")
-    print(f"  fc     {network.fc_units} units")
-    weights, cost = network.weights / 1e6, network.multiply_adds / 1e6
-    print(f"  {weights:.2f} M weights, {cost:.1f} M multiply-adds an image")
-    print()
-    print_wide(best_table(stored.space, leaders))
-    print()
-    print(f"its configuration: hpo export {study}")
-    print(f"all trials in a browser: hpo dashboard {study}")

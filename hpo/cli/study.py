@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 
 from data.files import write_whole
 from hpo.artifacts import artifact_folder, delete_artifacts
+from hpo.budget import Spending
 from hpo.cli.options import (
     AsJson,
     Results,
@@ -36,7 +37,7 @@ from hpo.storage import open_storage, shown, storage_errors
 from hpo.study import StoredStudy, StudyError, load
 from hpo.trial import snapshot_folder
 from hpo.view import best_table, live_view
-from hpo.wording import duration, percent
+from hpo.wording import duration, how_far, percent
 from model.config import ConfigurationError
 
 LOOK = 1.0
@@ -66,7 +67,7 @@ def show_status(
         if json_:
             print(json.dumps(figures, indent=2))
             return
-        _print_status(figures)
+        _print_status(figures, now.spending)
         if now.leaders:
             print()
             print_wide(best_table(stored.space, now.leaders))
@@ -78,27 +79,28 @@ def _watch(stored: StoredStudy) -> None:
     with live_view(stored, sys.stdout) if on_terminal else nullcontext():
         while True:
             now = reader.read()
-            if now.finished >= now.wanted and not now.running:
+            if now.full and not now.running:
                 return
             ended = sum(now.states[state] for state in TrialState if state.is_finished())
             if not on_terminal and ended != said:
                 said = ended
-                _print_status(status(stored, now))
+                _print_status(status(stored, now), now.spending)
             time.sleep(LOOK)
 
 
-def _print_status(figures: Mapping[str, Any]) -> None:
+def _print_status(figures: Mapping[str, Any], spending: Spending | None) -> None:
     states = ", ".join(f"{count} {state}" for state, count in figures["trials"].items() if count)
-    done, wanted = figures["finished"], figures["wanted"]
-    print(f"{figures['study']}: {done} of {wanted} trials finished ({states or 'none yet'})")
+    trials = how_far(figures["finished"], figures["wanted"], None)
+    print(f"{figures['study']}: {trials} finished ({states or 'none yet'})")
+    if spending:
+        print(f"budget: {spending} spent")
     if figures["best"]:
         print(f"best: {percent(figures['best']['error'])} error, trial {figures['best']['trial']}")
     if figures["trials_per_hour"]:
-        each, left = duration(figures["seconds_per_trial"]), duration(figures["seconds_left"])
-        print(
-            f"rate: {figures['trials_per_hour']:.1f} trials an hour, {each} each, {left} left",
-            flush=True,
-        )
+        each, left = duration(figures["seconds_per_trial"]), figures["seconds_left"]
+        ahead = "" if left is None else f", {duration(left)} left"
+        hourly = f"{figures['trials_per_hour']:.1f} trials an hour"
+        print(f"rate: {hourly}, {each} each{ahead}", flush=True)
 
 
 def dashboard(

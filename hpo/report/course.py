@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.ranking import finite_errors
 from hpo.report.plot import (
     BEST,
     LINE,
@@ -19,7 +20,7 @@ from hpo.report.plot import (
     points,
     short,
 )
-from hpo.trials_table import finite_errors, trained
+from hpo.trials_table import trained
 
 CURVE_POINTS = 30_000  # in all learning curves together: a page of some megabytes stays quick
 UNITS = (("seconds", 1), ("minutes", 60), ("hours", 3600), ("days", 86_400))

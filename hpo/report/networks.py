@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 from hpo.report.markup import facts, paragraph, table, text
-from hpo.report.summary import magnitude
-from hpo.wording import percent
+from hpo.wording import magnitude, percent
 from model.config import Configuration
 
 MOST_ROWS = 1000

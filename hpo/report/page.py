@@ -13,8 +13,12 @@ from string import Template
 import pandas as pd
 
 from hpo import __version__
+from hpo.baselines_log import KeptScore
+from hpo.evaluation_log import evaluations
 from hpo.export import export_best
+from hpo.ranking import best_trial
 from hpo.report import networks, summary
+from hpo.report.comparison import comparison
 from hpo.report.cost import COSTS, error_against
 from hpo.report.course import error_over_compute, error_over_time, learning_curves, pruned_epochs
 from hpo.report.markup import figure, paragraph, text
@@ -22,16 +26,22 @@ from hpo.report.parameters import by_layer, importances, parallel_coordinates
 from hpo.report.plot import Plot
 from hpo.report.spending import multiply_adds_spent
 from hpo.status import StatusReader, status
-from hpo.study import StoredStudy, best_trial
+from hpo.study import StoredStudy
 
 
-def make_page(stored: StoredStudy, table: pd.DataFrame, export_command: str) -> str:
+def make_page(
+    stored: StoredStudy,
+    table: pd.DataFrame,
+    export_command: str,
+    scores: Sequence[KeptScore] = (),
+) -> str:
     """What a study found, as an HTML page that asks for nothing else.
 
     Args:
         stored: the study.
         table: its trials, as `trials_table` gives them.
         export_command: what a person types to export the best configuration.
+        scores: of other systems, as `hpo.baselines_log.kept_scores` gives them.
     """
     settings, name = stored.settings, stored.study.study_name
     trials = table.assign(spent=multiply_adds_spent(table, settings.training))
@@ -41,6 +51,7 @@ def make_page(stored: StoredStudy, table: pd.DataFrame, export_command: str) -> 
     sections = {
         "Summary": summary.summary(trials, settings, status(stored, StatusReader(stored).read())),
         "Evaluation": summary.evaluation(stored),
+        **_compared(stored, scores),
         "Confirmation": summary.confirmation(stored),
         "Best configuration": networks.best_configuration(export_best(stored), export_command)
         if best
@@ -84,6 +95,13 @@ def make_page(stored: StoredStudy, table: pd.DataFrame, export_command: str) -> 
         plotly=plotly,
         code=code,
     )
+
+
+def _compared(stored: StoredStudy, scores: Sequence[KeptScore]) -> dict[str, str]:
+    """A section, where the study's tasks are those of the published systems."""
+    if stored.settings.data.set != "omniglot":
+        return {}
+    return {"Comparison": comparison(scores, evaluations(stored.study))}
 
 
 class _Plots:

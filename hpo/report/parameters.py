@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import optuna
 import pandas as pd
@@ -11,6 +10,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from hpo.report.plot import BANDS, BEST, BOX, LINE, TRAINED, Plot, Trace, lines, points, short
+from hpo.space import place_in_range
 from hpo.trials_table import trained
 
 ENOUGH = 20
@@ -66,7 +66,9 @@ def parallel_coordinates(table: pd.DataFrame, distributions: Distributions) -> P
     if done.empty:
         return Plot(title, "")
     names = list(distributions)
-    at = pd.DataFrame({n: done[n].astype("float64").map(_place(distributions[n])) for n in names})
+    at = pd.DataFrame(
+        {n: done[n].astype("float64").map(place_in_range(distributions[n])) for n in names}
+    )
     rows: list[list[float | None]] = [[*short(row, 3), None] for row in at.to_numpy()]
     every = -(-len(rows) // MOST_LINES)
     ends = [0, -(-len(rows) // 10), -(-len(rows) // 2), len(rows)]
@@ -106,21 +108,6 @@ def parallel_coordinates(table: pd.DataFrame, distributions: Distributions) -> P
         note += f" One in {every} of the {len(done)} complete trials is drawn."
     height = 90 + 26 * len(names)
     return Plot(title, shows, [*traces, ghost], layout, note, height=height)
-
-
-def _place(distribution: BaseDistribution) -> Callable[[float], float]:
-    """Where in its range, from 0 to 1, a value is."""
-    low, high = float(distribution.low), float(distribution.high)  # type: ignore[attr-defined]
-    log = getattr(distribution, "log", False)
-
-    def place(value: float) -> float:
-        if high == low:
-            return 0.5
-        if log:
-            return math.log(value / low) / math.log(high / low)
-        return (value - low) / (high - low)
-
-    return place
 
 
 def _range_of(distribution: BaseDistribution) -> str:

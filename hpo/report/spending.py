@@ -1,18 +1,15 @@
-"""What a search spent: multiply-adds and seconds."""
+"""What a search spent, from the table of its trials."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from model.recipe import RandomPairs, Training
+from hpo import spending
+from hpo.spending import Effort, multiply_adds_of
+from model.recipe import Training
 
-
-def images_per_epoch(training: Training) -> int:
-    """Images that an epoch of training encodes."""
-    sampling = training.sampling
-    if isinstance(sampling, RandomPairs):
-        return 2 * sampling.pairs * (1 + sampling.copies)
-    return 2 * sampling.characters * sampling.steps
+COLUMNS = ["number", "epochs", "seconds", "multiply_adds", "retry_of", "resumed_at"]
+"""What `Effort` has, in its order."""
 
 
 def multiply_adds_spent(table: pd.DataFrame, training: Training) -> pd.Series[float]:
@@ -20,15 +17,17 @@ def multiply_adds_spent(table: pd.DataFrame, training: Training) -> pd.Series[fl
 
     Epochs that an earlier try of a trial had trained count with that try alone.
     """
-    own = table["epochs"] - table["resumed_at"].fillna(0)
-    # The last of these "epochs" is the mark that the network could not train.
-    own -= ((table["state"] == "complete") & table["fail_reason"].notna()).astype("Int64")
-    spent = own.clip(lower=0) * images_per_epoch(training) * table["multiply_adds"]
-    return spent.astype("float64")
+    spent = [multiply_adds_of(effort, training) for effort in _efforts(table)]
+    return pd.Series(spent, index=table.index, dtype="float64")
 
 
 def seconds_spent(table: pd.DataFrame) -> float:
     """Seconds that all trials trained and validated, each second counted once."""
-    # The seconds of a try that another went on from are in those of the later one.
-    went_on = table.loc[table["resumed_at"].notna(), "retry_of"].dropna()
-    return float(table.loc[~table["number"].isin(went_on), "seconds"].sum())
+    return spending.seconds_spent(_efforts(table))
+
+
+def _efforts(table: pd.DataFrame) -> list[Effort]:
+    kept = table[COLUMNS].astype(object)
+    untrainable = (table["state"] == "complete") & table["fail_reason"].notna()
+    rows = kept.where(kept.notna(), None).assign(untrainable=untrainable)
+    return [Effort(*row) for row in rows.itertuples(index=False)]

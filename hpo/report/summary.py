@@ -10,15 +10,14 @@ import pandas as pd
 
 from hpo.confirmation import confirmed
 from hpo.evaluation_log import evaluations
+from hpo.lead import lead
 from hpo.report.markup import facts, paragraph, table, tiles
 from hpo.report.spending import seconds_spent
 from hpo.settings import StudySettings
 from hpo.study import StoredStudy
 from hpo.trials_table import trained
-from hpo.wording import duration, percent
+from hpo.wording import duration, magnitude, percent
 from model.scoring import wilson_interval
-
-RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def summary(trials: pd.DataFrame, settings: StudySettings, figures: Mapping[str, Any]) -> str:
@@ -52,10 +51,15 @@ def _headline(
     return [
         ("Best error", error, found),
         ("Accuracy", accuracy, "one-shot, validation"),
-        ("Trials", f"{figures['finished']} of {figures['wanted']}", states or "none yet"),
+        ("Trials", _count(figures), states or "none yet"),
         ("Training time", duration(seconds_spent(trials)), f"{wall} from first to last"),
         ("Compute", magnitude(float(trials["spent"].sum())), "multiply-adds, forward"),
     ]
+
+
+def _count(figures: Mapping[str, Any]) -> str:
+    done, wanted = figures["finished"], figures["wanted"]
+    return str(done) if wanted is None else f"{done} of {wanted}"
 
 
 def _caution(trials: pd.DataFrame, settings: StudySettings) -> str:
@@ -123,7 +127,9 @@ def confirmation(stored: StoredStudy) -> str:
     ]
     header = ("rank", "trial", "in the search", "mean", "spread", "by seed", "tasks")
     caption = "Errors of the best trials, trained again from new seeds, on fresh tasks"
-    return table(caption, header, rows, words=(5,))
+    ahead = lead(ranked)
+    said = f"{str(ahead).capitalize()}." if ahead else ""
+    return table(caption, header, rows, words=(5,)) + (paragraph(said) if said else "")
 
 
 def evaluation(stored: StoredStudy) -> str:
@@ -155,11 +161,3 @@ def evaluation(stored: StoredStudy) -> str:
     )
     said = paragraph(f"The evaluation tasks were looked at {times}.")
     return said + table("Looks at the evaluation tasks", header, rows, words=(0, 1, 4, 6))
-
-
-def magnitude(number: float) -> str:
-    """A large number as three digits and a power of ten: 4.83 × 10⁹."""
-    if number < 1e4:
-        return f"{number:,.0f}"
-    digits, power = f"{number:.2e}".split("e+")
-    return f"{digits} × 10{str(int(power)).translate(RAISED)}"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from hpo.storage import open_storage
 from hpo.study import StoredStudy, load
 from hpo.trial import WORST
 from model.config import Configuration, DataChoice
+from model.packed import unpack
 from model.training import Diverged, Trainer, train
 from tests.hpo.command import Hpo, refused
 from tests.hpo.tiny_study import tiny_settings, write_tiny
@@ -70,6 +72,7 @@ def test_the_best_trials_are_trained_again_and_ranked(
             "best_epoch",
             "device",
             "error",
+            "outcomes",
             "search_like_error",
             "seconds",
             "seed",
@@ -90,6 +93,7 @@ def test_the_best_trials_are_trained_again_and_ranked(
     trainer.tasks = fresh_tasks(settings.data, small_split, 200, CPU)
     result = results[f"confirmation:{second}:1"]
     assert result["error"] == trainer.validate()
+    assert result["outcomes"] == trainer.right
     assert result["search_like_error"] == trainer.history.best_error
     assert result["best_epoch"] == trainer.history.best_epoch
 
@@ -98,10 +102,13 @@ def test_the_best_trials_are_trained_again_and_ranked(
     assert [c.rank for c in ranked] == [1, 2]
     assert ranked[0].mean <= ranked[1].mean
     lines = outcome.out.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert lines[1].split()[:2] == ["1", str(ranked[0].trial)]
     assert "±" in lines[1]
     assert "points" in lines[1]
+    first, other = (c.trial for c in ranked)
+    said = f"trial {first} is ahead of trial {other} on the same 200 tasks, p [=<] .*beyond chance"
+    assert re.fullmatch(said, lines[3])
 
 
 def test_the_same_line_does_nothing_twice_and_other_tasks_do_it_anew(
@@ -110,6 +117,7 @@ def test_the_same_line_does_nothing_twice_and_other_tasks_do_it_anew(
     first = hpo(f"{CONFIRM} --json")
     shown = json.loads(first.out)
     assert shown["study"] == "tiny"
+    assert set(shown["lead"]) == {"trial", "of", "tasks", "p"}
     assert set(shown["confirmed"][0]) == {
         "trial",
         "search_error",
@@ -235,6 +243,7 @@ def test_a_retraining_that_diverges_counts_as_the_worst(
     result = kept(searched())[f"confirmation:{best}:0"]
     assert (result["error"], result["search_like_error"]) == (WORST, WORST)
     assert str(result["fail_reason"]).startswith("diverged")
+    assert not unpack(str(result["outcomes"])).any()
     assert next(c for c in confirmed(searched().study) if c.trial == best).errors[0] == WORST
 
 

@@ -8,10 +8,12 @@ import torch
 from data.split import Split
 from data.tasks import OneShotTasks
 from hpo import estimate as module
-from hpo.estimate import estimate
+from hpo.estimate import estimate, estimate_one
 from hpo.space import SearchSpace
 from model.config import Configuration
+from model.recipe import RandomPairs
 from tests.hpo.tiny_study import tiny_settings
+from tests.model.tiny import tiny_configuration
 
 CPU = torch.device("cpu")
 ALIKE = (
@@ -65,3 +67,12 @@ def test_the_timed_step_is_a_real_one(
     settings = tiny_settings(tmp_path, f"training.sampling.steps={steps}")
     found = estimate(SearchSpace(settings), small_split.train, small_tasks, CPU)
     assert 0 < found.step < found.trial
+
+
+def test_an_epoch_of_some_steps_costs_those(
+    small_split: Split, small_tasks: OneShotTasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_timed_step", lambda *_: 2.0)
+    configuration = tiny_configuration(epochs=3, sampling=RandomPairs(batch=2, steps=5))
+    found = estimate_one(configuration, small_split.train, small_tasks, CPU)
+    assert found.trial == pytest.approx(3 * (5 * 2.0 + 2.0 * 200 / 4 / 3))

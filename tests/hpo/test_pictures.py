@@ -5,7 +5,7 @@ import torch
 
 from data.tasks import OneShotTasks
 from hpo.pictures import CELL, GAP, MISTAKES, filters, learning_curve, mistakes
-from model.training import Epoch
+from model.history import Epoch
 
 
 def epoch(error: float) -> Epoch:

@@ -1,21 +1,29 @@
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from hpo.pruner import make_pruner
-from hpo.sampler import BuildableSampler, SpaceUsedUp
+from hpo.sampler import BuildableSampler, SpaceUsedUp, inner_sampler
 from hpo.settings import SamplerName, StudySettings, read_settings
 from hpo.space import SearchSpace
 from tests.hpo.tiny_study import tiny_settings
 
 PAPER = read_settings(Path(__file__).parents[2] / "studies/paper.toml")
 STARTUP = 10
+
+
+def wrapped(
+    name: SamplerName, space: SearchSpace, seed: int, study: optuna.Study
+) -> BuildableSampler:
+    return BuildableSampler(partial(inner_sampler, name, STARTUP), space, seed, study)
 
 
 def search(
@@ -27,10 +35,10 @@ def search(
     """
     space = SearchSpace(settings)
     study = optuna.create_study(pruner=make_pruner(settings))
-    study.sampler = BuildableSampler(name, space, seed, STARTUP, study)
+    study.sampler = wrapped(name, space, seed, study)
     for number in range(trials):
         if restart and number % restart == 0:
-            study.sampler = BuildableSampler(name, space, seed, STARTUP, study)
+            study.sampler = wrapped(name, space, seed, study)
         trial = study.ask()
         params = space.suggest(trial)
         error = 1 - sum(params[k] for k in space.kernels) / 80 + abs(params["fc_momentum"] - 0.5)
@@ -61,6 +69,55 @@ def test_every_proposal_is_buildable_new_and_of_the_static_space(
     assert len({tuple(t.params.items()) for t in study.trials}) == trials
     kernels = {tuple(t.params[k] for k in space.kernels) for t in study.trials}
     assert len(kernels) > trials / 100 + STARTUP  # proposals do not collapse onto the border
+
+
+@pytest.mark.parametrize("name", ["random", "tpe"])
+def test_no_proposal_is_dearer_than_the_study_allows(tmp_path: Path, name: SamplerName) -> None:
+    free, chance = SearchSpace(tiny_settings(tmp_path)), np.random.default_rng(0)
+    drawn = [free.architecture(free.draw(chance)).multiply_adds for _ in range(60)]
+    limit = sorted(drawn)[30]
+    cheap = tiny_settings(tmp_path, f"space.multiply_adds={limit}")
+    space = SearchSpace(cheap)
+    study = search(cheap, name, 60)
+    found = [space.architecture(t.params).multiply_adds for t in study.trials]
+    assert max(found) <= limit
+    assert len(set(found)) > 10
+    for trial in study.trials:
+        assert trial.distributions == free.distributions
+
+
+def test_what_a_trial_was_queued_with_is_kept_and_the_rest_goes_with_it(tmp_path: Path) -> None:
+    free = SearchSpace(tiny_settings(tmp_path))
+    given = {"conv1_filters": 32, "conv2_filters": 32, "fc_units": 256}
+    cheapest = {"conv1_kernel": 3, "conv2_kernel": 3, **given}
+    limit = free.architecture(cheapest).multiply_adds
+    settings = tiny_settings(tmp_path, f"space.multiply_adds={limit}")
+    space = SearchSpace(settings)
+    study = optuna.create_study()
+    study.sampler = wrapped("tpe", space, 0, study)
+    for _ in range(20):
+        study.enqueue_trial(given)
+        params = space.suggest(study.ask())
+        assert given.items() <= params.items()
+        assert space.affordable(params)
+
+
+def test_the_limit_opens_from_trial_to_trial(tmp_path: Path) -> None:
+    free, chance = SearchSpace(tiny_settings(tmp_path)), np.random.default_rng(0)
+    drawn = sorted(free.architecture(free.draw(chance)).multiply_adds for _ in range(200))
+    low, high = drawn[80], drawn[-1]
+    opening = tiny_settings(
+        tmp_path,
+        f"space.multiply_adds={high}",
+        f"search.opening={{ multiply_adds = {low}, trials = 30 }}",
+    )
+    space = SearchSpace(opening)
+    found = [
+        space.architecture(t.params).multiply_adds for t in search(opening, "random", 80).trials
+    ]
+    for number, cost in enumerate(found):
+        assert cost <= low * (high / low) ** min(1, number / 30) * (1 + 1e-9)
+    assert max(found[:10]) < max(found[30:])
 
 
 def test_the_model_finds_what_chance_does_not() -> None:

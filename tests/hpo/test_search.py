@@ -19,11 +19,12 @@ from data.pairs import PairBatch
 from data.split import Split
 from data.tasks import OneShotTasks
 from hpo.export import export_best
+from hpo.ranking import best_trial
 from hpo.retry import retry_stale
 from hpo.search import MachineFailure
 from hpo.settings import StudySettings
 from hpo.storage import StorageError, storage_errors
-from hpo.study import StoredStudy, StudyError, best_trial, finished
+from hpo.study import StoredStudy, StudyError, finished
 from hpo.trial import WORST
 from model.training import Trainer, train
 from tests.hpo.conftest import Run
@@ -35,6 +36,7 @@ KEPT = {
     "best_error",
     "device",
     "multiply_adds",
+    "outcomes",
     "owner",
     "pairs_per_second",
     "peak_memory_mb",

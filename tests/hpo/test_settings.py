@@ -19,8 +19,8 @@ def test_the_shipped_studies_are_valid(file: Path) -> None:
     assert settings.trained_in_full().epochs >= settings.training.epochs
 
 
-def test_the_three_studies_are_shipped() -> None:
-    assert {"demo", "paper", "small"} <= {f.stem for f in SHIPPED}
+def test_the_studies_are_shipped() -> None:
+    assert {"classic", "demo", "modern", "paper", "small"} == {f.stem for f in SHIPPED}
 
 
 def test_paper_holds_the_papers_ranges() -> None:
@@ -59,6 +59,8 @@ def test_paper_holds_the_papers_ranges() -> None:
         ("full_training.epoch=4", "full_training: unknown key epoch"),
         ("data.validation_tasks=30", "data.validation_tasks = 30"),
         ("space.momentum.high=1.2", "high of a range in space: momentum = 1.2"),
+        ("space.multiply_adds=1000", "space.multiply_adds = 1000: even the smallest network takes"),
+        ("search.opening={ multiply_adds = 1e6, trials = 9 }", "is not between the 259904 of"),
         ("space.lr.high=inf", "space.lr.high"),
         ("search.seed=-1", "search.seed = -1"),
         ("network.image_size=nine", "network.image_size = 'nine'"),

@@ -4,9 +4,10 @@ from statistics import mean
 
 from optuna.trial import TrialState, create_trial
 
+from hpo.ranking import trained_trials
 from hpo.status import StatusReader, status
 from hpo.storage import open_storage
-from hpo.study import FINISHED, StoredStudy, load, trained_trials
+from hpo.study import FINISHED, StoredStudy, load
 from tests.hpo.big_study import big_study
 
 

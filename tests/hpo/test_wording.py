@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpo.wording import CURVE, duration, percent, sparkline
+from hpo.wording import CURVE, duration, how_far, magnitude, percent, sparkline
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,13 @@ from hpo.wording import CURVE, duration, percent, sparkline
 )
 def test_durations(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_large_numbers_and_where_a_study_stands() -> None:
+    assert magnitude(4.834e9) == "4.83 × 10⁹"
+    assert magnitude(9999) == "9,999"
+    assert how_far(5, 20, None) == "5 of 20 trials"
+    assert how_far(1, None, "43 min of 2.0 h") == "1 trial, 43 min of 2.0 h spent"
 
 
 def test_percentages_and_curves() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -18,12 +19,17 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect
 
+from hpo.budget import Budget
+from hpo.goal import set_goal, spending
+from hpo.outcomes import MOST, OUTCOMES, fitting
 from hpo.retry import first_try
+from hpo.status import StatusReader
 from hpo.storage import open_storage
-from hpo.study import FINISHED, StoredStudy, load
+from hpo.study import FINISHED, StoredStudy, create_or_resume, load
+from tests.hpo.big_study import big_study
 from tests.hpo.servers import MariaDB, Postgres, find
 from tests.hpo.test_status import check_standing
-from tests.hpo.tiny_study import write_tiny
+from tests.hpo.tiny_study import tiny_settings, write_tiny
 
 Url = Callable[[Path], str]
 
@@ -157,6 +163,24 @@ def test_workers_that_are_killed_lose_nothing(url: str, tmp_path: Path) -> None:
     for trial in retried:
         assert stored.study.trials[trial.user_attrs["retry_of"]].state == TrialState.FAIL
     assert "geheim" not in output
+
+
+def test_the_outcomes_of_a_long_trial_fit_every_database(url: str, tmp_path: Path) -> None:
+    storage = open_storage(url, create=True)
+    settings = tiny_settings(tmp_path)
+    stored, _ = create_or_resume("long", settings, "strokes-1-0", storage)
+    kept = fitting([f"{number:054}" for number in range(1125)])
+    assert MOST - 300 < len(json.dumps(kept)) <= MOST
+    stored.study.ask().set_user_attr(OUTCOMES, kept)
+    (trial,) = opened(url, "long").study.trials
+    assert trial.user_attrs[OUTCOMES] == kept
+
+
+def test_what_is_spent_is_read_from_every_database(url: str) -> None:
+    stored = big_study(url, trials=45, epochs=4, name="spent")
+    for budget in (Budget(3600, "seconds"), Budget(1e15, "multiply-adds")):
+        set_goal(stored.study, None, budget)
+        assert StatusReader(stored).read().spending == spending(stored)
 
 
 def test_a_database_that_is_away_is_waited_for(postgres: Postgres, tmp_path: Path) -> None:
