@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import torch
 
 from data.alignment import affine_distance
 from data.hausdorff import modified_hausdorff
 from data.tasks import OneShotTasks
-from hpo.evaluation import Score, score
+from hpo.evaluation import Score, evaluate_checkpoint, score
+from hpo.reference_networks import NETWORKS
+from model.checkpoint import Checkpoint
 from model.scoring import distance_error, pixel_distance_error
 
 Baseline = Callable[[OneShotTasks], float]
@@ -21,7 +25,9 @@ BASELINES: Mapping[str, Baseline] = {
     "hausdorff": lambda tasks: distance_error(tasks, modified_hausdorff),
     "affine": lambda tasks: distance_error(tasks, affine_distance),
 }
-"""By name, in the order in which they are measured."""
+"""What needs no training, by name, in the order in which they are measured."""
+NAMES = (*BASELINES, *NETWORKS)
+"""All that can be measured, in that order."""
 
 
 @dataclass(frozen=True)
@@ -37,3 +43,12 @@ def measure(name: str, tasks: OneShotTasks) -> Measured:
     start = time.perf_counter()
     error = BASELINES[name](tasks)
     return Measured(score(name, error, tasks), round(time.perf_counter() - start, 2))
+
+
+def measure_network(
+    name: str, checkpoint: Checkpoint, tasks: OneShotTasks, device: torch.device
+) -> Measured:
+    """Score a trained network, which is on ``device``, under the name of its row."""
+    start = time.perf_counter()
+    found = replace(evaluate_checkpoint(checkpoint, tasks, device), name=name)
+    return Measured(found, round(time.perf_counter() - start, 2))

@@ -9,9 +9,11 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from optuna.artifacts import FileSystemArtifactStore
-from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial
 from optuna_dashboard import wsgi
 
+from hpo.outcomes import OUTCOMES
+from hpo.patience import PatientStorage
 from hpo.storage import StorageError
 
 HOST = "127.0.0.1"
@@ -52,11 +54,13 @@ def guarded(application: Application, port: int, writable: bool) -> Application:
     return guard
 
 
-def make_dashboard(storage: BaseStorage, artifacts: Path, port: int, writable: bool) -> WSGIServer:
+def make_dashboard(
+    storage: PatientStorage, artifacts: Path, port: int, writable: bool
+) -> WSGIServer:
     """A server that is ready to serve.
 
     Args:
-        storage: of the study.
+        storage: of the study; made for this server alone.
         artifacts: folder of the trials' pictures.
         port: 0 takes any free one.
         writable: whether the page may change and delete.
@@ -72,9 +76,24 @@ def make_dashboard(storage: BaseStorage, artifacts: Path, port: int, writable: b
         raise StorageError(
             f"port {port} cannot be used ({error.strerror}): name another with --port"
         ) from error
+    if not writable:  # a study that is renamed there is copied, and shall lose nothing
+        leave_out(storage, OUTCOMES)
     pictures = FileSystemArtifactStore(artifacts)
     server.set_app(guarded(wsgi(storage, pictures), server.server_port, writable))
     return server
+
+
+def leave_out(storage: PatientStorage, attribute: str) -> None:
+    """From now on read trials without an attribute that is of no use to a person."""
+
+    def without(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        for trial in trials:
+            trial.user_attrs.pop(attribute, None)
+        return trials
+
+    one, many = storage.get_trial, storage._get_trials
+    storage.get_trial = lambda *a, **k: without([one(*a, **k)])[0]  # type: ignore[method-assign]
+    storage._get_trials = lambda *a, **k: without(many(*a, **k))  # type: ignore[method-assign]
 
 
 def _refuse(_environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""Where things stand: study files, their databases, the data."""
+"""Where things stand: study files, their databases, the data, what is kept of the baselines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.omniglot import default_folder
+from data.omniglot import default_folder, packed_folder
 from hpo.settings import SettingsError
 
 STUDIES = Path("studies")
@@ -51,6 +51,27 @@ def find_study(study: str) -> StudyPlace:
     raise SettingsError(
         f"there is no study {study}: name one of {', '.join(known)}, or give a study file's path"
     )
+
+
+def find_configuration(name: str) -> Path:
+    """The configuration of a network that `hpo baselines` trains.
+
+    It is looked up in ``studies/configurations/`` of the working folder, then among the shipped
+    ones.
+    """
+    folders = [folder / "configurations" for folder in (STUDIES, *_shipped_folders())]
+    files = [folder / f"{name}.toml" for folder in folders]
+    return next((file for file in files if file.is_file()), files[-1])
+
+
+def networks_folder() -> Path:
+    """Where the networks that `hpo baselines` trained are kept, beside the packed data."""
+    return packed_folder() / "networks"
+
+
+def scores_folder() -> Path:
+    """Where the scores that `hpo baselines` took are kept, beside the packed data."""
+    return packed_folder() / "baselines"
 
 
 def _shipped_folders() -> tuple[Path, ...]:

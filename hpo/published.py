@@ -24,3 +24,14 @@ OMNIGLOT: Mapping[str, float] = {
 
 MNIST: Mapping[str, float] = {"siamese-conv": 0.703, "nearest-neighbour": 0.265}
 """Likewise 10-way on MNIST (Koch et al. 2015, table 3)."""
+
+VERIFICATION: Mapping[str, float] = {
+    "30k": 0.9061,
+    "30k+distortions": 0.9190,
+    "90k": 0.9154,
+    "90k+distortions": 0.9315,
+    "150k": 0.9163,
+    "150k+distortions": 0.9342,
+}
+"""Accuracy in [0, 1] by the name of the training set, one of `hpo.verification.CELLS` (Koch et al.
+2015, table 1)."""

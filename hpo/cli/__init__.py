@@ -10,21 +10,24 @@ import typer
 
 from data.errors import DataError
 from hpo import __version__
+from hpo.cli.baselines import baselines
 from hpo.cli.classify import classify
 from hpo.cli.confirm import confirm
 from hpo.cli.data import check, fetch, show
 from hpo.cli.network import train_configuration
 from hpo.cli.options import DeviceError, say
 from hpo.cli.report import ReportError, write_report
-from hpo.cli.scores import baselines, evaluate
+from hpo.cli.scores import evaluate
 from hpo.cli.search import run, worker
 from hpo.cli.study import dashboard, delete, export, show_status
+from hpo.cli.verify import verify
 from hpo.progress import hush_optuna
 from hpo.sampler import SpaceUsedUp
 from hpo.search import MachineFailure
 from hpo.settings import SettingsError
 from hpo.storage import StorageError
 from hpo.study import StudyError
+from hpo.verification_results import VerificationError
 from model.checkpoint import CheckpointError
 from model.config import ConfigurationError
 from model.memory import DoesNotFit, keep_freed
@@ -67,6 +70,7 @@ app.command("report")(write_report)
 app.command("train")(train_configuration)
 app.command()(evaluate)
 app.command()(baselines)
+app.command()(verify)
 app.command()(classify)
 data_app.command()(show)
 data_app.command()(check)
@@ -90,6 +94,7 @@ def main() -> None:
         SpaceUsedUp,
         StorageError,
         StudyError,
+        VerificationError,
     ) as error:
         _fail(str(error))
     except Diverged as error:

@@ -7,16 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from data.files import check_writable
-from hpo.brake import Brake, Interrupted
+from hpo.cli.full_training import check_target, train_in_full
 from hpo.cli.options import Data, Device, find_device, say
-from hpo.inputs import open_split, validation_tasks
+from hpo.inputs import open_split
 from hpo.places import data_folder
 from hpo.wording import percent
-from model.checkpoint import Checkpoint, CheckpointError, save_checkpoint
 from model.config import Configuration, ConfigurationError
-from model.snapshot import Snapshot
-from model.training import Diverged, Trainer, train
 
 
 def train_configuration(
@@ -37,12 +33,7 @@ def train_configuration(
     """
     config, where = Configuration.read(configuration), find_device(device)
     target = output or configuration.with_suffix(".safetensors")
-    try:
-        check_writable(target)
-    except OSError as error:
-        raise CheckpointError(
-            f"{target} cannot be written ({error.strerror}): give another place with -o"
-        ) from error
+    check_target(target, "give another place with -o")
     changes: dict[str, Any] = {}
     if as_trial:
         if config.provenance is None:
@@ -56,42 +47,7 @@ def train_configuration(
     cut, fingerprint = open_split(config.data, config.network.image_size, data_folder(data), say)
     if config.provenance and config.provenance.data_fingerprint != fingerprint:
         say(f"the data is not the trial's: {config.provenance.data_fingerprint} → {fingerprint}")
-    tasks = validation_tasks(config.data, cut, where)
-    trainer = Trainer(config, cut.train.to(where), tasks, where)
-    snapshot, brake = Snapshot(target.with_name(f"{target.name}.unfinished")), Brake(None)
-    if snapshot.resume(trainer):
-        say(f"going on after {len(trainer.history.epochs)} epochs that were trained before")
-
-    def on_epoch(number: int, error: float) -> None:
-        snapshot.save_if_cheap(trainer)
-        epoch = trainer.history.epochs[-1]
-        say(
-            f"epoch {number}: error {percent(error)}, best {percent(trainer.history.best_error)}, "
-            f"loss {epoch.loss:.4f}, {epoch.pairs / epoch.train_seconds:,.0f} pairs/s"
-        )
-
-    history = trainer.history
-    try:
-        with brake.on_signals():
-            try:
-                train(trainer, on_epoch, brake.check)
-            except Interrupted:
-                snapshot.save(trainer)
-                raise
-    except OSError as error:
-        raise CheckpointError(
-            f"{snapshot.path} cannot be written ({error.strerror}): see to the disk, then type the "
-            "same line"
-        ) from error
-    except Interrupted as error:
-        say(f"stopped by {error}; the same line goes on from here")
-        raise typer.Exit(130) from error
-    except Diverged as error:
-        if not history.epochs:
-            raise
-        say(f"{error}; the best epoch before is kept")
-    save_checkpoint(target, Checkpoint(trainer.network, config, history, fingerprint))
-    snapshot.remove()
+    history = train_in_full(config, cut, fingerprint, target, where).history
     print(
         f"{target}: one-shot validation error {percent(history.best_error)} in epoch "
         f"{history.best_epoch} of {len(history.epochs)}"

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from data.files import check_writable, write_whole
+from hpo.baselines_log import kept_scores
 from hpo.cli.options import Storage, StudyArgument, say
 from hpo.places import find_study, storage_url
 from hpo.storage import open_storage, shown, storage_errors
@@ -52,7 +53,8 @@ def write_report(
         from hpo.trials_table import trials_table
 
         table = trials_table(stored)
-        page = make_page(stored, table, _export_command(study, storage))
+        scores = kept_scores(stored.data_fingerprint)
+        page = make_page(stored, table, _export_command(study, storage), scores)
     wanted = [(output or place.folder / "report.html", page.encode(), "-o")]
     if csv and str(csv) != "-":
         wanted.append((csv, table.to_csv(index=False).encode(), "--csv"))

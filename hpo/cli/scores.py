@@ -1,35 +1,32 @@
-"""The commands that score on tasks that no search ever sees: evaluate, baselines."""
+"""The command that scores on tasks that no search ever sees: evaluate; and how it is counted."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
 
-from data.mnist import SIDE as MNIST_SIDE
 from data.tasks import OneShotTasks
-from hpo.baselines import BASELINES, Measured, measure
-from hpo.cli.options import AsJson, Data, Device, Storage, find_device, print_wide, say
+from hpo.cli.options import AsJson, Data, Device, Storage, find_device, say
 from hpo.evaluation import evaluate_checkpoint, evaluation_tasks, mnist_tasks
 from hpo.evaluation_log import Look, evaluations, look, record
 from hpo.places import data_folder, storage_of
-from hpo.published import MNIST, OMNIGLOT
 from hpo.settings import SettingsError
 from hpo.storage import StorageError, open_storage, shown, storage_errors
 from hpo.study import StudyError, load
-from hpo.wording import duration, percent
+from hpo.wording import percent
 from model.checkpoint import load_checkpoint
 from model.config import DataChoice, Provenance
 
 Runs = Annotated[Path | None, typer.Option(help="Runs in the official format.")]
+TaskKind = Literal["alphabets", "mnist"]
 On = Annotated[
-    Literal["alphabets", "mnist"],
+    TaskKind,
     typer.Option(help="alphabets: those kept for evaluation; mnist: its test digits, 10-way."),
 ]
 
@@ -63,7 +60,7 @@ def evaluate(
     numbers, where = _numbers(shots), find_device(device)
     loaded = load_checkpoint(checkpoint, where)
     choice, network = loaded.configuration.data, loaded.configuration.network
-    tasks = _tasks(on, choice, network.image_size, runs, data, numbers)
+    tasks = chosen_tasks(on, choice, network.image_size, runs, data, numbers)
     scores, looks = [], []
     for one in tasks:
         scores.append(evaluate_checkpoint(loaded, one, where))
@@ -78,68 +75,7 @@ def evaluate(
                 f"(95 % interval {percent(low)} to {percent(high)}) on {score.source}"
             )
     sys.stdout.flush()  # whatever becomes of the study's database, the scores are out
-    _count(looks, loaded.configuration.provenance, storage)
-
-
-def baselines(
-    runs: Runs = None,
-    only: Annotated[str | None, typer.Option(help=f"One of {', '.join(BASELINES)}.")] = None,
-    on: On = "alphabets",
-    data: Data = None,
-    json_: AsJson = False,
-) -> None:
-    """Score simpler ways on the 400 evaluation tasks, beside what others published.
-
-    hausdorff compares the ink as sets of points; affine is the nearest neighbour after the best
-    affine alignment, and takes minutes.
-
-    Example: hpo baselines
-
-    Example: hpo baselines --only nearest-neighbour --on mnist
-    """
-    if only is not None and only not in BASELINES:
-        raise SettingsError(f"there is no baseline {only}: name one of {', '.join(BASELINES)}")
-    (tasks,) = _tasks(on, DataChoice(set="omniglot"), MNIST_SIDE, runs, data, [1])
-    published = MNIST if on == "mnist" else OMNIGLOT
-    measured = []
-    for name in BASELINES if only is None else [only]:
-        measured.append(measure(name, tasks))
-        say(f"{name}: {duration(measured[-1].seconds)}")
-    if json_:
-        figures = [
-            {
-                **dataclasses.asdict(one.score),
-                "published": published.get(one.score.name),
-                "seconds": one.seconds,
-            }
-            for one in measured
-        ]
-        print(json.dumps(figures, indent=2))
-        return
-    not_run = [] if only else [name for name in published if name not in BASELINES]
-    title = f"Accuracy on {tasks.source}"
-    print_wide(_table(title, measured, not_run, published))
-    if on == "alphabets":
-        say(
-            "published: on the 400 tasks of the official runs, which are easier than random draws; "
-            "their affine model is not the affine alignment measured here"
-        )
-
-
-def _table(
-    title: str, measured: list[Measured], not_run: list[str], published: Mapping[str, float]
-) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("name")
-    for heading in ("accuracy", "95 % interval", "tasks", "published"):
-        table.add_column(heading, justify="right")
-    for one in (m.score for m in measured):
-        beside = percent(published[one.name]) if one.name in published else "–"
-        low, high = (percent(share) for share in one.interval)
-        table.add_row(one.name, percent(one.accuracy), f"{low} to {high}", str(one.tasks), beside)
-    for name in not_run:
-        table.add_row(name, "not run", "–", "–", percent(published[name]))
-    return table
+    count_looks(looks, loaded.configuration.provenance, storage)
 
 
 def _numbers(text: str) -> list[int]:
@@ -152,8 +88,8 @@ def _numbers(text: str) -> list[int]:
     return numbers
 
 
-def _tasks(
-    on: Literal["alphabets", "mnist"],
+def chosen_tasks(
+    on: TaskKind,
     choice: DataChoice,
     side: int,
     runs: Path | None,
@@ -173,7 +109,7 @@ def _tasks(
     return evaluation_tasks(choice, folder, runs, say, shots)
 
 
-def _count(looks: list[Look], origin: Provenance | None, storage: str | None) -> None:
+def count_looks(looks: list[Look], origin: Provenance | None, storage: str | None) -> None:
     """Keep the looks with the study of their checkpoint, or say why that cannot be."""
     these = "this look is" if len(looks) == 1 else "these looks are"
     if origin is None:

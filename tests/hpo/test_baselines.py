@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from data.split import split
 from data.tasks import draw_tasks
 from hpo.baselines import BASELINES, measure
 from hpo.published import MNIST, OMNIGLOT
+from hpo.reference_networks import NETWORKS
 from tests.data.fake_mnist import write_fake_mnist
 from tests.data.test_tasks import write_runs
 from tests.hpo.command import Hpo, refused
@@ -38,18 +40,19 @@ def test_published_figures_are_shares() -> None:
 def test_a_baseline_that_is_added_is_measured_in_its_place(
     hpo: Hpo, tmp_path: Path, strokes: Drawings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpo.cli.scores.BASELINES", {"siamese-conv": None, "chance": None})
-    monkeypatch.setattr("hpo.baselines.BASELINES", {"siamese-conv": lambda tasks: 0.25})
+    command = sys.modules["hpo.cli.baselines"]  # hpo.cli gives this name to the function
+    monkeypatch.setattr(command, "NAMES", (*BASELINES, "humans"))
+    monkeypatch.setitem(BASELINES, "humans", lambda tasks: 0.25)
     runs = write_runs(tmp_path / "runs", strokes, runs=1)
-    (score,) = json.loads(hpo(f"baselines --runs {runs} --only siamese-conv --json").out)
-    assert (score["accuracy"], score["published"]) == (0.75, 0.92)
+    (score,) = json.loads(hpo(f"baselines --runs {runs} --only humans --json").out)
+    assert (score["accuracy"], score["published"]) == (0.75, 0.955)
 
 
 def test_the_table_sets_measured_beside_published(
     hpo: Hpo, tmp_path: Path, strokes: Drawings
 ) -> None:
     runs = write_runs(tmp_path / "runs", strokes, runs=1)
-    outcome = hpo(f"baselines --runs {runs}")
+    outcome = hpo(f"baselines --runs {runs} --no-train")
     assert outcome.status == 0
     assert "Accuracy on 20 tasks of 1 official-format runs" in outcome.out
     rows = {
@@ -62,9 +65,15 @@ def test_the_table_sets_measured_beside_published(
     assert rows["nearest-neighbour"][2:] == ["20", "21.7 %"]
     assert rows["hausdorff"][3] == "61.2 %"
     assert rows["humans"] == ["not run", "–", "–", "95.5 %"]
+    assert rows["siamese-dense"] == ["not trained", "–", "–", "58.3 %"]
+    assert rows["siamese-conv"] == ["not trained", "–", "–", "92.0 %"]
     assert rows["affine model"] == ["not run", "–", "–", "81.8 %"]
     assert set(rows) == {*BASELINES, *OMNIGLOT}
     assert "published: on the 400 tasks of the official runs" in outcome.err
+    for name in NETWORKS:
+        assert f"{name} is not trained: leave --no-train out" in outcome.err
+    listed = hpo(f"baselines --runs {runs} --no-train --only siamese-conv --json")
+    assert (listed.status, json.loads(listed.out)) == (0, [])
 
 
 def test_baselines_on_given_runs(hpo: Hpo, tmp_path: Path, strokes: Drawings) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from hpo.artifacts import attach
 from hpo.dashboard import HOST, make_dashboard
+from hpo.outcomes import OUTCOMES
 from hpo.settings import StudySettings
 from hpo.storage import StorageError
 from hpo.study import StoredStudy
@@ -30,7 +31,10 @@ def stored(
 ) -> StoredStudy:
     """A study whose only trial runs and has a picture."""
     study = open_study(tiny_settings(tmp_path))
-    attach(study.study.ask(), artifacts, {"dot": Image.new("L", (1, 1))})
+    trial = study.study.ask()
+    trial.set_user_attr(OUTCOMES, ["gQ"])
+    trial.set_user_attr("precision", "fp32")
+    attach(trial, artifacts, {"dot": Image.new("L", (1, 1))})
     return study
 
 
@@ -60,6 +64,14 @@ def test_the_study_is_shown(serving: tuple[bool, Ask]) -> None:
     assert "tiny" in json.dumps(studies)
     assert ask("GET", "/api/studies/1").status == 200
     assert b"<html" in ask("GET", "/dashboard/studies/1").read().lower()
+
+
+def test_outcomes_are_left_out_unless_a_copy_would_lose_them(serving: tuple[bool, Ask]) -> None:
+    writable, ask = serving
+    for page in ("/api/studies/1", "/csv/1"):
+        answer = ask("GET", page).read()
+        assert b"precision" in answer
+        assert (b"outcomes" in answer) == writable
 
 
 def test_pictures_are_shown(serving: tuple[bool, Ask], artifacts: Path) -> None:

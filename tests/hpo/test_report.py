@@ -19,11 +19,14 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.confirmation import record as confirm
 from hpo.evaluation_log import Look
 from hpo.evaluation_log import record as count_look
+from hpo.published import OMNIGLOT
+from hpo.ranking import best_trial
 from hpo.report.cost import pareto_front
 from hpo.report.page import make_page
-from hpo.report.spending import images_per_epoch, multiply_adds_spent, seconds_spent
+from hpo.report.spending import multiply_adds_spent, seconds_spent
 from hpo.settings import StudySettings
-from hpo.study import StoredStudy, best_trial
+from hpo.spending import images_per_epoch
+from hpo.study import StoredStudy
 from hpo.trials_table import trained, trials_table
 from tests.hpo.big_study import big_study
 from tests.hpo.command import Hpo, refused
@@ -118,7 +121,8 @@ def test_the_page_tells_what_the_study_holds(made_up: StoredStudy) -> None:
         assert part in words
     assert "hpo export tiny -o best.toml" in words
     assert f"{best.params['conv1_filters']} filters" in words
-    assert shape.tags.count("tr") == 7 + 1 + 60  # the layers, the trials, a header each
+    others = 1 + len(OMNIGLOT)
+    assert shape.tags.count("tr") == others + 7 + 1 + 60  # systems, layers, trials, a header each
     assert len(figures_of(page)) == shape.tags.count("figure") == 14
     assert all(link.startswith("#") for link in shape.links)
     assert "NaN" not in json.dumps(figures_of(page))
