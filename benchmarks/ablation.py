@@ -1,0 +1,159 @@
+"""``python -m benchmarks.ablation``: what each choice of the study `modern` is worth.
+
+The network that the study sets by hand for its first trial is trained as it stands, and again
+with one choice made otherwise. All are scored on 4,000 fresh tasks of the validation alphabets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+
+from benchmarks.networks import STUDIES, first
+from benchmarks.stopwatch import Row, machine, table
+from data.files import write_whole
+from hpo.inputs import open_split, validation_tasks
+from hpo.places import data_folder
+from hpo.retraining import fresh_tasks
+from hpo.settings import read_settings
+from model.scoring import wilson_interval
+from model.training import Diverged, Trainer, train
+
+TASKS = 4000
+
+
+@dataclass(frozen=True)
+class Change:
+    """One choice made otherwise."""
+
+    settings: tuple[str, ...] = ()
+    """As ``hpo run --set`` takes them."""
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """Of every layer."""
+
+
+PAPERS_RATES = {"lr": 0.1, "momentum": 0.9, "l2": 1e-5}  # the first trial of `small` has them
+CHANGES: Mapping[str, Change] = {
+    "as it stands": Change(),
+    "alphabets not turned": Change(("training.sampling.turned=false",)),
+    "no distortions": Change(("training.sampling.distorted=false",)),
+    "the paper's width of distortions": Change(("training.sampling.distortion_width=1.0",)),
+    "no normalisation": Change(("network.normalisation=none",)),
+    "the paper's initial weights": Change(("network.initial_weights=paper",)),
+    "SGD with momentum": Change(("training.optimizer=sgd",), PAPERS_RATES),
+    "rates that fall by 1 % an epoch": Change(("training.schedule=decay",)),
+    "all characters of an alphabet": Change(("training.sampling.per_alphabet=55",)),
+    "binary loss over all pairs": Change(("training.sampling.loss=binary",)),
+    "random pairs": Change(
+        ('training.sampling={ kind = "random-pairs", pairs = 5000, copies = 0, batch = 128 }',)
+    ),
+}
+
+
+def score(name: str, seed: int, epochs: int | None, device: str, folder: Path) -> Row:
+    """Train with one change, and score."""
+    if device == "cpu":
+        torch.set_num_threads(1)
+    change, where = CHANGES[name], torch.device(device)
+    settings = read_settings(STUDIES / "modern.toml", change.settings)
+    configuration = first(settings)
+    rates = {
+        layer: one.model_copy(update=dict(change.rates))
+        for layer, one in configuration.rates.items()
+    }
+    training = configuration.training
+    if epochs:
+        training = training.model_copy(update={"epochs": epochs, "patience": epochs})
+    configuration = configuration.model_copy(
+        update={"rates": rates, "training": training, "seed": seed}
+    )
+    choice = configuration.data
+    cut, _ = open_split(choice, configuration.network.image_size, folder, _say)
+    tasks = validation_tasks(choice, cut, where)
+    trainer = Trainer(configuration, cut.train.to(where), tasks, where)
+    row: Row = {"change": name, "seed": seed}
+    try:
+        train(trainer)
+    except Diverged as error:
+        return row | {"error": None, "note": str(error)}
+    history = trainer.history
+    trainer.tasks = fresh_tasks(choice, cut, TASKS, where)
+    return row | {
+        "error": trainer.validate(),
+        "search_like_error": history.best_error,
+        "seconds": round(history.seconds, 1),
+    }
+
+
+def shown(rows: list[Row]) -> list[Row]:
+    """A line for every change: the mean over the seeds, and its distance from the whole."""
+    by_change: dict[str, list[float]] = {name: [] for name in CHANGES}
+    for row in rows:
+        by_change[row["change"]].append(1.0 if row["error"] is None else row["error"])
+    whole = by_change["as it stands"]
+    lines = []
+    for name, errors in by_change.items():
+        if not errors:
+            continue
+        low, high = wilson_interval(1 - mean(errors), TASKS)
+        line: dict[str, Any] = {
+            "change": name,
+            "correct, %": 100 * (1 - mean(errors)),
+            "95 % interval of the tasks": f"{100 * low:.1f} to {100 * high:.1f}",
+            "seeds": len(errors),
+            "spread, points": 100 * stdev(errors) if len(errors) > 1 else "",
+            "costs, points": 100 * (mean(errors) - mean(whole)) if whole else "",
+        }
+        lines.append(line)
+    return lines
+
+
+def main() -> None:
+    """Measure what the output file does not hold yet."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each")
+    parser.add_argument("--epochs", type=int, help="instead of the study's")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--data", type=Path, help="folder with the Omniglot zips")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON; resumed from")
+    chosen = parser.parse_args()
+    about = {
+        "epochs": chosen.epochs,
+        "tasks": TASKS,
+        "machine": machine(torch.device(chosen.device)),
+    }
+    found = json.loads(chosen.output.read_text()) if chosen.output.exists() else {"rows": []}
+    rows: list[Row] = found["rows"]
+    done = {(row["change"], row["seed"]) for row in rows}
+    wanted = [(n, s) for s in range(chosen.seeds) for n in CHANGES if (n, s) not in done]
+    at_once = (os.cpu_count() or 1) if chosen.device == "cpu" else 1
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(at_once, mp_context=spawn) as pool:
+        folder = data_folder(chosen.data)
+        tasks = [pool.submit(score, n, s, chosen.epochs, chosen.device, folder) for n, s in wanted]
+        for task in as_completed(tasks):
+            rows.append(task.result())
+            _say(str(rows[-1]))
+            write_whole(
+                chosen.output, (json.dumps(about | {"rows": rows}, indent=1) + "\n").encode()
+            )
+    print(table(shown(rows)))
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

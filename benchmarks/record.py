@@ -1,0 +1,91 @@
+"""``python -m benchmarks.record``: many networks of `small`'s space, each trained to the end.
+
+Searches by three samplers, none of which prunes, and their best trained again from new seeds: what
+a search of that space can meet, as one table. Other searches are replayed on it in seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.networks import STUDIES
+from hpo.confirmation import PREFIX
+from hpo.ranking import finite_errors
+from hpo.settings import SamplerName
+from hpo.storage import open_storage
+from hpo.study import load
+from hpo.trials_table import trials_table
+
+TRIALS: dict[SamplerName, int] = {"random": 150, "tpe": 80, "gp": 70}
+AGAIN = 8
+"""Of the best of each sampler, trained from two new seeds: what chance alone does to an error."""
+RECIPE = (  # `small` in 10 epochs of its 18, its schedule as much shorter
+    "training.epochs=10",
+    "training.patience=10",
+    "training.momentum_ramp=3",
+    "training.lr_decay=0.79",
+    "search.pruner=none",
+    "search.startup_trials=20",
+)
+
+
+def main() -> None:
+    """Run what is left of the searches, then write the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.record", description=__doc__)
+    parser.add_argument("folder", type=Path, help="for the databases; resumed from")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="CSV")
+    parser.add_argument("--workers", default="2")
+    chosen = parser.parse_args()
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    tables = []
+    for sampler, count in TRIALS.items():
+        url = f"sqlite:///{(chosen.folder / sampler).absolute()}.db"
+        changes = [f"--set={change}" for change in (*RECIPE, f"search.sampler={sampler}")]
+        place = ["--storage", url, "--results", str(chosen.folder / sampler)]
+        run = ["run", str(STUDIES / "small.toml"), "--trials", str(count), *changes]
+        _hpo([*run, "--workers", chosen.workers, *place])
+        _hpo(["confirm", "small", "--top", str(AGAIN), "--seeds", "2", *place])
+        tables.append(_table(url, sampler))
+        pd.concat(tables).to_csv(chosen.output, index=False, float_format="%.6g")
+
+
+def _hpo(arguments: Sequence[str]) -> None:
+    """A command of the program, in a process of its own; ends with it if that fails."""
+    done = subprocess.run([sys.executable, "-c", "from hpo.cli import main; main()", *arguments])  # noqa: S603
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def _table(url: str, sampler: SamplerName) -> pd.DataFrame:
+    """The trials of one search: parameters, the error after each epoch, what they cost."""
+    stored = load("small", open_storage(url, create=False))
+    trials = {t.number: t for t in stored.study.get_trials(deepcopy=False)}
+    again: dict[int, list[float]] = {}
+    for key, result in stored.study.user_attrs.items():
+        if key.startswith(PREFIX):
+            again.setdefault(int(key.split(":")[1]), []).append(result["search_like_error"])
+    rows = trials_table(stored).query("state == 'complete'")
+    kept = rows[["number", "error", "seconds", "multiply_adds", *stored.space.distributions]]
+    numbers = list(kept["number"])
+    curves = pd.DataFrame(
+        [{f"error_{epoch}": e for epoch, e in finite_errors(trials[n]).items()} for n in numbers],
+        index=kept.index,
+    )
+    extra = pd.DataFrame(
+        {
+            "outcomes": [" ".join(trials[n].user_attrs.get("outcomes", ())) for n in numbers],
+            "again": [" ".join(f"{e:.6g}" for e in again.get(n, ())) for n in numbers],
+        },
+        index=kept.index,
+    )
+    return pd.concat([kept.assign(sampler=sampler), curves, extra], axis=1)
+
+
+if __name__ == "__main__":
+    main()
