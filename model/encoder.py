@@ -23,8 +23,7 @@ def encoder(network: SiameseNetwork, precision: Precision) -> Encode:
     device = next(network.parameters()).device
     layers = network.architecture.convolutions
     if device.type == "cpu" and len(layers) > 1:
-        spectral = spectral_layers(network.architecture) if precision == "fp32" else frozenset()
-        return partial(_encode_on_cpu, network, precision, spectral)
+        return partial(_encode_on_cpu, network, precision, spectral_layers(network.architecture))
     if device.type == "cpu" and layers[0].kernel == network.architecture.image_size:
         return partial(_encode_densely, network, precision)
     return partial(_encode_channels_last, network, precision)
@@ -39,29 +38,36 @@ def _encode_on_cpu(
     network: SiameseNetwork, precision: Precision, spectral: frozenset[str], images: Tensor
 ) -> Tensor:
     first, *others = network.architecture.layers[:-2]
-    layer, plain = network.layer(first), not network.norms
-    images = network.cropped(images)
-    maps = first_layer(images, layer.weight, bias_of(layer), relu=plain)  # (H, W, N, C)
+    plain = not network.norms
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    images = network.cropped(images).to(kind)
+    maps = first_layer(images, *_parameters(network, first, kind), relu=plain)  # (H, W, N, C)
     maps, rows_first = _normalised(network, first, maps), True
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        for name in others:
-            layer = network.layer(name)
-            if name in spectral:
-                maps = maps if rows_first else maps.permute(1, 2, 0, 3)
-                maps, rows_first = spectral_convolution(maps, layer.weight), True
-            else:
-                if rows_first:
-                    maps = maps.permute(2, 0, 1, 3).contiguous()
-                maps = functional.conv2d(maps.permute(0, 3, 1, 2), layer.weight)
-                maps, rows_first = maps.permute(0, 2, 3, 1), False
-            if name == others[-1]:
-                maps = maps + bias_of(layer)
-                maps = functional.relu(maps) if plain else maps
-            else:
-                maps = pool(maps, bias_of(layer), dim=0 if rows_first else 1, relu=plain)
-            maps = _normalised(network, name, maps)
-        order = (2, 3, 0, 1) if rows_first else (0, 3, 1, 2)
-        return torch.sigmoid(network.layer("fc")(maps.permute(order).flatten(1)))
+    for name in others:
+        weight, bias = _parameters(network, name, kind)
+        if name in spectral:
+            maps = maps if rows_first else maps.permute(1, 2, 0, 3)
+            maps, rows_first = spectral_convolution(maps, weight), True
+        else:
+            if rows_first:
+                maps = maps.permute(2, 0, 1, 3).contiguous()
+            maps = functional.conv2d(maps.permute(0, 3, 1, 2), weight)
+            maps, rows_first = maps.permute(0, 2, 3, 1), False
+        if name == others[-1]:
+            maps = maps + bias
+            maps = functional.relu(maps) if plain else maps
+        else:
+            maps = pool(maps, bias, dim=0 if rows_first else 1, relu=plain)
+        maps = _normalised(network, name, maps)
+    order = (2, 3, 0, 1) if rows_first else (0, 3, 1, 2)
+    features = maps.permute(order).flatten(1)
+    return torch.sigmoid(functional.linear(features, *_parameters(network, "fc", kind)))
+
+
+def _parameters(network: SiameseNetwork, name: str, kind: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Weights and biases of a layer as its arithmetic takes them."""
+    layer = network.layer(name)
+    return layer.weight.to(kind), bias_of(layer).to(kind)
 
 
 def _encode_densely(network: SiameseNetwork, precision: Precision, images: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ remembered as their difference, whose sign lets the gradient through as that of 
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -109,9 +110,11 @@ class _FirstLayer(torch.autograd.Function):
         pixels, *best, lower, two, four = ctx.saved_tensors
         upstream = gradients[0].reshape(lower.shape)
         parts = _route(upstream, best[0] if ctx.relu else None, [lower, two, four])
-        total = lower.new_zeros(ctx.kernel**2 + 1, lower.shape[1])
-        for corner, part in zip(CORNERS, parts, strict=True):
-            total.addmm_(_patches(pixels, ctx.kernel, ctx.side, corner), part)
+        products = (
+            _patches(pixels, ctx.kernel, ctx.side, corner) @ part
+            for corner, part in zip(CORNERS, parts, strict=True)
+        )
+        total = functools.reduce(torch.Tensor.add_, products)
         return None, total[:-1].T.reshape(-1, 1, ctx.kernel, ctx.kernel), total[-1], None
 
 
@@ -132,8 +135,8 @@ def first_layer(images: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Ten
     The images get no gradient.
 
     Args:
-        images: (N, 1, S, S) float32, on the CPU.
-        weight: (K, 1, k, k).
+        images: (N, 1, S, S) float32 or bfloat16, on the CPU.
+        weight: (K, 1, k, k), of the same type.
         bias: (K,).
         relu: whether ReLU follows.
 

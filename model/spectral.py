@@ -61,7 +61,7 @@ class Transforms:
 
 
 @lru_cache(maxsize=256)
-def _transforms(side: int, out: int) -> Transforms:
+def _transforms(side: int, out: int, kind: torch.dtype) -> Transforms:
     half = side // 2 + 1
 
     def waves(rows: int, columns: int) -> tuple[Tensor, Tensor]:
@@ -70,10 +70,10 @@ def _transforms(side: int, out: int) -> Transforms:
         return angle.cos(), angle.sin()
 
     def by_turns(one: Tensor, other: Tensor, dim: int) -> Tensor:
-        return torch.stack([one, other], dim).flatten(dim - 1, dim).float().contiguous()
+        return torch.stack([one, other], dim).flatten(dim - 1, dim).to(kind).contiguous()
 
     cosine, sine = waves(half, side)
-    across = torch.cat([cosine, -sine]).float()
+    across = torch.cat([cosine, -sine]).to(kind)
     cosine, sine = waves(side, side)
     down = by_turns(cosine, sine, 2), by_turns(-sine, cosine, 2)
     cosine, sine = cosine[:out] / side, sine[:out] / side
@@ -84,7 +84,7 @@ def _transforms(side: int, out: int) -> Transforms:
     if side % 2 == 0:
         twice[-1] /= 2
     cosine, sine = waves(half, out)
-    back = torch.cat([cosine * twice, -sine * twice]).T.float().contiguous()
+    back = torch.cat([cosine * twice, -sine * twice]).T.to(kind).contiguous()
     return Transforms(across, down, up, back)
 
 
@@ -129,7 +129,7 @@ class _SpectralConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor) -> Tensor:
         side, kernel = maps.shape[0], weight.shape[2]
-        t = _transforms(side, side - kernel + 1)
+        t = _transforms(side, side - kernel + 1, maps.dtype)
         x = _to_frequencies(t, maps)
         w = _to_frequencies(t, weight.permute(2, 3, 1, 0))
         ctx.save_for_backward(*x, *w)
@@ -165,8 +165,8 @@ def spectral_convolution(maps: Tensor, weight: Tensor) -> Tensor:
     """`torch.nn.functional.conv2d` of square maps, with image and channel as the last axes.
 
     Args:
-        maps: (S, S, N, C) float32, on the CPU.
-        weight: (K, C, k, k) float32, k ≤ S.
+        maps: (S, S, N, C) float32 or bfloat16, on the CPU.
+        weight: (K, C, k, k) of the same type, k ≤ S.
 
     Returns:
         (S - k + 1, S - k + 1, N, K).

