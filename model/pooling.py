@@ -15,58 +15,63 @@ from torch import Tensor
 
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 """Row and column inside the pooling window."""
-BLOCK = 64
+BLOCK = 128
 """Images of the first layer at a time: as many as stay in the cache."""
 
-_passes = torch.ops.aten.threshold_backward.default  # the gradient where a number is above 0
+_passes = torch.ops.aten.threshold_backward  # the gradient where a number is above 0
 
 
-def _largest(corners: list[Tensor], relu: bool) -> tuple[Tensor, list[Tensor]]:
-    """The largest of four, and what `_route` needs; the four are overwritten."""
+def _largest(corners: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """The largest of four, and what `_route` needs."""
     one, two, three, four = corners
-    upper = torch.maximum(one, two)
-    two.sub_(one)
-    lower = torch.maximum(three, four, out=one)
-    four.sub_(three)
-    best = torch.maximum(upper, lower, out=three)
-    lower.sub_(upper)
-    return best.relu_() if relu else best, [lower, two, four]
+    upper, lower = torch.maximum(one, two), torch.maximum(three, four)
+    return torch.maximum(upper, lower), [lower - upper, two - one, four - three]
 
 
-def _route(gradient: Tensor, best: Tensor | None, signs: list[Tensor]) -> list[Tensor]:
-    """The gradients of the four corners; of equal corners the first gets it all.
+def _route(upstream: Tensor, signs: list[Tensor], corners: list[Tensor]) -> None:
+    """Write the gradients of the four corners; of equal corners the first gets it all.
 
     Args:
-        gradient: of the largest.
-        best: its ReLU, or None where there is none.
+        upstream: the gradient of the largest; overwritten.
         signs: from `_largest`.
+        corners: where the gradients go.
     """
     lower, right_of_upper, right_of_lower = signs
-    upper = gradient.clone() if best is None else _passes(gradient, best, 0)
-    below = _passes(upper, lower, 0)
-    upper.sub_(below)
-    two = _passes(upper, right_of_upper, 0)
-    four = _passes(below, right_of_lower, 0)
-    return [upper.sub_(two), two, below.sub_(four), four]
+    one, two, three, four = corners
+    below = _passes(upstream, lower, 0)
+    above = upstream.sub_(below)
+    for whole, right, left_part, right_part in (
+        (above, right_of_upper, one, two),
+        (below, right_of_lower, three, four),
+    ):
+        _passes(whole, right, 0, grad_input=right_part)
+        torch.sub(whole, right_part, out=left_part)
 
 
 class _Pool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, bias: Tensor, dim: int, relu: bool) -> Tensor:
         ctx.dim, ctx.shape, ctx.relu = dim, maps.shape, relu
-        best, signs = _largest([c + bias for c in _corners(maps, dim)], relu)
+        best, signs = _largest(_corners(maps, dim))
+        best += bias
+        best = best.relu_() if relu else best
         ctx.save_for_backward(*([best] if relu else []), *signs)
         return best
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         *best, lower, two, four = ctx.saved_tensors
-        parts = _route(gradients[0], best[0] if ctx.relu else None, [lower, two, four])
+        upstream = _through_relu(gradients[0], best)
+        of_bias = upstream.flatten(0, -2).sum(0)
         odd = any(side % 2 for side in ctx.shape[ctx.dim : ctx.dim + 2])
         gradient = (lower.new_zeros if odd else lower.new_empty)(ctx.shape)
-        for corner, part in zip(_corners(gradient, ctx.dim), parts, strict=True):
-            corner.copy_(part)
-        return gradient, sum(p.flatten(0, -2).sum(0) for p in parts), None, None  # type: ignore[return-value]
+        _route(upstream, [lower, two, four], _corners(gradient, ctx.dim))
+        return gradient, of_bias, None, None
+
+
+def _through_relu(gradient: Tensor, best: list[Tensor]) -> Tensor:
+    """A tensor of its own: the gradient of what was largest, before the ReLU if there was one."""
+    return _passes(gradient, best[0], 0) if best else gradient.clone()
 
 
 def _corners(maps: Tensor, dim: int) -> list[Tensor]:
@@ -99,8 +104,9 @@ class _FirstLayer(torch.autograd.Function):
         side = (pixels.shape[0] - kernel + 1) // 2
         weights = torch.cat([weight.flatten(1), bias.unsqueeze(1)], 1).T
         best, signs = _largest(
-            [_patches(pixels, kernel, side, corner).T @ weights for corner in CORNERS], relu
+            [_patches(pixels, kernel, side, corner).T @ weights for corner in CORNERS]
         )
+        best = best.relu_() if relu else best
         ctx.save_for_backward(pixels, *([best] if relu else []), *signs)
         ctx.kernel, ctx.side, ctx.relu = kernel, side, relu
         return best.view(side, side, pixels.shape[2], -1)
@@ -108,8 +114,9 @@ class _FirstLayer(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor, None]:
         pixels, *best, lower, two, four = ctx.saved_tensors
-        upstream = gradients[0].reshape(lower.shape)
-        parts = _route(upstream, best[0] if ctx.relu else None, [lower, two, four])
+        upstream = _through_relu(gradients[0].reshape(lower.shape), best)
+        parts = [torch.empty_like(lower) for _ in CORNERS]
+        _route(upstream, [lower, two, four], parts)
         products = (
             _patches(pixels, ctx.kernel, ctx.side, corner) @ part
             for corner, part in zip(CORNERS, parts, strict=True)
