@@ -26,6 +26,8 @@ from model.memory import give_back, out_of_memory, peak, reset_peak
 from model.snapshot import Snapshot
 from model.training import Diverged, Trainer, train
 
+TELLING = 5.0
+"""Seconds at least between two words of how long a trial has taken: each costs milliseconds."""
 WORST = 1.0
 """The error of a network that cannot train: it moves the sampler away, as a failure would not."""
 
@@ -66,6 +68,7 @@ class Objective:
         """
         self._space = stored.space
         self._study_seed = stored.settings.search.seed
+        self._by_pairs = stored.settings.search.pruner == "wilcoxon"
         self._snapshots = snapshot_folder(results, stored.token)
         self._artifacts = artifact_folder(results)
         self._drawings, self._tasks, self._device = split.train, tasks, device
@@ -119,8 +122,12 @@ class Objective:
         reset_peak(self._device)
         history = History()
 
+        told = start
+
         def tell_seconds() -> None:
-            trial.set_user_attr("seconds", round(spent + time.perf_counter() - start, 2))
+            nonlocal told
+            told = time.perf_counter()
+            trial.set_user_attr("seconds", round(spent + told - start, 2))
 
         try:
             trainer = Trainer(configuration, self._drawings, self._tasks, self._device)
@@ -135,8 +142,10 @@ class Objective:
 
             def on_epoch(epoch: int, error: float) -> None:
                 snapshot.save_if_cheap(trainer)
-                keep_outcomes(trial, history)
-                tell_seconds()
+                if self._by_pairs:
+                    keep_outcomes(trial, history)
+                if time.perf_counter() - told > TELLING:
+                    tell_seconds()
                 trial.report(error, epoch)
                 if "pairs_per_second" not in trial.user_attrs:
                     self._tell_pace(trial, history)
@@ -167,6 +176,7 @@ class Objective:
             if history.epochs:
                 trial.set_user_attr("best_epoch", history.best_epoch)
                 trial.set_user_attr("best_error", history.best_error)
+                keep_outcomes(trial, history)
             self._tell_pace(trial, history)
             tell_seconds()
             trial.set_user_attr("peak_memory_mb", round(peak(self._device) / 2**20))
@@ -188,7 +198,8 @@ class Objective:
     def _catch_up(self, trial: optuna.Trial, history: History) -> None:
         """Report what the earlier tries of a trial did; the pruner learns of every rung."""
         trial.set_user_attr("resumed_at", len(history.epochs))
-        keep_outcomes(trial, history)
+        if self._by_pairs:
+            keep_outcomes(trial, history)
         prune = False
         for epoch, done in enumerate(history.epochs):
             trial.report(done.error, epoch)

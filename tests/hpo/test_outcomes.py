@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
@@ -34,6 +35,20 @@ def test_a_trial_keeps_what_it_answered_after_each_epoch(
         assert right.sum() == round((1 - error) * 100)  # of the fixture's 100 tasks
     assert outcomes_at(trial, 3) is None
     assert OUTCOMES not in trials_table(stored).columns
+
+
+def test_a_pruner_that_compares_by_pairs_has_the_outcomes_of_the_epoch(
+    tmp_path: Path, open_study: Open, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def look(trial: optuna.Trial) -> bool:
+        seen.append(len(trial.user_attrs.get(OUTCOMES, ())))
+        return False
+
+    monkeypatch.setattr(optuna.Trial, "should_prune", look)
+    run(open_study(tiny_settings(tmp_path, "search.pruner=wilcoxon")), 1)
+    assert seen == [1, 2, 3]
 
 
 def test_a_trial_that_was_interrupted_has_the_outcomes_of_one_that_was_not(
