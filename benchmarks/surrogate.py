@@ -10,10 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import expit
+from scipy.special import expit, logit
 from scipy.stats import spearmanr
-from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.model_selection import cross_val_predict
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from hpo.space import SearchSpace, place_in_range
 from model.config import DataChoice
@@ -65,8 +69,9 @@ class Surrogate:
         points = record[list(space.distributions)].to_dict("records")
         inputs = np.stack([self._inputs({str(k): v for k, v in p.items()}) for p in points])
         curves = record[self.epochs].fillna(CHANCE).to_numpy()
-        self._model = ExtraTreesRegressor(500, min_samples_leaf=2, random_state=0)
-        foretold = cross_val_predict(self._model, inputs, curves, cv=FOLDS)
+        self._model = _regressor()
+        folds = KFold(FOLDS, shuffle=True, random_state=0)
+        foretold = cross_val_predict(self._model, inputs, curves, cv=folds)
         self._model.fit(inputs, curves)
         self._price = np.polyfit(record["multiply_adds"], record["seconds"], 1)
         drawn = record.loc[record["sampler"] == "random", "multiply_adds"]
@@ -124,6 +129,14 @@ class Surrogate:
         if excess(low) < 0:
             return 0.1
         return float(np.exp(brentq(excess, low, high))) if excess(high) < 0 else 30.0
+
+
+def _regressor() -> TransformedTargetRegressor:
+    """A Gaussian process on the logits of the errors; of what was tried it foretells best."""
+    kernel = ConstantKernel() * RBF(5.0) + WhiteKernel()
+    process = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
+    scaled = make_pipeline(StandardScaler(), process)
+    return TransformedTargetRegressor(scaled, func=logit, inverse_func=expit, check_inverse=False)
 
 
 def read_record(path: Path) -> pd.DataFrame:
