@@ -22,7 +22,7 @@ from hpo.storage import open_storage
 from hpo.study import load
 from hpo.trials_table import trials_table
 
-TRIALS: dict[SamplerName, int] = {"random": 140, "tpe": 70, "gp": 60}
+TRIALS: dict[SamplerName, int] = {"random": 140, "tpe": 70, "gp": 40}
 AGAIN = 6
 """Of the best of each sampler, trained from two new seeds: what chance alone does to an error."""
 RECIPE = (  # `small` in 8 epochs instead of 18, its schedule as much shorter

@@ -16,12 +16,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.pruners import SuccessiveHalvingPruner as HalvingPruner
 from optuna.samplers import (
@@ -32,7 +30,7 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from benchmarks.networks import settings
 from benchmarks.stopwatch import Row, table
@@ -43,25 +41,12 @@ from hpo.outcomes import OUTCOMES
 from hpo.paired_pruner import PairedPruner
 from hpo.sampler import BuildableSampler
 from hpo.space import SearchSpace
+from hpo.univariate import UnivariateTPE
 from model.packed import pack
 
-STARTUP = 10  # Optuna's default
 BASE = ("random", "none")
 TRIALS = 200
 """Full trainings, of a network of mean cost, that random search may spend; others have a share."""
-
-
-class OneByOne(TPESampler):
-    """TPE that looks at each parameter alone."""
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Every parameter by itself, once there are enough trials."""
-        ended = (TrialState.COMPLETE, TrialState.PRUNED)
-        if len(study.get_trials(deepcopy=False, states=ended)) < STARTUP:
-            return {}
-        return {n: self.sample_independent(study, trial, n, d) for n, d in search_space.items()}
 
 
 SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
@@ -70,7 +55,7 @@ SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
     "TPE": lambda seed: TPESampler(seed=seed, multivariate=True),
     "TPE, grouped": lambda seed: TPESampler(seed=seed, multivariate=True, group=True),
     "TPE, constant liar": lambda seed: TPESampler(seed=seed, constant_liar=True),
-    "TPE, one by one": lambda seed: OneByOne(seed=seed, multivariate=False),
+    "TPE, univariate": lambda seed: UnivariateTPE(settings("small").search.startup_trials, seed),
     "GP": lambda seed: GPSampler(seed=seed),
     "CMA-ES": lambda seed: CmaEsSampler(seed=seed),
 }

@@ -133,7 +133,8 @@ class Surrogate:
 
 def _regressor() -> TransformedTargetRegressor:
     """A Gaussian process on the logits of the errors; of what was tried it foretells best."""
-    kernel = ConstantKernel() * RBF(5.0) + WhiteKernel()
+    noise = WhiteKernel(0.04, "fixed")  # of the variance, as between seeds of one network
+    kernel = ConstantKernel() * RBF(5.0) + noise
     process = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
     scaled = make_pipeline(StandardScaler(), process)
     return TransformedTargetRegressor(scaled, func=logit, inverse_func=expit, check_inverse=False)

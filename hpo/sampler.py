@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.settings import SamplerName
 from hpo.space import SearchSpace
+from hpo.univariate import UnivariateTPE
 
 ATTEMPTS = 8
 """Proposals that are asked of a sampler before chance takes over from one that repeats itself."""
@@ -45,6 +46,8 @@ def inner_sampler(name: SamplerName, startup_trials: int, seed: int) -> BaseSamp
             return TPESampler(
                 seed=seed, n_startup_trials=startup_trials, multivariate=True, constant_liar=True
             )
+        case "tpe-univariate":
+            return UnivariateTPE(startup_trials, seed)
         case "gp":
             return GPSampler(
                 seed=seed, n_startup_trials=startup_trials, warn_independent_sampling=False

@@ -17,7 +17,7 @@ MULTIPLE = 16
 """Filters and fully connected units come in multiples of it (Koch et al. 2015, §3.3)."""
 
 RATES = ("lr", "momentum", "l2")
-SamplerName = Literal["tpe", "gp", "random", "cmaes"]
+SamplerName = Literal["tpe", "tpe-univariate", "gp", "random", "cmaes"]
 PrunerName = Literal["hyperband", "halving", "median", "wilcoxon", "compute", "none"]
 
 

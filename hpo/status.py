@@ -111,8 +111,8 @@ class StatusReader:
         of_study = _TRIALS.c.study_id == self._id
         with self._stored.storage.engine.connect() as connection:
             counted = select(_TRIALS.c.state, func.count()).where(of_study)
-            rows = connection.execute(counted.group_by(_TRIALS.c.state))
-            counts: dict[TrialState, int] = {state: count for state, count in rows}
+            rows = connection.execute(counted.group_by(_TRIALS.c.state)).all()
+            counts: dict[TrialState, int] = dict(map(tuple, rows))
             untrainable = connection.execute(
                 _with_attribute("fail_reason", func.count()).where(of_study, _complete())
             ).scalar_one()

@@ -16,7 +16,7 @@ from torch import Tensor
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 """Row and column inside the pooling window."""
 BLOCK = 128
-"""Images of the first layer at a time: as many as stay in the cache."""
+"""Images of the first layer at a time; all at once would hold the patches of all."""
 
 _passes = torch.ops.aten.threshold_backward  # the gradient where a number is above 0
 

@@ -51,7 +51,8 @@ def search(
 
 
 @pytest.mark.parametrize(
-    ("name", "trials"), [("random", 1000), ("cmaes", 400), ("tpe", 400), ("gp", 30)]
+    ("name", "trials"),
+    [("random", 1000), ("cmaes", 400), ("tpe", 400), ("tpe-univariate", 200), ("gp", 30)],
 )
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_every_proposal_is_buildable_new_and_of_the_static_space(
@@ -71,7 +72,7 @@ def test_every_proposal_is_buildable_new_and_of_the_static_space(
     assert len(kernels) > trials / 100 + STARTUP  # proposals do not collapse onto the border
 
 
-@pytest.mark.parametrize("name", ["random", "tpe"])
+@pytest.mark.parametrize("name", ["random", "tpe", "tpe-univariate"])
 def test_no_proposal_is_dearer_than_the_study_allows(tmp_path: Path, name: SamplerName) -> None:
     free, chance = SearchSpace(tiny_settings(tmp_path)), np.random.default_rng(0)
     drawn = [free.architecture(free.draw(chance)).multiply_adds for _ in range(60)]
