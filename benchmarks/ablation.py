@@ -56,7 +56,10 @@ CHANGES: Mapping[str, Change] = {
     "all characters of an alphabet": Change(("training.sampling.per_alphabet=55",)),
     "binary loss over all pairs": Change(("training.sampling.loss=binary",)),
     "random pairs": Change(
-        ('training.sampling={ kind = "random-pairs", pairs = 5000, copies = 0, batch = 128 }',)
+        (
+            'training.sampling={ kind = "random-pairs", pairs = 30000, batch = 128, steps = 40 }',
+            'full_training.sampling={ kind = "random-pairs" }',
+        )
     ),
 }
 
