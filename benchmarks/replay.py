@@ -53,7 +53,6 @@ SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
     "random": RandomSampler,
     "quasi-random": lambda seed: QMCSampler(seed=seed, scramble=True),
     "TPE": lambda seed: TPESampler(seed=seed, multivariate=True),
-    "TPE, grouped": lambda seed: TPESampler(seed=seed, multivariate=True, group=True),
     "TPE, constant liar": lambda seed: TPESampler(seed=seed, constant_liar=True),
     "TPE, univariate": lambda seed: UnivariateTPE(settings("small").search.startup_trials, seed),
     "GP": lambda seed: GPSampler(seed=seed),
