@@ -72,11 +72,11 @@ def _parameters(network: SiameseNetwork, name: str, kind: torch.dtype) -> tuple[
 
 def _encode_densely(network: SiameseNetwork, precision: Precision, images: Tensor) -> Tensor:
     """One kernel over the whole image is a matrix product, which PyTorch's convolution is not."""
-    layer = network.layer("conv1")
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        units = functional.linear(images.flatten(1), layer.weight.flatten(1), bias_of(layer))
-        units = _normalised(network, "conv1", units) if network.norms else functional.relu(units)
-        return torch.sigmoid(network.layer("fc")(units))
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    weight, bias = _parameters(network, "conv1", kind)
+    units = functional.linear(images.flatten(1).to(kind), weight.flatten(1), bias)
+    units = _normalised(network, "conv1", units) if network.norms else functional.relu(units)
+    return torch.sigmoid(functional.linear(units, *_parameters(network, "fc", kind)))
 
 
 def _normalised(network: SiameseNetwork, name: str, maps: Tensor) -> Tensor:
