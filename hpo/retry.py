@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from hashlib import sha256
-from pathlib import Path
-from typing import Any
 
 import optuna
-import psutil
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-BOOT = Path("/proc/sys/kernel/random/boot_id")
-PROCESSES = Path("/proc/self/ns/pid")
+from hpo.process import has_ended
+
 GRACE = 300  # seconds without a sign of life after which a trial elsewhere counts as dead
 KEPT = ("seed", "from")
 """Attributes of a trial that its retries have too."""
@@ -27,25 +21,6 @@ RETRIES = 3
 
 One that got further, or was interrupted, always is.
 """
-
-
-def owner() -> dict[str, Any]:
-    """What tells this process from any other, to be kept on the trials that it runs."""
-    process = psutil.Process()
-    return {
-        "host": socket.gethostname(),
-        "pid": process.pid,
-        "started": round(process.create_time(), 1),
-        "space": _process_space(),
-    }
-
-
-def _process_space() -> str:
-    """What tells the process numbers of this machine, or container, from those of another."""
-    try:
-        return sha256(f"{BOOT.read_text()}{PROCESSES.readlink()}".encode()).hexdigest()[:8]
-    except OSError:
-        return ""
 
 
 def first_try(trial: FrozenTrial | optuna.Trial) -> int:
@@ -60,18 +35,6 @@ def _is_gone(trial: FrozenTrial) -> bool:
         begun = trial.datetime_start
         return begun is not None and datetime.now() - begun > timedelta(seconds=GRACE)
     return has_ended(kept)
-
-
-def has_ended(kept: Mapping[str, Any]) -> bool:
-    """Whether a process of this machine, by what `owner` kept of it, no longer lives."""
-    if kept["host"] != socket.gethostname() or kept.get("space", "") != _process_space():
-        return False
-    try:
-        process = psutil.Process(kept["pid"])
-        same = abs(process.create_time() - kept["started"]) < 1
-        return not same or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def is_second_copy(study: optuna.Study, trial: optuna.Trial) -> bool:

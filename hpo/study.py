@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from hpo import __version__
 from hpo.patience import PatientStorage
+from hpo.process import has_ended, owner
 from hpo.pruner import make_pruner
-from hpo.retry import has_ended, owner
 from hpo.sampler import BuildableSampler, inner_sampler
 from hpo.settings import StudySettings, differences
 from hpo.space import SearchSpace

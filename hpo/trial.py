@@ -18,7 +18,8 @@ from hpo.artifacts import artifact_folder, attach
 from hpo.brake import Interrupted
 from hpo.outcomes import keep_outcomes
 from hpo.pictures import filters, learning_curve, mistakes
-from hpo.retry import first_try, owing, owner
+from hpo.process import owner
+from hpo.retry import first_try, owing
 from hpo.study import StoredStudy
 from model.config import Configuration
 from model.history import History

@@ -10,7 +10,7 @@ import pytest
 
 from data import omniglot
 from hpo.brake import Brake, Interrupted
-from hpo.retry import owner
+from hpo.process import owner
 from hpo.storage import open_storage
 from hpo.study import load
 from model.snapshot import Snapshot

@@ -11,7 +11,8 @@ from optuna.trial import TrialState
 from sqlalchemy import text
 
 from hpo.patience import PatientStorage
-from hpo.retry import RETRIES, owing, owner, reclaim
+from hpo.process import owner
+from hpo.retry import RETRIES, owing, reclaim
 from hpo.settings import StudySettings
 from hpo.storage import open_storage
 from hpo.study import StoredStudy, finished

@@ -202,7 +202,8 @@ def test_a_database_that_is_away_is_waited_for(postgres: Postgres, tmp_path: Pat
     assert "is replaced" not in output
     stored = opened(postgres.url, "away")
     check_whole(stored, 14)
-    assert {t.state for t in stored.study.trials} == {TrialState.COMPLETE}
+    failed = stored.study.get_trials(states=(TrialState.FAIL,))
+    assert [t.user_attrs.get("fail_reason") for t in failed] == []
 
 
 def test_workers_join_a_study_that_was_only_made(tmp_path: Path) -> None:
