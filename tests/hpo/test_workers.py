@@ -203,7 +203,9 @@ def test_a_database_that_is_away_is_waited_for(postgres: Postgres, tmp_path: Pat
     stored = opened(postgres.url, "away")
     check_whole(stored, 14)
     failed = stored.study.get_trials(states=(TrialState.FAIL,))
-    assert [t.user_attrs.get("fail_reason") for t in failed] == []
+    # Both workers may have taken up a trial for the last place: the second hands it back.
+    full = "the study was full when it began"
+    assert {t.user_attrs.get("fail_reason") for t in failed} <= {full}
 
 
 def test_workers_join_a_study_that_was_only_made(tmp_path: Path) -> None:
