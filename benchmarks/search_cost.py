@@ -35,6 +35,7 @@ from hpo.study import WANTED, StoredStudy, create_or_resume, load
 from hpo.trial import Objective
 from hpo.worker import Unwatched
 from model.memory import give_back
+from model.replay import Replayed
 from model.snapshot import Snapshot
 from model.training import Trainer
 
@@ -76,9 +77,7 @@ def trial(setting: Setting) -> list[Row]:
             (data.pairs, "as_input", "data"),
             (data.pairs, "distort", "distortion"),
             (data.pairs, "draw_transforms", "distortion"),
-            (Trainer, "_backward", "forward and backward"),
-            (torch.Tensor, "backward", "of these backward"),
-            (torch.optim.SGD, "step", "optimizer"),
+            *_parts_of_step(setting.device),
             (Trainer, "validate", "validation"),
             (Snapshot, "save", "snapshots"),
             (Objective, "_draw", "pictures"),
@@ -109,6 +108,17 @@ def trial(setting: Setting) -> list[Row]:
     return [
         {"part": part, "seconds": spent, "share, %": 100 * spent / whole}
         for part, spent in clock.spent.items()
+    ]
+
+
+def _parts_of_step(device: torch.device) -> list[tuple[object, str, str]]:
+    """The functions of a training step; a GPU replays `small`'s as a whole."""
+    if device.type == "cuda":
+        return [(Replayed, "__call__", "forward, backward and optimizer")]
+    return [
+        (Trainer, "_backward", "forward and backward"),
+        (torch.Tensor, "backward", "of these backward"),
+        (torch.optim.SGD, "step", "optimizer"),
     ]
 
 

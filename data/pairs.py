@@ -175,6 +175,18 @@ def _part_of_order(count: int, size: int, part: int, generator: Generator) -> Te
     return places[:size]
 
 
+def characters_of_batch(drawings: Drawings, wanted: int, per_alphabet: int) -> int:
+    """How many characters a batch can have: those that are wanted, or all that can be had.
+
+    Args:
+        drawings: where they are drawn from.
+        wanted: how many a batch shall have.
+        per_alphabet: the most of one alphabet.
+    """
+    sizes = torch.bincount(drawings.alphabet_of)
+    return min(wanted, int(sizes.clamp(max=per_alphabet).sum()))
+
+
 def all_pairs_batches(
     drawings: Drawings,
     characters: int,
@@ -192,7 +204,7 @@ def all_pairs_batches(
 
     Args:
         drawings: the training set.
-        characters: how many a batch, N (all there are, if fewer can be had).
+        characters: how many a batch, N, from `characters_of_batch`.
         per_alphabet: the most characters of one alphabet in a batch.
         steps: batches in the epoch.
         distortion: factor on the ranges of the affine distortion that every image gets of its own,
@@ -202,9 +214,9 @@ def all_pairs_batches(
         generator: the source of chance, on the device of the drawings.
     """
     device, drawers, images = drawings.ink.device, len(drawings.drawers), drawings.images
-    sizes = torch.bincount(drawings.alphabet_of, minlength=len(drawings.alphabets))
-    characters = min(characters, int(sizes.clamp(max=per_alphabet).sum()))
-    member = drawings.alphabet_of == torch.arange(len(sizes), device=device).unsqueeze(1)
+    alphabets = torch.arange(len(drawings.alphabets), device=device)
+    member = drawings.alphabet_of == alphabets.unsqueeze(1)
+    sizes = member.sum(dim=1)
     for _ in range(steps):
         # Each alphabet's characters in random order, its first `per_alphabet` kept; then the
         # kept ones of the alphabets in random order. All shapes are fixed: no wait for a GPU.

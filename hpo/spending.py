@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from model.recipe import RandomPairs, Training
+from model.recipe import Training
 
 KEPT = ("seconds", "multiply_adds", "retry_of", "resumed_at", "fail_reason")
 """The attributes of a trial that tell its cost."""
@@ -85,8 +85,6 @@ def multiply_adds_of(effort: Effort, training: Training) -> float | None:
 def images_per_epoch(training: Training) -> int:
     """Images that an epoch of training encodes."""
     sampling = training.sampling
-    if isinstance(sampling, RandomPairs):
-        if sampling.steps:
-            return 2 * sampling.batch * sampling.steps
+    if sampling.steps is None:
         return 2 * sampling.pairs * (1 + sampling.copies)
-    return 2 * sampling.characters * sampling.steps
+    return sampling.images * sampling.steps

@@ -43,6 +43,11 @@ class RandomPairs(Frozen):
     seed: Seed = 0
     """Of the set of pairs, which is the same in every trial of a study."""
 
+    @property
+    def images(self) -> int:
+        """Images a step, two of each pair."""
+        return 2 * self.batch
+
 
 class AllPairs(Frozen):
     """Every pair inside a batch: N characters by two drawers each give N² pairs."""
@@ -61,6 +66,11 @@ class AllPairs(Frozen):
     turned: bool = False
     """Turn by 90° and mirror each alphabet of a batch at random, all its characters alike: eight
     alphabets to learn from for every one."""
+
+    @property
+    def images(self) -> int:
+        """Images a step, two of each character."""
+        return 2 * self.characters
 
 
 Sampling = RandomPairs | AllPairs

@@ -8,10 +8,12 @@ the optimizer above all, which is why every epoch is recorded anew.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from data.pairs import PairBatch
 
@@ -25,19 +27,35 @@ Record = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
 """Records work without doing it: gives what does it, and where its result will then stand."""
 
 
-def recorder(device: torch.device) -> Record | None:
-    """What records the work of a device, if anything does."""
+def recorder(device: torch.device, optimizer: Optimizer) -> Record | None:
+    """What records the work of a device, a step of the optimizer within, if anything does."""
     if device.type != "cuda":
         return None
 
     def record(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-        graph = torch.cuda.CUDAGraph()
-        stream = torch.cuda.Stream(device)
-        with torch.cuda.device(device), torch.cuda.graph(graph, stream=stream):
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(device)
+        with (
+            _recordable(optimizer),
+            torch.cuda.device(device),
+            torch.cuda.graph(graph, stream=stream),
+        ):
             result = work()
         return graph.replay, result
 
     return record
+
+
+@contextmanager
+def _recordable(optimizer: Optimizer) -> Iterator[None]:
+    """Tell an optimizer that asks for it that it is recorded; told before, it would warn."""
+    asking = [group for group in optimizer.param_groups if "capturable" in group]
+    for group in asking:
+        group["capturable"] = True
+    try:
+        yield
+    finally:
+        for group in asking:
+            group["capturable"] = False
 
 
 class Replayed:

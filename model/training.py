@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from data.drawings import Drawings
-from data.pairs import PairBatch, all_pairs_batches, draw_pairs, random_pair_batches, seeded
+from data.pairs import (
+    PairBatch,
+    all_pairs_batches,
+    characters_of_batch,
+    draw_pairs,
+    random_pair_batches,
+    seeded,
+)
 from data.tasks import OneShotTasks
 from model.architecture import Architecture
 from model.config import Configuration
@@ -26,6 +33,7 @@ from model.optimizer import layerwise_optimizer, set_epoch
 from model.packed import pack
 from model.precision import resolve_precision
 from model.recipe import AllPairs, RandomPairs, Training
+from model.replay import LAUNCH_BOUND, Replayed, recorder
 from model.scoring import BLOCK, error_of, one_shot_scores, one_shot_shares
 from model.siamese import SiameseNetwork
 
@@ -99,6 +107,9 @@ class Trainer:
         self.optimizer = layerwise_optimizer(self.network, configuration.rates, training)
         sampling = training.sampling
         self._block = block_that_fits(configuration.network, device)
+        arithmetic = configuration.network.multiply_adds * sampling.images
+        launch_bound = arithmetic < LAUNCH_BOUND
+        self._record = recorder(device, self.optimizer) if launch_bound else None
         self._softmax = isinstance(sampling, AllPairs) and sampling.loss == "softmax"
         self._chance = seeded(configuration.seed, device)
         self._batches = _batches(training, drawings, self._chance)
@@ -140,11 +151,16 @@ class Trainer:
         set_epoch(self.optimizer, self.configuration.rates, self.configuration.training, epoch)
         self.network.train()
         self._chance.set_state(self.partial.generator)
+        step = Replayed(self._step, self._record) if self._record else self._step
         for batch in islice(self._batches(epoch), self.partial.steps, None):
-            loss = self._backward(batch)
-            self.optimizer.step()
+            loss = step(batch)
             twins = len(batch.images) // 2
             yield loss, twins if batch.same is not None else twins**2
+
+    def _step(self, batch: PairBatch) -> Tensor:
+        loss = self._backward(batch)
+        self.optimizer.step()
+        return loss
 
     def _backward(self, batch: PairBatch) -> Tensor:
         """Add the gradient of a batch to the weights; in smaller parts once memory runs out."""
@@ -219,7 +235,7 @@ def _batches(
             every = partial(
                 all_pairs_batches,
                 drawings,
-                sampling.characters,
+                characters_of_batch(drawings, sampling.characters, sampling.per_alphabet),
                 sampling.per_alphabet,
                 sampling.steps,
                 sampling.distortion_width if sampling.distorted else None,

@@ -9,6 +9,7 @@ from data.errors import DataError
 from data.pairs import (
     all_pairs_batches,
     as_input,
+    characters_of_batch,
     draw_pairs,
     random_pair_batches,
     seeded,
@@ -107,7 +108,9 @@ def test_all_pairs_batches_hold_each_character_by_two_drawers(train: Drawings) -
 
 
 def test_a_batch_is_no_larger_than_the_data(train: Drawings) -> None:
-    (batch,) = all_pairs_batches(train, 10_000, 1, 1, 1.0, False, seeded(0, train.ink.device))
+    most = characters_of_batch(train, 10_000, 1)
+    assert characters_of_batch(train, 3, 1) == 3
+    (batch,) = all_pairs_batches(train, most, 1, 1, 1.0, False, seeded(0, train.ink.device))
     assert len(batch.images) == 2 * len(train.alphabets)
     assert batch.images.min() >= 0
     assert batch.images.max() <= 1 + 1e-5

@@ -35,3 +35,41 @@ def test_out_of_memory_is_told_from_other_errors() -> None:
     assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert out_of_memory(DoesNotFit("too large"))
     assert not out_of_memory(RuntimeError("shapes differ"))
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    """A GPU that says what it holds: 100 MiB of its allocator's, 30 MiB of them in use."""
+    for name, megabytes in (("memory_reserved", 100), ("memory_allocated", 30)):
+        monkeypatch.setattr(torch.cuda, name, lambda device, m=megabytes: m * 2**20)
+    return torch.device("cuda", 1)
+
+
+def test_what_the_allocator_of_a_gpu_holds_unused_is_available(
+    gpu: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5 * 2**20, 2**30))
+    assert memory.available(gpu) == 75 * 2**20
+    # It says itself when it runs out, so all images are tried at once.
+    assert block_that_fits(architecture(((3, 16), (3, 16)), size=20, fc=48), gpu) > 10**9
+
+
+def test_a_network_beyond_a_gpu_is_refused_before_it_is_built(
+    gpu: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 2**30))
+    with pytest.raises(DoesNotFit):
+        block_that_fits(architecture(((3, 16), (3, 512)), size=20, fc=4096), gpu)
+
+
+def test_a_trial_gives_a_gpu_back_what_it_freed_and_is_measured_by_itself(
+    gpu: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[object] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: called.append("emptied"))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", called.append)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 7)
+    memory.reset_peak(gpu)
+    memory.give_back(gpu)
+    assert called == [gpu, "emptied"]
+    assert memory.peak(gpu) == 7
