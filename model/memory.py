@@ -20,8 +20,10 @@ _RESET = Path("/proc/self/clear_refs")
 COPIES = 5
 """Tensors of the size of an image's maps that a training step on a CPU holds at the most."""
 
-PRIMITIVES = 128
-"""Compiled kernels that oneDNN keeps: more than any one network needs, and not those of dozens."""
+COMPILED = 128
+"""Operations whose compiled kernels are kept: more than any one network needs, and not those of
+dozens, at a third of a megabyte each."""
+_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")  # oneDNN's, and PyTorch's of it
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of glibc's mallopt
 
@@ -85,9 +87,11 @@ def keep_freed() -> None:
     By default glibc gives every large tensor back to the system when it is freed, and a training
     step then spends more time on getting zeroed pages anew than on elementwise arithmetic.
 
-    The kernels that oneDNN compiled for the networks of earlier trials are freed all the same.
+    The kernels that oneDNN compiled for the networks of earlier trials are freed all the same,
+    if it has compiled none yet.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(PRIMITIVES))
+    for cache in _CACHES:
+        os.environ.setdefault(cache, str(COMPILED))
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(_MMAP_MAX, 0)
         libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)

@@ -1,13 +1,36 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from model import memory
 from model.memory import DoesNotFit, block_that_fits, out_of_memory
+from model.precision import computes_bf16
 from tests.model.test_architecture import architecture
 
 CPU = torch.device("cpu")
+
+MANY_SHAPES = """
+import psutil
+import torch
+
+from model.memory import give_back, keep_freed
+
+keep_freed()
+torch.set_num_threads(1)
+
+def after(rows):
+    for count in rows:
+        torch.ones(count, 64, dtype=torch.bfloat16) @ torch.ones(64, 32, dtype=torch.bfloat16)
+    give_back(torch.device("cpu"))
+    return psutil.Process().memory_info().rss
+
+before = after(range(1000, 1200))
+print((after(range(2000, 2300)) - before) / 2**20)
+"""
 
 
 def test_a_network_beyond_the_memory_is_refused_with_both_sizes(
@@ -26,6 +49,13 @@ def test_a_block_shrinks_with_the_memory_that_is_free(monkeypatch: pytest.Monkey
         monkeypatch.setattr(memory, "available", lambda device, m=megabytes: m * 2**20)
         blocks.append(block_that_fits(described, CPU))
     assert 1 <= blocks[0] < blocks[1] < blocks[2]
+
+
+@pytest.mark.skipif(not computes_bf16(CPU), reason="needs a processor that computes in bf16")
+def test_the_kernels_of_earlier_networks_are_freed() -> None:
+    line = [sys.executable, "-c", MANY_SHAPES]
+    told = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    assert float(told) < 30  # MiB; a third of one for every shape where all are kept
 
 
 def test_out_of_memory_is_told_from_other_errors() -> None:
