@@ -16,7 +16,7 @@ import torch
 from benchmarks.limit import limit
 from benchmarks.search_cost import contention, memory, overhead, trial
 from benchmarks.stopwatch import Row, machine, table
-from benchmarks.throughput import Setting, training, validation
+from benchmarks.throughput import Setting, at_once, training, validation
 from data.sets import open_set
 from hpo.places import data_folder
 from hpo.progress import hush_optuna
@@ -24,6 +24,7 @@ from model.memory import keep_freed
 
 TITLES = {
     "training": "Training, random pairs of 128 a step, distorted",
+    "at once": "`small`, all pairs of a batch, several trials at once",
     "validation": "Validation, 320 tasks",
     "trial": "One `small` trial of 18 epochs",
     "overhead": "The search's own cost, a `small` trial of 18 epochs",
@@ -55,6 +56,7 @@ def main() -> None:
     setting = Setting(drawings, device, chosen.workers, chosen.rounds, _say)
     sections: dict[str, Callable[[], list[Row]]] = {
         "training": lambda: training(setting),
+        "at once": lambda: at_once(setting),
         "validation": lambda: validation(setting),
         "trial": lambda: trial(setting),
         "overhead": lambda: overhead(setting, chosen.postgres),

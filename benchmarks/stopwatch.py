@@ -59,8 +59,10 @@ def seconds(device: torch.device, work: Callable[[], object], times: int = 3) ->
 
 
 def steps_seconds(device: torch.device, steps: Iterator[object], count: int) -> float:
-    """Seconds of a step, the mean of ``count`` after one that warms up."""
-    next(steps)
+    """Seconds of a step, the mean of ``count`` after one that warms up; on a GPU, which records
+    the second one, after three."""
+    for _ in range(3 if device.type == "cuda" else 1):
+        next(steps)
     start = now(device)
     for _ in range(count):
         next(steps)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 
@@ -19,7 +22,12 @@ from model.config import Configuration
 from model.training import Trainer
 
 TASKS = 320
+TOGETHER = (1, 2, 4, 8)  # trials on one GPU
+AT_ONCE = 10.0  # seconds that each of them trains
 COSTLY = 2e9  # multiply-adds an image beyond which a CPU is not kept waiting by the textbook loop
+
+
+_given: list[Any] = []
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,44 @@ def _training(setting: Setting, name: str, configuration: Configuration, files: 
         row["textbook pairs/s"] = PAIRS / median(theirs)
         row["ratio"] = median(t / o for t, o in zip(theirs, ours, strict=True))
     return row
+
+
+def at_once(setting: Setting) -> list[Row]:
+    """Pairs a second of `small` as it is searched, by several processes of one device together."""
+    cores = len(os.sched_getaffinity(0))
+    rows: list[Row] = []
+    for processes in TOGETHER if setting.device.type == "cuda" else sorted({1, cores}):
+        setting.say(f"at once, {processes}")
+        context = multiprocessing.get_context("spawn")
+        threads, barrier = max(1, cores // processes), context.Barrier(processes)
+        with context.Pool(processes, _prepare, (setting.drawings, barrier, threads)) as pool:
+            each = pool.map(_pairs_a_second, [str(setting.device)] * processes, chunksize=1)
+        rows.append({"processes": processes, "pairs/s": sum(each)})
+    for row in rows:
+        row["ratio to one"] = row["pairs/s"] / rows[0]["pairs/s"]
+    return rows
+
+
+def _prepare(*given: Any) -> None:
+    """Keep in a process what all of its work needs."""
+    _given.extend(given)
+    torch.set_num_threads(given[-1])
+
+
+def _pairs_a_second(device: str) -> float:
+    """Of one process, from the moment when all are ready."""
+    drawings, barrier, _ = _given
+    setting = Setting(drawings, torch.device(device), 0, 1, print)
+    trainer = make_trainer(setting, small_as_searched())
+    steps = trainer.steps(0)
+    pairs = [next(steps)[1] for _ in range(3)]
+    barrier.wait()
+    start, count = now(setting.device), 0
+    while now(setting.device) - start < AT_ONCE:
+        for _ in range(10):
+            next(steps)
+        count += 10
+    return count * pairs[0] / (now(setting.device) - start)
 
 
 def validation(setting: Setting) -> list[Row]:

@@ -36,7 +36,7 @@ def has_ended(kept: Mapping[str, Any]) -> bool:
         process = psutil.Process(kept["pid"])
         same = abs(_started(process) - kept["started"]) < 1
         return not same or process.status() == psutil.STATUS_ZOMBIE
-    except (psutil.NoSuchProcess, FileNotFoundError):
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return True
 
 
