@@ -19,11 +19,13 @@ from data.drawings import Drawings
 from data.split import split
 from data.tasks import draw_tasks
 from model.config import Configuration
+from model.memory import keep_freed
 from model.training import Trainer
 
 TASKS = 320
 TOGETHER = (1, 2, 4, 8)  # trials on one GPU
 AT_ONCE = 10.0  # seconds that each of them trains
+PATIENCE = 300.0  # seconds until all of them are ready
 COSTLY = 2e9  # multiply-adds an image beyond which a CPU is not kept waiting by the textbook loop
 
 
@@ -89,13 +91,16 @@ def _training(setting: Setting, name: str, configuration: Configuration, files: 
 
 
 def at_once(setting: Setting) -> list[Row]:
-    """Pairs a second of `small` as it is searched, by several processes of one device together."""
+    """Pairs a second of `small`'s sampling, by several processes of one device together.
+
+    As in `training`, the epoch is one that does not end: a GPU records a step only once.
+    """
     cores = len(os.sched_getaffinity(0))
     rows: list[Row] = []
     for processes in TOGETHER if setting.device.type == "cuda" else sorted({1, cores}):
         setting.say(f"at once, {processes}")
         context = multiprocessing.get_context("spawn")
-        threads, barrier = max(1, cores // processes), context.Barrier(processes)
+        threads, barrier = max(1, cores // processes), context.Barrier(processes, timeout=PATIENCE)
         with context.Pool(processes, _prepare, (setting.drawings, barrier, threads)) as pool:
             each = pool.map(_pairs_a_second, [str(setting.device)] * processes, chunksize=1)
         rows.append({"processes": processes, "pairs/s": sum(each)})
@@ -107,6 +112,7 @@ def at_once(setting: Setting) -> list[Row]:
 def _prepare(*given: Any) -> None:
     """Keep in a process what all of its work needs."""
     _given.extend(given)
+    keep_freed()
     torch.set_num_threads(given[-1])
 
 

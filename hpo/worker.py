@@ -61,6 +61,13 @@ class Unwatched:
         """Say nothing."""
 
 
+def current(device: torch.device) -> torch.device:
+    """The device; a GPU with a number becomes the one that PyTorch takes where none is named."""
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+    return device
+
+
 def work(job: Work, say: Callable[[str], None], watcher: TrialsWatcher | None = None) -> str | None:
     """Run trials until the study is where it shall go.
 
@@ -77,7 +84,7 @@ def work(job: Work, say: Callable[[str], None], watcher: TrialsWatcher | None = 
     """
     if job.threads:
         torch.set_num_threads(job.threads)
-    device = torch.device(job.device)
+    device = current(torch.device(job.device))
     watching: TrialsWatcher = watcher or Unwatched()
     with storage_errors(job.url):
         stored = _joined(job, say)

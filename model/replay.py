@@ -17,30 +17,33 @@ from torch.optim import Optimizer
 
 from data.pairs import PairBatch
 
-LAUNCH_BOUND = 2e11
+LAUNCH_BOUND = 1e11
 """Multiply-adds of a batch's forward pass below which launching a step takes longer than its
-arithmetic: by estimate, 100 T a second against 2 ms of launches in a step of thrice as many."""
+arithmetic, thrice as many: by estimate, 150 T a second against 2 ms of launches."""
 
 Step = Callable[[PairBatch], Tensor]
 """Trains on a batch; gives the loss, () on the device."""
-Record = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
-"""Records work without doing it: gives what does it, and where its result will then stand."""
+Recording = tuple[Callable[[], None], Tensor]
+"""What does recorded work, and where its result will then stand."""
+Record = Callable[[Step, PairBatch], Recording]
+"""Records a step on a batch without doing it."""
 
 
 def recorder(device: torch.device, optimizer: Optimizer) -> Record | None:
-    """What records the work of a device, a step of the optimizer within, if anything does."""
+    """What records steps on a device, one of the optimizer within, if anything does."""
     if device.type != "cuda":
         return None
+    stream = torch.cuda.Stream(device)
 
-    def record(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(device)
+    def record(step: Step, batch: PairBatch) -> Recording:
+        graph = torch.cuda.CUDAGraph()
         with (
             _recordable(optimizer),
             torch.cuda.device(device),
             torch.cuda.graph(graph, stream=stream),
         ):
-            result = work()
-        return graph.replay, result
+            loss = step(batch)
+        return graph.replay, loss
 
     return record
 
@@ -65,8 +68,8 @@ class Replayed:
     be recorded is done as it is, with a warning.
     """
 
-    def __init__(self, step: Step, record: Record) -> None:
-        """Prepare for the batches of one epoch."""
+    def __init__(self, step: Step, record: Callable[[PairBatch], Recording]) -> None:
+        """Prepare for the batches of one epoch; ``record`` records the same step."""
         self._step, self._record = step, record
         self._batch: PairBatch | None = None
         self._replay: Callable[[], None] | None = None
@@ -93,9 +96,12 @@ class Replayed:
 
     def _try_to_record(self, batch: PairBatch) -> None:
         try:
-            self._replay, self._loss = self._record(lambda: self._step(batch))
+            self._replay, self._loss = self._record(batch)
         except RuntimeError as error:
-            cause = str(error).splitlines()[0]
+            first: BaseException = error  # that the recording broke off is raised after it
+            while first.__context__ is not None:
+                first = first.__context__
+            cause = str(first).splitlines()[0]
             warnings.warn(f"a training step is not recorded ({cause})", stacklevel=2)
 
 

@@ -151,7 +151,9 @@ class Trainer:
         set_epoch(self.optimizer, self.configuration.rates, self.configuration.training, epoch)
         self.network.train()
         self._chance.set_state(self.partial.generator)
-        step = Replayed(self._step, self._record) if self._record else self._step
+        step = self._step
+        if self._record:
+            step = Replayed(self._step, partial(self._record, self._whole_step))
         for batch in islice(self._batches(epoch), self.partial.steps, None):
             loss = step(batch)
             twins = len(batch.images) // 2
@@ -162,15 +164,20 @@ class Trainer:
         self.optimizer.step()
         return loss
 
+    def _whole_step(self, batch: PairBatch) -> Tensor:
+        """A step that fails where memory runs out: nothing can be freed while it is recorded."""
+        loss = self._gradient(batch, self._block)
+        self.optimizer.step()
+        return loss
+
     def _backward(self, batch: PairBatch) -> Tensor:
-        """Add the gradient of a batch to the weights; in smaller parts once memory runs out."""
+        """Set the gradients to those of a batch; in smaller parts once memory runs out."""
+        return self._fitting(partial(self._gradient, batch), len(batch.images))
+
+    def _gradient(self, batch: PairBatch, block: int) -> Tensor:
         loss_of = partial(batch_loss, self.network, same=batch.same, softmax=self._softmax)
-
-        def step(block: int) -> Tensor:
-            self.optimizer.zero_grad(set_to_none=True)
-            return backward(self._encode, batch.images, loss_of, block)
-
-        return self._fitting(step, len(batch.images))
+        self.optimizer.zero_grad(set_to_none=True)
+        return backward(self._encode, batch.images, loss_of, block)
 
     def _fitting(self, work: Callable[[int], Tensor], images: int) -> Tensor:
         """Do work that takes images in blocks; in smaller ones once memory runs out."""
@@ -178,9 +185,10 @@ class Trainer:
             try:
                 return work(self._block)
             except RuntimeError as error:
-                self._block = min(self._block, images) // 2
-                if not out_of_memory(error) or self._block < 1:
+                smaller = min(self._block, images) // 2
+                if not out_of_memory(error) or smaller < 1:
                     raise
+                self._block = smaller
             give_back(self.device)  # the failed try's tensors are gone with its traceback
 
     @torch.no_grad()

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hpo.worker import current
+
 StudyArgument = Annotated[
     str, typer.Argument(metavar="[STUDY]", help="A name under studies/, or a study file's path.")
 ]
@@ -66,4 +68,4 @@ def find_device(name: str) -> torch.device:
             f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices that "
             "PyTorch can use: leave --device out, or name cpu"
         )
-    return device
+    return current(device)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hpo.cli.options import DeviceError
+from hpo.cli.options import DeviceError, find_device
 from hpo.cli.search import _for_gpus
 from hpo.workers import devices
 
@@ -20,6 +20,16 @@ def test_workers_take_the_gpus_in_turn_unless_one_is_named() -> None:
     assert devices(ALL, 3) == ["cuda:0", "cuda:1", "cuda:0"]
     assert devices(SECOND, 2) == ["cuda:1", "cuda:1"]
     assert devices(CPU, 2) == ["cpu", "cpu"]
+
+
+def test_a_gpu_that_is_named_is_where_pytorch_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    assert find_device("cuda:1") == SECOND
+    assert find_device("cuda") == ALL
+    assert chosen == [SECOND]
+    with pytest.raises(DeviceError, match="has 2 CUDA devices"):
+        find_device("cuda:2")
 
 
 def test_so_many_trials_run_on_every_gpu_that_is_used() -> None:

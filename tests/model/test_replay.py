@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from data.pairs import PairBatch
 from data.split import Split
 from data.tasks import OneShotTasks
 from model import training
@@ -22,6 +23,8 @@ SAMPLINGS = {
     "all pairs, binary": AllPairs(characters=20, per_alphabet=10, steps=5, loss="binary"),
     "all pairs, softmax": AllPairs(characters=20, per_alphabet=10, steps=5, loss="softmax"),
 }
+
+NEAR = 0.05  # losses on a GPU, which does not add up in the same order twice
 
 Trained = Callable[[Configuration], Trainer]
 
@@ -59,9 +62,9 @@ def without_graphs(trained: Trained, configuration: Configuration) -> Trainer:
 def test_replayed_steps_train_as_those_that_are_not(
     trained: Trained, graphs: list[RecordedGraph], sampling: RandomPairs | AllPairs, optimizer: str
 ) -> None:
-    """On a CPU to the bit; stated for a GPU: losses within a hundredth."""
+    """On a CPU to the bit; stated for a GPU: losses within `NEAR`."""
     configuration = tiny_configuration(
-        epochs=3, sampling=sampling, optimizer=optimizer, lr_decay=0.5
+        epochs=3, sampling=sampling, optimizer=optimizer, lr_decay=0.5, precision="auto"
     )
     plain = without_graphs(trained, configuration)
     assert not graphs
@@ -70,7 +73,7 @@ def test_replayed_steps_train_as_those_that_are_not(
         replayed = trained(configuration)
     found, wanted = ([e.loss for e in t.history.epochs] for t in (replayed, plain))
     if replayed.device.type == "cuda":
-        assert found == pytest.approx(wanted, abs=0.01)
+        assert found == pytest.approx(wanted, abs=NEAR)
         return
     assert found == wanted
     assert [e.error for e in replayed.history.epochs] == [e.error for e in plain.history.epochs]
@@ -86,7 +89,7 @@ def test_normalised_maps_are_replayed(trained: Trained, graphs: list[RecordedGra
     configuration = configuration.model_copy(update={"network": network})
     plain, replayed = without_graphs(trained, configuration), trained(configuration)
     found, wanted = ([e.loss for e in t.history.epochs] for t in (replayed, plain))
-    assert found == pytest.approx(wanted, abs=0.01 if replayed.device.type == "cuda" else 0)
+    assert found == pytest.approx(wanted, abs=NEAR if replayed.device.type == "cuda" else 0)
 
 
 def test_the_loss_of_a_step_is_not_overwritten_by_the_next(
@@ -98,19 +101,25 @@ def test_the_loss_of_a_step_is_not_overwritten_by_the_next(
     assert len({float(loss) for loss in losses}) == len(losses)
 
 
+@pytest.mark.parametrize("error", [RuntimeError("no memory"), torch.OutOfMemoryError("no memory")])
 def test_a_step_that_cannot_be_recorded_is_done_as_it_is(
-    trained: Trained, graphs: list[RecordedGraph], monkeypatch: pytest.MonkeyPatch
+    trained: Trained,
+    graphs: list[RecordedGraph],
+    monkeypatch: pytest.MonkeyPatch,
+    error: RuntimeError,
 ) -> None:
-    def refuses(*_: object, **__: object) -> None:
-        raise RuntimeError("operation not permitted\nwhen stream is capturing")
+    def refuses(self: Trainer, batch: PairBatch) -> torch.Tensor:
+        self._gradient(batch, self._block)
+        raise error
 
-    configuration = tiny_configuration()
+    configuration = tiny_configuration(epochs=9)
     plain = without_graphs(trained, configuration)
-    monkeypatch.setattr(torch.cuda, "graph", refuses)
-    with pytest.warns(UserWarning, match=r"is not recorded \(operation not permitted\)"):
+    monkeypatch.setattr(Trainer, "_whole_step", refuses)
+    with pytest.warns(UserWarning, match=r"is not recorded \(no memory\)"):
         trainer = trained(configuration)
+    assert trainer._block >= configuration.training.sampling.images
     found, wanted = ([e.loss for e in t.history.epochs] for t in (trainer, plain))
-    assert found == pytest.approx(wanted, abs=0.01 if trainer.device.type == "cuda" else 0)
+    assert found == pytest.approx(wanted, abs=NEAR if trainer.device.type == "cuda" else 0)
 
 
 def test_an_optimizer_that_asks_is_told_that_it_is_recorded(
@@ -120,7 +129,8 @@ def test_an_optimizer_that_asks_is_told_that_it_is_recorded(
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(2))])
     record = recorder(CUDA, optimizer)
     assert record is not None
-    _, told = record(lambda: torch.tensor(optimizer.param_groups[0]["capturable"]))
+    batch = PairBatch(torch.zeros(2, 1, 3, 3), None)
+    _, told = record(lambda _: torch.tensor(optimizer.param_groups[0]["capturable"]), batch)
     assert bool(told)
     assert optimizer.param_groups[0]["capturable"] is False
 
