@@ -66,8 +66,6 @@ PRUNERS: Mapping[str, Callable[[int], BasePruner]] = {
     "Wilcoxon": lambda epochs: PairedPruner(2),
     "compute": lambda epochs: ComputePruner(3, 2),
 }
-SLOW = {"GP"}  # seconds a proposal: with fewer seeds, and only pruners that let enough complete
-
 Trace = list[tuple[float, float, float]]
 """Each time the best trial changes: compute spent, in full trainings of mean cost; the error that
 the search saw; the expected error."""
@@ -189,8 +187,7 @@ def main() -> None:
     wanted = {BASE, *product(chosen.samplers, chosen.pruners)}
     jobs = []
     for (sampler, pruner), seed in product(sorted(wanted), range(chosen.seeds)):
-        slow = sampler in SLOW and (pruner not in ("none", "median") or seed >= 5)
-        if f"{sampler}/{pruner}/{seed}" not in found and not slow:
+        if f"{sampler}/{pruner}/{seed}" not in found:
             budget = TRIALS if (sampler, pruner) == BASE else chosen.share * TRIALS
             jobs.append((sampler, pruner, seed, budget))
     fit = surrogate(chosen.record).fit
