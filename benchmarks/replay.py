@@ -66,6 +66,7 @@ PRUNERS: Mapping[str, Callable[[int], BasePruner]] = {
     "Wilcoxon": lambda epochs: PairedPruner(2),
     "compute": lambda epochs: ComputePruner(3, 2),
 }
+
 Trace = list[tuple[float, float, float]]
 """Each time the best trial changes: compute spent, in full trainings of mean cost; the error that
 the search saw; the expected error."""

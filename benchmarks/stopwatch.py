@@ -15,6 +15,8 @@ from typing import Any
 import optuna
 import torch
 
+from model.replay import steps_before_the_pace
+
 Row = dict[str, Any]
 Say = Callable[[str], None]
 
@@ -59,9 +61,8 @@ def seconds(device: torch.device, work: Callable[[], object], times: int = 3) ->
 
 
 def steps_seconds(device: torch.device, steps: Iterator[object], count: int) -> float:
-    """Seconds of a step, the mean of ``count`` after one that warms up; on a GPU, which records
-    the second one, after three."""
-    for _ in range(3 if device.type == "cuda" else 1):
+    """Seconds of a step, the mean of ``count`` after those that do not have the pace yet."""
+    for _ in range(steps_before_the_pace(device)):
         next(steps)
     start = now(device)
     for _ in range(count):

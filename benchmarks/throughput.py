@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,10 @@ from benchmarks.textbook import PairFiles, TextbookNetwork, training_steps, vali
 from data.drawings import Drawings
 from data.split import split
 from data.tasks import draw_tasks
+from hpo.workers import threads
 from model.config import Configuration
 from model.memory import keep_freed
+from model.replay import steps_before_the_pace
 from model.training import Trainer
 
 TASKS = 320
@@ -28,8 +29,7 @@ AT_ONCE = 10.0  # seconds that each of them trains
 PATIENCE = 300.0  # seconds until all of them are ready
 COSTLY = 2e9  # multiply-adds an image beyond which a CPU is not kept waiting by the textbook loop
 
-
-_given: list[Any] = []
+_given: list[Any] = []  # to a process of `at_once`
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,12 @@ def at_once(setting: Setting) -> list[Row]:
 
     As in `training`, the epoch is one that does not end: a GPU records a step only once.
     """
-    cores = len(os.sched_getaffinity(0))
     rows: list[Row] = []
-    for processes in TOGETHER if setting.device.type == "cuda" else sorted({1, cores}):
+    for processes in TOGETHER if setting.device.type == "cuda" else sorted({1, threads(1)}):
         setting.say(f"at once, {processes}")
         context = multiprocessing.get_context("spawn")
-        threads, barrier = max(1, cores // processes), context.Barrier(processes, timeout=PATIENCE)
-        with context.Pool(processes, _prepare, (setting.drawings, barrier, threads)) as pool:
+        given = setting.drawings, context.Barrier(processes, timeout=PATIENCE), threads(processes)
+        with context.Pool(processes, _prepare, given) as pool:
             each = pool.map(_pairs_a_second, [str(setting.device)] * processes, chunksize=1)
         rows.append({"processes": processes, "pairs/s": sum(each)})
     for row in rows:
@@ -122,7 +121,7 @@ def _pairs_a_second(device: str) -> float:
     setting = Setting(drawings, torch.device(device), 0, 1, print)
     trainer = make_trainer(setting, small_as_searched())
     steps = trainer.steps(0)
-    pairs = [next(steps)[1] for _ in range(3)]
+    pairs = [next(steps)[1] for _ in range(steps_before_the_pace(setting.device))]
     barrier.wait()
     start, count = now(setting.device), 0
     while now(setting.device) - start < AT_ONCE:

@@ -14,10 +14,10 @@ from data.tasks import OneShotTasks
 from hpo.space import SearchSpace
 from model.config import Configuration
 from model.recipe import AllPairs, RandomPairs, Sampling
+from model.replay import steps_before_the_pace
 from model.training import Trainer
 
 DRAWS = 101  # configurations that stand for the space
-STEPS = 4
 LONG_ENOUGH = 0.4  # seconds; a shorter step is timed again with more pairs
 
 
@@ -58,24 +58,23 @@ def estimate_one(
         configuration: of the network, its sampling and its epochs.
         drawings, tasks, device: as in `estimate`.
     """
-    training = configuration.training
+    training, timed_steps = configuration.training, steps_before_the_pace(device) + 1
     match training.sampling:
-        case AllPairs(characters=characters, steps=steps):
-            few: Sampling = training.sampling.model_copy(update={"steps": STEPS})
+        case AllPairs(steps=steps):
+            few: Sampling = training.sampling.model_copy(update={"steps": timed_steps})
             step = _timed_step(_with_sampling(configuration, few), drawings, tasks, device)
-            images = 2 * characters
         case RandomPairs(pairs=pairs, copies=copies, batch=batch):
             steps = training.sampling.steps or -(-pairs * (1 + copies) // batch)
             timed, step = 2, 0.0
             while True:
-                few = RandomPairs(pairs=STEPS * timed, copies=1, batch=timed)
+                few = RandomPairs(pairs=timed_steps * timed, copies=1, batch=timed)
                 step = _timed_step(_with_sampling(configuration, few), drawings, tasks, device)
                 if step > LONG_ENOUGH or timed >= batch:
                     break
                 timed *= 2
-            step, images = step * batch / timed, 2 * batch
+            step = step * batch / timed
     # Validation is a forward pass, about a third of a training step, of two images a task.
-    validation = step / images * 2 * len(tasks) / 3
+    validation = step / training.sampling.images * 2 * len(tasks) / 3
     return Estimate((steps * step + validation) * training.epochs, step)
 
 
@@ -87,9 +86,9 @@ def _with_sampling(configuration: Configuration, sampling: Sampling) -> Configur
 def _timed_step(
     configuration: Configuration, drawings: Drawings, tasks: OneShotTasks, device: torch.device
 ) -> float:
-    """Seconds of a step after one that warms up, or on a GPU, which records the second, three."""
+    """Seconds of a step at the pace of all later ones."""
     steps = Trainer(configuration, drawings, tasks, device).steps(0)
-    for _ in range(STEPS - 1 if device.type == "cuda" else 1):
+    for _ in range(steps_before_the_pace(device)):
         next(steps)[0].item()
     start = time.perf_counter()
     next(steps)[0].item()

@@ -29,6 +29,14 @@ Record = Callable[[Step, PairBatch], Recording]
 """Records a step on a batch without doing it."""
 
 
+def steps_before_the_pace(device: torch.device) -> int:
+    """How many steps of an epoch pass until one takes as long as those after it.
+
+    The first warms up; the second of a GPU may be recorded, and the third is the first replayed.
+    """
+    return 3 if device.type == "cuda" else 1
+
+
 def recorder(device: torch.device, optimizer: Optimizer) -> Record | None:
     """What records steps on a device, one of the optimizer within, if anything does."""
     if device.type != "cuda":
@@ -72,8 +80,7 @@ class Replayed:
         """Prepare for the batches of one epoch; ``record`` records the same step."""
         self._step, self._record = step, record
         self._batch: PairBatch | None = None
-        self._replay: Callable[[], None] | None = None
-        self._loss = torch.empty(0)
+        self._recording: Recording | None = None
         self._tried = False
 
     def __call__(self, batch: PairBatch) -> Tensor:
@@ -88,21 +95,23 @@ class Replayed:
             self._batch.same.copy_(batch.same)
         if not self._tried:
             self._tried = True
-            self._try_to_record(self._batch)
-        if self._replay is None:
+            self._recording = self._recorded(self._batch)
+        if self._recording is None:
             return self._step(batch)
-        self._replay()
-        return self._loss.clone()
+        replay, loss = self._recording
+        replay()
+        return loss.clone()
 
-    def _try_to_record(self, batch: PairBatch) -> None:
+    def _recorded(self, batch: PairBatch) -> Recording | None:
         try:
-            self._replay, self._loss = self._record(batch)
+            return self._record(batch)
         except RuntimeError as error:
             first: BaseException = error  # that the recording broke off is raised after it
             while first.__context__ is not None:
                 first = first.__context__
             cause = str(first).splitlines()[0]
             warnings.warn(f"a training step is not recorded ({cause})", stacklevel=2)
+            return None
 
 
 def _copy(tensor: Tensor | None) -> Tensor | None:

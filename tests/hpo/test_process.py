@@ -1,19 +1,17 @@
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import psutil
 import pytest
 
 from hpo.process import has_ended, owner
+from tests.hpo.test_retry import gone
 
 
 def test_a_process_is_told_from_one_that_has_ended() -> None:
     assert not has_ended(owner())
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        pass
-    assert has_ended({**owner(), "pid": process.pid})
+    assert has_ended(gone())
 
 
 def test_a_process_of_the_same_number_that_began_later_is_another() -> None:
