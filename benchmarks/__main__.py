@@ -17,10 +17,10 @@ from benchmarks.limit import limit
 from benchmarks.search_cost import contention, memory, overhead, trial
 from benchmarks.stopwatch import Row, machine, table
 from benchmarks.throughput import Setting, at_once, training, validation
-from data.sets import open_set
-from hpo.places import data_folder
-from hpo.progress import hush_optuna
-from model.memory import keep_freed
+from data.sources.by_name import open_set
+from hpo.study.paths import data_folder
+from hpo.view.terminal import hush_optuna
+from model.fast.memory import keep_freed
 
 TITLES = {
     "training": "Training, random pairs of 128 a step, distorted",

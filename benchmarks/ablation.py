@@ -23,10 +23,10 @@ import torch
 from benchmarks.networks import STUDIES, first
 from benchmarks.stopwatch import Row, machine, table
 from data.files import write_whole
-from hpo.inputs import open_split, validation_tasks
-from hpo.places import data_folder
-from hpo.retraining import fresh_tasks
-from hpo.settings import read_settings
+from hpo.results.retrain import fresh_tasks
+from hpo.study.paths import data_folder
+from hpo.study.settings import read_settings
+from model.inputs import open_split, validation_tasks
 from model.scoring import wilson_interval
 from model.training import Diverged, Trainer, train
 

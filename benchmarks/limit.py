@@ -14,7 +14,7 @@ from benchmarks.networks import PAIRS, configurations
 from benchmarks.stopwatch import Row, seconds, steps_seconds
 from benchmarks.throughput import Setting, make_trainer
 from model.architecture import Architecture
-from model.precision import Precision
+from model.fast.device import Precision
 
 COPY = 2**28  # bytes that are copied to see how fast memory is
 VISITS = 6

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hpo.settings import StudySettings, read_settings
-from hpo.space import SearchSpace
-from model.config import Configuration
+from hpo.study.settings import StudySettings, read_settings
+from hpo.study.space import SearchSpace
+from model.configuration import Configuration
 from model.recipe import AllPairs, RandomPairs, Sampling
 
 STUDIES = Path(__file__).parents[1] / "studies"

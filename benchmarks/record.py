@@ -15,12 +15,12 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.networks import STUDIES
-from hpo.confirmation import PREFIX
-from hpo.ranking import finite_errors
-from hpo.settings import SamplerName
-from hpo.storage import open_storage
-from hpo.study import load
-from hpo.trials_table import trials_table
+from hpo.report.table import trials_table
+from hpo.study.confirmations import PREFIX
+from hpo.study.settings import SamplerName
+from hpo.study.storage import open_storage
+from hpo.study.study import load
+from hpo.study.trials import finite_errors
 
 TRIALS: dict[SamplerName, int] = {"random": 140, "tpe": 70, "gp": 40}
 AGAIN = 6

@@ -36,13 +36,12 @@ from benchmarks.networks import settings
 from benchmarks.stopwatch import Row, table
 from benchmarks.surrogate import Surrogate, read_record
 from data.files import write_whole
-from hpo.compute_pruner import ComputePruner
-from hpo.outcomes import OUTCOMES
-from hpo.paired_pruner import PairedPruner
-from hpo.sampler import BuildableSampler
-from hpo.space import SearchSpace
-from hpo.univariate import UnivariateTPE
-from model.packed import pack
+from hpo.search.compute_pruner import ComputePruner
+from hpo.search.outcomes import OUTCOMES
+from hpo.search.paired_pruner import PairedPruner
+from hpo.search.sampler import BuildableSampler, UnivariateTPE
+from hpo.study.space import SearchSpace
+from model.scoring import pack
 
 BASE = ("random", "none")
 TRIALS = 200

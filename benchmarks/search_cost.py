@@ -23,19 +23,19 @@ import data.pairs
 from benchmarks.networks import settings
 from benchmarks.stopwatch import Breakdown, Row
 from benchmarks.throughput import Setting
+from data.sources.strokes import draw_strokes
 from data.split import Split, split
-from data.strokes import draw_strokes
 from data.tasks import draw_tasks
-from hpo.patience import METHODS
-from hpo.progress import hush_optuna
-from hpo.search import search
-from hpo.settings import StudySettings
-from hpo.storage import open_storage
-from hpo.study import WANTED, StoredStudy, create_or_resume, load
-from hpo.trial import Objective
-from hpo.worker import Unwatched
-from model.memory import give_back
-from model.replay import Replayed
+from hpo.search.loop import search
+from hpo.search.objective import Objective
+from hpo.search.observer import Unwatched
+from hpo.study.patient_storage import METHODS
+from hpo.study.settings import StudySettings
+from hpo.study.storage import open_storage
+from hpo.study.study import WANTED, StoredStudy, create_or_resume, load
+from hpo.view.terminal import hush_optuna
+from model.fast.cuda_graph import Replayed
+from model.fast.memory import give_back
 from model.snapshot import Snapshot
 from model.training import Trainer
 

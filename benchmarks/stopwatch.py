@@ -15,7 +15,7 @@ from typing import Any
 import optuna
 import torch
 
-from model.replay import steps_before_the_pace
+from model.fast.cuda_graph import steps_before_the_pace
 
 Row = dict[str, Any]
 Say = Callable[[str], None]

@@ -19,9 +19,9 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hpo.space import SearchSpace, place_in_range
-from model.config import DataChoice
-from model.packed import unpack
+from hpo.study.space import SearchSpace, place_in_range
+from model.configuration import DataChoice
+from model.scoring import unpack
 
 Floats = NDArray[np.float64]
 FOLDS = 10

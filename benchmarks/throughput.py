@@ -17,10 +17,10 @@ from benchmarks.textbook import PairFiles, TextbookNetwork, training_steps, vali
 from data.drawings import Drawings
 from data.split import split
 from data.tasks import draw_tasks
-from hpo.workers import threads
-from model.config import Configuration
-from model.memory import keep_freed
-from model.replay import steps_before_the_pace
+from hpo.workers.local import threads
+from model.configuration import Configuration
+from model.fast.cuda_graph import steps_before_the_pace
+from model.fast.memory import keep_freed
 from model.training import Trainer
 
 TASKS = 320

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.archive import Files, open_files
 from data.drawings import Drawings
 from data.errors import DataError
 from data.pairs import seeded
-from data.png import read_drawing
+from data.sources.archive import Files, open_files
+from data.sources.png import read_drawing
 
 WAY = 20
 """Characters of a support set, and tasks of a draw (Koch et al. 2015, §4.3)."""

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from data.files import write_whole
-from model.config import Configuration, ConfigurationError
+from model.configuration import Configuration, ConfigurationError
 from model.history import Epoch, History
 from model.siamese import SiameseNetwork
 from model.training import build

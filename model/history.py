@@ -18,7 +18,7 @@ class Epoch:
     train_seconds: float
     validation_seconds: float
     right: str = ""
-    """The tasks answered rightly, from `model.packed`; empty where they were not kept."""
+    """The tasks answered rightly, from `model.scoring`; empty where they were not kept."""
 
 
 @dataclass

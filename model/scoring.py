@@ -1,11 +1,15 @@
-"""How often a network is wrong: on one-shot tasks, and by how much that may be chance."""
+"""How often a network is right: on one-shot tasks, on which, and how much may be chance."""
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from data.pairs import as_input
@@ -134,3 +138,49 @@ def wilson_interval(accuracy: float, count: int) -> tuple[float, float]:
     centre = (accuracy + spread / 2) / (1 + spread)
     half = Z_95 * math.sqrt(accuracy * (1 - accuracy) / count + spread / (4 * count)) / (1 + spread)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def pack(right: NDArray[np.bool_]) -> str:
+    """The bits as base64: 54 characters for 320 tasks.
+
+    Args:
+        right: (N,) bool, by task.
+    """
+    return base64.b64encode(np.packbits(right).tobytes()).decode().rstrip("=")
+
+
+def unpack(text: str, count: int | None = None) -> NDArray[np.bool_]:
+    """What was packed.
+
+    Args:
+        text: from `pack`.
+        count: how many tasks there were. Left out, tasks that nobody answered fill the last byte,
+            which is all the same to a comparison of two networks.
+
+    Returns:
+        (N,) bool, by task.
+    """
+    kept = base64.b64decode(text + "=" * (-len(text) % 4))
+    return np.unpackbits(np.frombuffer(kept, np.uint8), count=count).astype(np.bool_)
+
+
+@dataclass(frozen=True)
+class Score:
+    """An accuracy with all that is needed to compare it."""
+
+    name: str
+    accuracy: float
+    """In [0, 1]."""
+    tasks: int
+    interval: tuple[float, float]
+    """95 %, Wilson."""
+    source: str
+    """Which tasks; scores on two sources are not comparable."""
+    shots: int = 1
+    """Support images of each class."""
+
+
+def score(name: str, error: float, tasks: OneShotTasks) -> Score:
+    """An error on these tasks, as a score."""
+    interval = wilson_interval(1 - error, len(tasks))
+    return Score(name, 1 - error, len(tasks), interval, tasks.source, tasks.shots)

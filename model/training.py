@@ -23,18 +23,17 @@ from data.pairs import (
 )
 from data.tasks import OneShotTasks
 from model.architecture import Architecture
-from model.config import Configuration
-from model.encoder import encoder
+from model.configuration import Configuration
+from model.fast.cuda_graph import LAUNCH_BOUND, Replayed, recorder
+from model.fast.device import resolve_precision
+from model.fast.encoder import encoder
+from model.fast.memory import block_that_fits, give_back, out_of_memory
+from model.fast.micro_batches import backward
 from model.history import Epoch, History
 from model.loss import batch_loss
-from model.memory import block_that_fits, give_back, out_of_memory
-from model.micro_batches import backward
 from model.optimizer import layerwise_optimizer, set_epoch
-from model.packed import pack
-from model.precision import resolve_precision
 from model.recipe import AllPairs, RandomPairs, Training
-from model.replay import LAUNCH_BOUND, Replayed, recorder
-from model.scoring import BLOCK, error_of, one_shot_scores, one_shot_shares
+from model.scoring import BLOCK, error_of, one_shot_scores, one_shot_shares, pack
 from model.siamese import SiameseNetwork
 
 LOSS_CHECK = 32
@@ -75,7 +74,7 @@ class Trainer:
     """A network, its optimizer and its data on one device, ready for the next epoch.
 
     Attributes:
-        right: the tasks that the last validation found answered rightly, from `model.packed`;
+        right: the tasks that the last validation found answered rightly, from `model.scoring`;
             empty before the first.
     """
 
@@ -195,7 +194,7 @@ class Trainer:
     def validate(self) -> float:
         """The one-shot error of the network as it stands, in [0, 1].
 
-        Sets ``right`` to the tasks whose true class is alone at the top, from `model.packed`.
+        Sets ``right`` to the tasks whose true class is alone at the top, from `model.scoring`.
         """
         self.network.eval()
 

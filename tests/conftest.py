@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from data import omniglot
 from data.drawings import Drawings
+from data.sources import omniglot
+from data.sources.strokes import draw_strokes
 from data.split import Split, split
-from data.strokes import draw_strokes
 from data.tasks import OneShotTasks, draw_tasks
 
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -10,27 +10,34 @@ import typer
 
 from data.errors import DataError
 from hpo import __version__
-from hpo.cli.baselines import baselines
-from hpo.cli.classify import classify
-from hpo.cli.confirm import confirm
-from hpo.cli.data import check, fetch, show
-from hpo.cli.network import train_configuration
+from hpo.cli import (
+    baselines,
+    classify,
+    confirm,
+    dashboard,
+    data,
+    delete,
+    evaluate,
+    export,
+    report,
+    run,
+    status,
+    train,
+    verify,
+    worker,
+)
 from hpo.cli.options import DeviceError, say
-from hpo.cli.report import ReportError, write_report
-from hpo.cli.scores import evaluate
-from hpo.cli.search import run, worker
-from hpo.cli.study import dashboard, delete, export, show_status
-from hpo.cli.verify import verify
-from hpo.progress import hush_optuna
-from hpo.sampler import SpaceUsedUp
-from hpo.search import MachineFailure
-from hpo.settings import SettingsError
-from hpo.storage import StorageError
-from hpo.study import StudyError
-from hpo.verification_results import VerificationError
+from hpo.cli.report import ReportError
+from hpo.paper.verification_results import VerificationError
+from hpo.search.loop import MachineFailure
+from hpo.search.sampler import SpaceUsedUp
+from hpo.study.settings import SettingsError
+from hpo.study.storage import StorageError
+from hpo.study.study import StudyError
+from hpo.view.terminal import hush_optuna
 from model.checkpoint import CheckpointError
-from model.config import ConfigurationError
-from model.memory import DoesNotFit, keep_freed
+from model.configuration import ConfigurationError
+from model.fast.memory import DoesNotFit, keep_freed
 from model.training import Diverged
 
 app = typer.Typer(
@@ -59,22 +66,22 @@ def _options(
     """Bayesian hyper-parameter search for one-shot siamese networks (Koch et al. 2015)."""
 
 
-app.command()(run)
-app.command()(worker)
-app.command("status")(show_status)
-app.command()(dashboard)
-app.command()(confirm)
-app.command()(export)
-app.command()(delete)
-app.command("report")(write_report)
-app.command("train")(train_configuration)
-app.command()(evaluate)
-app.command()(baselines)
-app.command()(verify)
-app.command()(classify)
-data_app.command()(show)
-data_app.command()(check)
-data_app.command("download")(fetch)
+app.command()(run.run)
+app.command()(worker.worker)
+app.command("status")(status.show_status)
+app.command()(dashboard.dashboard)
+app.command()(confirm.confirm)
+app.command()(export.export)
+app.command()(delete.delete)
+app.command("report")(report.write_report)
+app.command("train")(train.train_configuration)
+app.command()(evaluate.evaluate)
+app.command()(baselines.baselines)
+app.command()(verify.verify)
+app.command()(classify.classify)
+data_app.command()(data.show)
+data_app.command()(data.check)
+data_app.command("download")(data.fetch)
 
 
 def main() -> None:

@@ -14,31 +14,30 @@ import torch
 import typer
 from rich.table import Table
 
-from data import omniglot
-from data.mnist import SIDE as MNIST_SIDE
-from data.sets import open_set
+from data.sources import omniglot
+from data.sources.by_name import open_set
+from data.sources.mnist import SIDE as MNIST_SIDE
 from data.split import split
 from data.tasks import OneShotTasks
-from hpo.baselines import BASELINES, NAMES, Measured, measure, measure_network
-from hpo.baselines_log import keep
-from hpo.cli.full_training import check_target, train_in_full
+from hpo.cli.evaluate import On, Runs, chosen_tasks, count_looks
 from hpo.cli.options import AsJson, Data, Device, Storage, find_device, print_wide, say
-from hpo.cli.scores import On, Runs, chosen_tasks, count_looks
-from hpo.evaluation_log import look
-from hpo.places import data_folder
-from hpo.published import MNIST, OMNIGLOT
-from hpo.reference_networks import (
+from hpo.cli.train import check_target, train_in_full
+from hpo.paper.baselines import BASELINES, NAMES, Measured, keep, measure, measure_network
+from hpo.paper.published import MNIST, OMNIGLOT
+from hpo.paper.reference_networks import (
     NETWORKS,
     checkpoint_file,
     configuration_of,
     kept_network,
     network_key,
 )
-from hpo.settings import SettingsError
-from hpo.trial import device_name
-from hpo.wording import duration, percent, shape
+from hpo.study.evaluations import look
+from hpo.study.paths import data_folder
+from hpo.study.settings import SettingsError
+from hpo.view.format import duration, percent, shape
 from model.checkpoint import Checkpoint, load_checkpoint
-from model.config import DataChoice
+from model.configuration import DataChoice
+from model.fast.device import device_name
 
 CONV = "siamese-conv"
 

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from hpo.classify import SupportSet, check_queries, find_support
-from hpo.classify import classify as guesses_for
 from hpo.cli.options import AsJson, Device, find_device, say
-from hpo.wording import percent
+from hpo.results.classify import SupportSet, check_queries, find_support
+from hpo.results.classify import classify as guesses_for
+from hpo.view.format import percent
 from model.checkpoint import load_checkpoint
 
 SHOWN = 5

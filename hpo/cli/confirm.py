@@ -11,20 +11,20 @@ import optuna
 import typer
 from optuna.trial import FrozenTrial
 
-from hpo.brake import Brake, Interrupted
 from hpo.cli.options import AsJson, Data, Device, Storage, StudyArgument, find_device, say
-from hpo.confirmation import Confirmed, confirmed, is_done, record
-from hpo.inputs import open_split, validation_tasks
-from hpo.lead import lead
-from hpo.places import data_folder, find_study, storage_url
-from hpo.ranking import trained_trials
-from hpo.retraining import Retraining, fresh_tasks
-from hpo.search import MachineFailure
-from hpo.settings import SettingsError
-from hpo.storage import open_storage, shown, storage_errors
-from hpo.study import StudyError, load
-from hpo.trial import device_name
-from hpo.wording import duration, percent
+from hpo.results.retrain import Retraining, fresh_tasks
+from hpo.results.significance import lead
+from hpo.search.loop import MachineFailure
+from hpo.search.stopping import Brake, Interrupted
+from hpo.study.confirmations import Confirmed, confirmed, is_done, record
+from hpo.study.paths import data_folder, find_study, storage_url
+from hpo.study.settings import SettingsError
+from hpo.study.storage import open_storage, shown, storage_errors
+from hpo.study.study import StudyError, load
+from hpo.study.trials import trained_trials
+from hpo.view.format import duration, percent
+from model.fast.device import device_name
+from model.inputs import open_split, validation_tasks
 
 TASKS = 4000
 """Tasks to score a network on by default: a standard error near 0.5 points at 10 % error."""

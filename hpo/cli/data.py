@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from data import omniglot
 from data.errors import DataError
-from data.sets import SetName, open_set
-from data.sheet import contact_sheet
+from data.sources import omniglot
+from data.sources.by_name import SetName, open_set
 from data.tasks import find_official_runs
 from hpo.cli.options import Data, say
-from hpo.places import data_folder
+from hpo.search.pictures import contact_sheet
+from hpo.study.paths import data_folder
 
 
 def show(
@@ -59,7 +59,7 @@ def fetch(data: Data = None) -> None:
     Example: hpo data download --data ~/omniglot
     """
     folder = data or data_folder(None)
-    from data.download import download  # torchvision takes seconds to import
+    from data.sources.download import download  # torchvision takes seconds to import
 
     download(folder, say)
     print(folder)

@@ -11,7 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hpo.worker import current
+from hpo.study.paths import StudyPlace
+from hpo.study.storage import open_storage
+from hpo.study.study import StoredStudy, load
+from model.fast.device import current
 
 StudyArgument = Annotated[
     str, typer.Argument(metavar="[STUDY]", help="A name under studies/, or a study file's path.")
@@ -69,3 +72,10 @@ def find_device(name: str) -> torch.device:
             "PyTorch can use: leave --device out, or name cpu"
         )
     return current(device)
+
+
+def _load(place: StudyPlace, url: str) -> StoredStudy:
+    return load(place.name, open_storage(url, create=False))
+
+
+Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds until it stops.")]

@@ -14,11 +14,11 @@ from typing import Annotated
 import typer
 
 from data.files import check_writable, write_whole
-from hpo.baselines_log import kept_scores
 from hpo.cli.options import Storage, StudyArgument, say
-from hpo.places import find_study, storage_url
-from hpo.storage import open_storage, shown, storage_errors
-from hpo.study import load
+from hpo.paper.baselines import kept_scores
+from hpo.study.paths import find_study, storage_url
+from hpo.study.storage import open_storage, shown, storage_errors
+from hpo.study.study import load
 
 
 class ReportError(Exception):
@@ -50,7 +50,7 @@ def write_report(
         stored = load(place.name, open_storage(url, create=False))
         # pandas takes a second to load, which no other command shall wait for.
         from hpo.report.page import make_page
-        from hpo.trials_table import trials_table
+        from hpo.report.table import trials_table
 
         table = trials_table(stored)
         scores = kept_scores(stored.data_fingerprint)

@@ -16,24 +16,24 @@ from rich.table import Table
 from data.files import check_writable
 from data.split import Split
 from data.tasks import OneShotTasks
-from hpo.brake import Brake, Interrupted
 from hpo.cli.options import AsJson, Data, Device, find_device, print_wide, say
-from hpo.estimate import estimate_one
-from hpo.inputs import open_split, validation_tasks
-from hpo.places import data_folder
-from hpo.published import VERIFICATION
-from hpo.settings import SettingsError
-from hpo.trial import device_name
-from hpo.verification import CELLS, COPIES, PAIRS, SEED, Cell, cell_configuration, verify_cell
-from hpo.verification_results import (
+from hpo.paper.published import VERIFICATION
+from hpo.paper.verification import CELLS, COPIES, PAIRS, SEED, Cell, cell_configuration, verify_cell
+from hpo.paper.verification_results import (
     Result,
     VerificationError,
     fingerprint,
     keep_result,
     read_results,
 )
-from hpo.wording import duration, percent, shape
-from model.config import Configuration
+from hpo.search.cost_estimate import estimate_one
+from hpo.search.stopping import Brake, Interrupted
+from hpo.study.paths import data_folder
+from hpo.study.settings import SettingsError
+from hpo.view.format import duration, percent, shape
+from model.configuration import Configuration
+from model.fast.device import device_name
+from model.inputs import open_split, validation_tasks
 from model.recipe import Training
 from model.snapshot import Snapshot
 from model.training import Trainer

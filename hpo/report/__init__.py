@@ -1,1 +1,1 @@
-"""What a study found, as one HTML page that needs no network."""
+"""What a study found, as one HTML page and one table; never imports `cli`."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hpo.baselines_log import KeptScore
-from hpo.evaluation_log import Look
-from hpo.published import OMNIGLOT
+from hpo.paper.baselines import KeptScore
+from hpo.paper.published import OMNIGLOT
 from hpo.report.markup import paragraph, table
-from hpo.wording import percent
+from hpo.study.evaluations import Look
+from hpo.view.format import percent
 
 HEADER = ("system", "accuracy", "95 % interval", "tasks", "source", "published", "when (UTC)")
 WORDS = (0, 2, 4, 6)

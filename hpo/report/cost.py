@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from hpo.report.plot import BEST, TRAINED, Plot, error_axis, lines, log_axis, points, short
-from hpo.trials_table import trained
+from hpo.report.table import trained
 
 COSTS = {"multiply_adds": "multiply-adds for one image", "weights": "weights"}
 

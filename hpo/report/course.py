@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.ranking import finite_errors
 from hpo.report.plot import (
     BEST,
     LINE,
@@ -20,7 +19,8 @@ from hpo.report.plot import (
     points,
     short,
 )
-from hpo.trials_table import trained
+from hpo.report.table import trained
+from hpo.study.trials import finite_errors
 
 CURVE_POINTS = 30_000  # in all learning curves together: a page of some megabytes stays quick
 UNITS = (("seconds", 1), ("minutes", 60), ("hours", 3600), ("days", 86_400))

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from hpo.report.markup import facts, paragraph, table, text
-from hpo.wording import magnitude, percent
-from model.config import Configuration
+from hpo.view.format import magnitude, percent
+from model.configuration import Configuration
 
 MOST_ROWS = 1000
 """Trials in the page's table; a larger one makes a browser slow."""

@@ -13,10 +13,7 @@ from string import Template
 import pandas as pd
 
 from hpo import __version__
-from hpo.baselines_log import KeptScore
-from hpo.evaluation_log import evaluations
-from hpo.export import export_best
-from hpo.ranking import best_trial
+from hpo.paper.baselines import KeptScore
 from hpo.report import networks, summary
 from hpo.report.comparison import comparison
 from hpo.report.cost import COSTS, error_against
@@ -25,8 +22,11 @@ from hpo.report.markup import figure, paragraph, text
 from hpo.report.parameters import by_layer, importances, parallel_coordinates
 from hpo.report.plot import Plot
 from hpo.report.spending import multiply_adds_spent
-from hpo.status import StatusReader, status
-from hpo.study import StoredStudy
+from hpo.results.export import export_best
+from hpo.study.evaluations import evaluations
+from hpo.study.study import StoredStudy
+from hpo.study.trials import best_trial
+from hpo.view.status import StatusReader, status
 
 
 def make_page(
@@ -41,7 +41,7 @@ def make_page(
         stored: the study.
         table: its trials, as `trials_table` gives them.
         export_command: what a person types to export the best configuration.
-        scores: of other systems, as `hpo.baselines_log.kept_scores` gives them.
+        scores: of other systems, as `hpo.paper.baselines.kept_scores` gives them.
     """
     settings, name = stored.settings, stored.study.study_name
     trials = table.assign(spent=multiply_adds_spent(table, settings.training))

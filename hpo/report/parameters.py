@@ -10,8 +10,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from hpo.report.plot import BANDS, BEST, BOX, LINE, TRAINED, Plot, Trace, lines, points, short
-from hpo.space import place_in_range
-from hpo.trials_table import trained
+from hpo.report.table import trained
+from hpo.study.space import place_in_range
 
 ENOUGH = 20
 """Complete trials from which on importances are shown; the best tenth are then at least two."""

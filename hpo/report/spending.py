@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from hpo import spending
-from hpo.spending import Effort, multiply_adds_of
+from hpo.study import trials as spending
+from hpo.study.trials import Effort, multiply_adds_of
 from model.recipe import Training
 
 COLUMNS = ["number", "epochs", "seconds", "multiply_adds", "retry_of", "resumed_at"]

@@ -8,15 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from hpo.confirmation import confirmed
-from hpo.evaluation_log import evaluations
-from hpo.lead import lead
 from hpo.report.markup import facts, paragraph, table, tiles
 from hpo.report.spending import seconds_spent
-from hpo.settings import StudySettings
-from hpo.study import StoredStudy
-from hpo.trials_table import trained
-from hpo.wording import duration, magnitude, percent
+from hpo.report.table import trained
+from hpo.results.significance import lead
+from hpo.study.confirmations import confirmed
+from hpo.study.evaluations import evaluations
+from hpo.study.settings import StudySettings
+from hpo.study.study import StoredStudy
+from hpo.view.format import duration, magnitude, percent
 from model.scoring import wilson_interval
 
 
@@ -26,7 +26,7 @@ def summary(trials: pd.DataFrame, settings: StudySettings, figures: Mapping[str,
     Args:
         trials: the table of trials, with their multiply-adds ``spent``.
         settings: of the study.
-        figures: as `hpo.status.status` gives them.
+        figures: as `hpo.view.status.status` gives them.
     """
     return (
         tiles(_headline(trials, settings, figures))

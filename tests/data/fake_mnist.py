@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.mnist import IMAGES, LABELS
+from data.sources.mnist import IMAGES, LABELS
 
 OF_EACH = 12
 """Images of each digit."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from data.omniglot import DRAWERS
+from data.sources.omniglot import DRAWERS
 from data.split import EVALUATION_ALPHABETS, VALIDATION_ALPHABETS
 
 PARTS = {"images_background": (30, 60), "images_evaluation": (20, 40)}

@@ -4,13 +4,7 @@ import math
 
 import torch
 
-from data.affine import (
-    PRESENT,
-    distort,
-    draw_symmetries,
-    draw_transforms,
-    identity_transforms,
-)
+from data.affine import PRESENT, distort, draw_symmetries, draw_transforms, identity_transforms
 from data.pairs import seeded
 
 

@@ -6,33 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from data.drawings import Drawings
 from data.errors import DataError
 from data.split import Split
 from data.tasks import draw_tasks, find_official_runs, load_official_runs
-
-
-def write_runs(folder: Path, drawings: Drawings, runs: int, way: int = 20) -> Path:
-    """Official-format runs from a set at 105×105: a run an alphabet, two drawers."""
-    for run in range(runs):
-        here = folder / f"run{run + 1:02d}"
-        (here / "training").mkdir(parents=True)
-        (here / "test").mkdir()
-        members = (drawings.alphabet_of == run % len(drawings.alphabets)).nonzero().flatten()
-        lines = []
-        for place, character in enumerate(members[:way].tolist(), start=1):
-            item = way + 1 - place
-            for name, drawer in ((f"training/class{place:02d}", 0), (f"test/item{item:02d}", 1)):
-                paper = 255 - drawings.ink[character, drawer].numpy()
-                Image.fromarray(paper).convert("1").save(here / f"{name}.png")
-            run_name = here.name
-            lines.append(
-                f"{run_name}/test/item{item:02d}.png {run_name}/training/class{place:02d}.png"
-            )
-        (here / "class_labels.txt").write_text("\n".join(lines) + "\n")
-    return folder
+from tests.data.official_runs import write_runs
 
 
 def test_tasks_are_within_one_alphabet_by_two_drawers(strokes: Drawings) -> None:

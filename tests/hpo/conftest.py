@@ -12,12 +12,12 @@ from data.drawings import Drawings
 from data.split import Split
 from data.tasks import OneShotTasks
 from hpo import cli
-from hpo.progress import PlainLines
-from hpo.search import search
-from hpo.settings import StudySettings
-from hpo.storage import open_storage
-from hpo.study import WANTED, StoredStudy, create_or_resume, load
-from hpo.trial import Objective
+from hpo.search.loop import search
+from hpo.search.objective import Objective
+from hpo.study.settings import StudySettings
+from hpo.study.storage import open_storage
+from hpo.study.study import WANTED, StoredStudy, create_or_resume, load
+from hpo.view.terminal import PlainLines
 from tests.hpo.command import Hpo, run_command
 from tests.hpo.tiny_study import write_tiny
 
@@ -26,7 +26,7 @@ Run = Callable[[StoredStudy, int], str | None]
 
 @pytest.fixture(autouse=True)
 def _strokes_are_drawn_once(strokes: Drawings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data.sets.load_strokes", lambda seed, cache: strokes)
+    monkeypatch.setattr("data.sources.by_name.load_strokes", lambda seed, cache: strokes)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def searched_once(strokes: Drawings, tmp_path_factory: pytest.TempPathFactory) -
     write_tiny(folder / "studies")
     lines = ("run tiny --trials 3", "export tiny -o best.toml", "train best.toml")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("data.sets.load_strokes", lambda seed, cache: strokes)
+        patch.setattr("data.sources.by_name.load_strokes", lambda seed, cache: strokes)
         patch.delenv("HPO_STORAGE", raising=False)
         patch.chdir(folder)
         for line in lines:

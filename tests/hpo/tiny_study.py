@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hpo.settings import StudySettings, read_settings
+from hpo.study.settings import StudySettings, read_settings
 
 TINY = """
 description = "tiny"

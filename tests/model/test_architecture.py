@@ -4,20 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from data.pairs import seeded
-from model.architecture import Architecture, Convolution
 from model.siamese import SiameseNetwork
-
-PUBLISHED = ((10, 64), (7, 128), (4, 128), (4, 256))
-
-
-def architecture(
-    layers: tuple[tuple[int, int], ...] = PUBLISHED, size: int = 105, fc: int = 4096
-) -> Architecture:
-    return Architecture(
-        image_size=size,
-        convolutions=tuple(Convolution(kernel=k, filters=f) for k, f in layers),
-        fc_units=fc,
-    )
+from tests.model.tiny import architecture
 
 
 def test_the_published_network_has_the_published_size() -> None:

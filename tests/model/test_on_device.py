@@ -17,11 +17,11 @@ from data.drawings import Drawings
 from data.pairs import PairBatch, all_pairs_batches, draw_pairs, random_pair_batches
 from data.split import Split
 from data.tasks import OneShotTasks
-from model.encoder import encoder
+from model.fast.encoder import encoder
 from model.loss import batch_loss
 from model.scoring import error_of, one_shot_shares
 from model.siamese import SiameseNetwork
-from tests.model.test_architecture import architecture
+from tests.model.tiny import architecture
 
 CUDA = torch.device("cuda")
 

@@ -7,7 +7,7 @@ from data.pairs import seeded
 from model.optimizer import layerwise_optimizer, set_epoch
 from model.recipe import AllPairs, LayerRates, Training
 from model.siamese import SiameseNetwork
-from tests.model.test_architecture import architecture
+from tests.model.tiny import architecture
 
 RATES = {
     "conv1": LayerRates(lr=0.1, momentum=0.9, l2=0.01),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +11,9 @@ from model.scoring import (
     distance_error,
     one_shot_error,
     one_shot_scores,
+    pack,
     pixel_distance_error,
+    unpack,
     wilson_interval,
 )
 
@@ -104,3 +107,20 @@ def test_the_interval_is_wilsons() -> None:
     assert high == pytest.approx(0.9427, abs=2e-4)
     assert wilson_interval(1.0, 20)[1] == 1.0
     assert wilson_interval(0.0, 20)[0] == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("count", [1, 8, 100, 320, 4000])
+def test_what_was_packed_comes_back(count: int) -> None:
+    right = np.random.default_rng(count).random(count) < 0.7
+    text = pack(right)
+    assert (unpack(text, count) == right).all()
+    whole = unpack(text)
+    assert len(whole) == -(-count // 8) * 8
+    assert (whole[:count] == right).all()
+    assert not whole[count:].any()
+
+
+def test_it_is_short() -> None:
+    assert len(pack(np.ones(320, np.bool_))) == 54
+    assert len(pack(np.ones(4000, np.bool_))) == 667
+    assert pack(np.array([True, False, False, False, False, False, False, True])) == "gQ"

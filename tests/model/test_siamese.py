@@ -6,7 +6,7 @@ from torch import nn
 
 from data.pairs import seeded
 from model.siamese import SiameseNetwork, bias_of
-from tests.model.test_architecture import architecture
+from tests.model.tiny import architecture
 
 
 @pytest.fixture(params=["paper", "he"])

@@ -8,7 +8,7 @@ import torch
 
 from data.split import Split
 from data.tasks import OneShotTasks
-from model.config import Configuration
+from model.configuration import Configuration
 from model.recipe import AllPairs, RandomPairs
 from model.snapshot import Snapshot
 from model.training import Trainer, train

@@ -10,10 +10,10 @@ from torch.nn import functional
 from data.pairs import PairBatch
 from data.split import Split
 from data.tasks import OneShotTasks
-from model.config import Configuration
+from model.configuration import Configuration
 from model.loss import SMOOTHING, all_pairs_loss
-from model.packed import unpack
 from model.recipe import AllPairs, LayerRates, RandomPairs
+from model.scoring import unpack
 from model.siamese import bias_of
 from model.training import Diverged, Trainer, train
 from tests.model.tiny import tiny_configuration

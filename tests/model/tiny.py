@@ -1,11 +1,12 @@
-"""A configuration that trains in a second."""
+"""A configuration that trains in a second, and architectures by their layers."""
 
 from __future__ import annotations
 
 from model.architecture import Architecture, Convolution
-from model.config import Configuration, DataChoice
+from model.configuration import Configuration, DataChoice
 from model.recipe import AllPairs, LayerRates, RandomPairs, Training
 
+PUBLISHED = ((10, 64), (7, 128), (4, 128), (4, 256))
 RATES = LayerRates(lr=0.05, momentum=0.9, l2=1e-5)
 
 
@@ -35,4 +36,14 @@ def tiny_configuration(
         ),
         rates=dict.fromkeys(("conv1", "conv2", "fc", "out"), rates),
         training=Training.model_validate(recipe),
+    )
+
+
+def architecture(
+    layers: tuple[tuple[int, int], ...] = PUBLISHED, size: int = 105, fc: int = 4096
+) -> Architecture:
+    return Architecture(
+        image_size=size,
+        convolutions=tuple(Convolution(kernel=k, filters=f) for k, f in layers),
+        fc_units=fc,
     )

@@ -1,0 +1,98 @@
+"""What a search says before it begins, and what it found at its end."""
+
+from __future__ import annotations
+
+import torch
+
+from data.split import Split
+from data.tasks import OneShotTasks
+from hpo.cli.options import print_wide, say
+from hpo.search.cost_estimate import estimate
+from hpo.study.limits import spending
+from hpo.study.storage import shown
+from hpo.study.study import StoredStudy, finished, wanted
+from hpo.study.trials import trained_trials
+from hpo.view.format import duration, percent
+from hpo.view.status import LEADERS, StatusReader
+from hpo.view.terminal import best_table
+from model.fast.device import device_name
+from model.fast.memory import out_of_memory
+
+
+def announce(
+    stored: StoredStudy,
+    created: bool,
+    url: str,
+    cut: Split,
+    tasks: OneShotTasks,
+    device: torch.device | None,
+) -> None:
+    """Say what is about to happen, and what it will cost on ``device`` if it is done there."""
+    done, settings = finished(stored.study), stored.settings
+    limit, spent = wanted(stored.study), spending(stored)
+    left = None if limit is None else max(limit - done, 0)
+    say(f"study    {stored.study.study_name} {'(new)' if created else '(resumed)'} in {shown(url)}")
+    if device:
+        say(f"device   {device_name(device)}")
+    say(
+        f"data     {settings.data.set} at {settings.network.image_size}×"
+        f"{settings.network.image_size}: {len(cut.train.alphabet_of)} characters to train on, "
+        f"{len(tasks)} validation tasks"
+    )
+    if spent:
+        say(f"budget   {spent} spent{_of_work(spent.seconds_left)}")
+    if left == 0 or (spent and spent.used_up):
+        say(f"trials   {done} finished, none left")
+        return
+    seconds = StatusReader(stored).read().seconds
+    if seconds:
+        whole = "" if left is None else f"about {duration(seconds * left)} of work, as "
+        cost = f"{whole}the trials so far took {duration(seconds)} each"
+    elif device is None:
+        cost = "each worker takes one at a time"
+    else:
+        cost = _estimated(stored, left, cut, tasks, device)
+    say(f"trials   {done} finished{'' if left is None else f', {left} left'}: {cost}")
+
+
+def _of_work(seconds: float | None) -> str:
+    return f", about {duration(seconds)} of work left" if seconds else ""
+
+
+def _estimated(
+    stored: StoredStudy, left: int | None, cut: Split, tasks: OneShotTasks, device: torch.device
+) -> str:
+    try:
+        guess = estimate(stored.space, cut.train, tasks, device)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        return "no telling how long, as the network of median size does not fit the memory"
+    if device.type == "cpu" and guess.trial > 3600:
+        say("         it is made for a GPU; for a CPU there is: hpo run small --trials 20")
+    whole = "" if left is None else f"up to {duration(guess.trial * left)}, or "
+    return (
+        f"{whole}{duration(guess.trial)} a trial that is not pruned ({duration(guess.step)} a step)"
+    )
+
+
+def print_best(stored: StoredStudy, study: str) -> None:
+    """Print the best network so far, and how to go on; ``study`` is as a person typed it."""
+    leaders = trained_trials(stored.study)[:LEADERS]
+    if not leaders:
+        print("no trial has trained to its end yet")
+        return
+    best = leaders[0]
+    network = stored.space.configuration(best.params, 0).network
+    print(f"best trial {best.number}: one-shot validation error {percent(best.value or 0)}")
+    for layer, convolution in zip(network.layers, network.convolutions, strict=False):
+        kernel = f"{convolution.kernel}×{convolution.kernel}"
+        print(f"  {layer:6} {convolution.filters} filters of {kernel}")
+    print(f"  fc     {network.fc_units} units")
+    weights, cost = network.weights / 1e6, network.multiply_adds / 1e6
+    print(f"  {weights:.2f} M weights, {cost:.1f} M multiply-adds an image")
+    print()
+    print_wide(best_table(stored.space, leaders))
+    print()
+    print(f"its configuration: hpo export {study}")
+    print(f"all trials in a browser: hpo dashboard {study}")

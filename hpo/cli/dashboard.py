@@ -1,0 +1,45 @@
+"""The command that shows a study in a browser: dashboard."""
+
+from __future__ import annotations
+
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from hpo.cli.options import Results, Storage, StudyArgument, _load, say
+from hpo.search.pictures import artifact_folder
+from hpo.study.paths import find_study, storage_url
+from hpo.study.storage import storage_errors
+from hpo.view.dashboard import HOST, make_dashboard
+
+
+def dashboard(
+    study: StudyArgument = "paper",
+    storage: Storage = None,
+    results: Results = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 8080,
+    writable: Annotated[bool, typer.Option(help="Let the page change and delete.")] = False,
+    browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
+) -> None:
+    """Show a study in a browser, with optuna-dashboard, on this machine alone.
+
+    Example: hpo dashboard small
+    """
+    place = find_study(study)
+    url = storage_url(storage, place)
+    with storage_errors(url):
+        stored = _load(place, url)
+        server = make_dashboard(
+            stored.storage, artifact_folder(results or place.folder), port, writable
+        )
+        number = stored.storage.get_study_id_from_name(stored.study.study_name)
+    address = f"http://{HOST}:{server.server_port}/dashboard/studies/{number}"
+    print(address, flush=True)
+    if writable:
+        say("writable: there is no login, so any program of this machine can change the study")
+    say("Ctrl-C ends it")
+    if browser:
+        webbrowser.open(address)
+    with server:
+        server.serve_forever()

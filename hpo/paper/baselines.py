@@ -1,0 +1,134 @@
+"""What a trained network has to beat: simpler ways to answer the same tasks, and their scores."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import torch
+from pydantic import ValidationError
+
+from data.files import write_whole
+from data.tasks import OneShotTasks
+from hpo.paper.reference_networks import NETWORKS, configuration_of, network_key
+from hpo.results.evaluate import evaluate_checkpoint
+from hpo.study.paths import scores_folder
+from model.architecture import Frozen
+from model.checkpoint import Checkpoint
+from model.distances import affine_distance, modified_hausdorff
+from model.scoring import Score, distance_error, pixel_distance_error, score
+
+Baseline = Callable[[OneShotTasks], float]
+"""Answers the tasks, and gives its error in [0, 1]."""
+
+BASELINES: Mapping[str, Baseline] = {
+    "chance": lambda tasks: 1 - 1 / tasks.way,  # what is expected of it, not a draw
+    "nearest-neighbour": pixel_distance_error,
+    "hausdorff": lambda tasks: distance_error(tasks, modified_hausdorff),
+    "affine": lambda tasks: distance_error(tasks, affine_distance),
+}
+"""What needs no training, by name, in the order in which they are measured."""
+NAMES = (*BASELINES, *NETWORKS)
+"""All that can be measured, in that order."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A baseline's score, and how long it took."""
+
+    score: Score
+    seconds: float
+
+
+def measure(name: str, tasks: OneShotTasks) -> Measured:
+    """Score one of `BASELINES`."""
+    start = time.perf_counter()
+    error = BASELINES[name](tasks)
+    return Measured(score(name, error, tasks), round(time.perf_counter() - start, 2))
+
+
+def measure_network(
+    name: str, checkpoint: Checkpoint, tasks: OneShotTasks, device: torch.device
+) -> Measured:
+    """Score a trained network, which is on ``device``, under the name of its row."""
+    start = time.perf_counter()
+    found = replace(evaluate_checkpoint(checkpoint, tasks, device), name=name)
+    return Measured(found, round(time.perf_counter() - start, 2))
+
+
+class KeptScore(Frozen):
+    """One system's one-shot score on the tasks of the evaluation alphabets."""
+
+    name: str
+    accuracy: float
+    """In [0, 1]."""
+    interval: tuple[float, float]
+    """95 %, Wilson."""
+    tasks: int
+    source: str
+    """Which tasks; scores on two sources are not comparable."""
+    drawn_from: str | None
+    """Fingerprint of the data that the tasks were drawn from; None for the runs of a file."""
+    network: str | None
+    """`network_key` of the network that was scored, if it was one."""
+    when: str
+    """UTC, ISO 8601."""
+
+
+def keep(score: Score, drawn_from: str | None, network: str | None) -> None:
+    """Keep a score that was taken just now, in place of an older one on the same tasks.
+
+    Args:
+        score: with its system's name.
+        drawn_from: fingerprint of the data that the tasks were drawn from, if they were.
+        network: its `network_key`, if it is of a network.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    kept = KeptScore(
+        name=score.name,
+        accuracy=score.accuracy,
+        interval=score.interval,
+        tasks=score.tasks,
+        source=score.source,
+        drawn_from=drawn_from,
+        network=network,
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    # A file for each: two commands at once cannot lose each other's.
+    tasks = hashlib.sha256(f"{score.source}\0{drawn_from}".encode()).hexdigest()[:12]
+    path = scores_folder() / f"{score.name}-{tasks}.json"
+    write_whole(path, kept.model_dump_json(indent=2).encode())
+
+
+def kept_scores(fingerprint: str) -> list[KeptScore]:
+    """The scores that stand beside those of a study, by source, the best first.
+
+    Left out are scores on tasks that were drawn from other data, and those of networks of another
+    configuration than today's, or that were trained on other data.
+
+    Args:
+        fingerprint: of the study's data.
+
+    Raises:
+        ConfigurationError: the configuration of a network that was scored is absent or broken.
+    """
+    found = []
+    for path in scores_folder().glob("*.json"):
+        try:
+            one = KeptScore.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            continue  # of another version
+        if one.drawn_from in (None, fingerprint) and _of_today(one, fingerprint):
+            found.append(one)
+    return sorted(found, key=lambda one: (one.source, -one.accuracy, one.name))
+
+
+def _of_today(one: KeptScore, fingerprint: str) -> bool:
+    if one.network is None:
+        return True
+    return one.network == network_key(one.name, configuration_of(one.name), fingerprint)

@@ -1,0 +1,109 @@
+"""Every trial of a study as a row of a table."""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+from optuna.distributions import IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.study.study import StoredStudy
+from hpo.study.trials import finite_errors
+
+COLUMNS = {
+    "number": "Int64",
+    "state": "str",
+    "error": "float64",
+    "best_epoch": "Int64",
+    "epochs": "Int64",
+    "seconds": "float64",
+    "multiply_adds": "Int64",
+    "weights": "Int64",
+    "pairs_per_second": "float64",
+    "peak_memory_mb": "Int64",
+    "device": "str",
+    "precision": "str",
+    "seed": "Int64",
+    "started": "datetime64[us, UTC]",
+    "ended": "datetime64[us, UTC]",
+    "from": "str",
+    "retry_of": "Int64",
+    "resumed_at": "Int64",
+    "fail_reason": "str",
+}
+"""Columns before the search parameters, and how pandas keeps them."""
+
+
+def trials_table(stored: StoredStudy) -> pd.DataFrame:
+    """The trials of a study, in the order of their numbers.
+
+    Returns:
+        One row per trial. ``error``: the lowest of its epochs, in [0, 1]; that of a network that
+        could not train is 1, and its ``fail_reason`` says why. ``epochs``: how many it reported,
+        those of an earlier try that it went on from included; they are its first ``resumed_at``.
+        ``seconds``: of training and validation, likewise. ``multiply_adds``: for one image.
+        ``peak_memory_mb``: MiB. ``started``, ``ended``: UTC. Then a column for each search
+        parameter. What a trial does not have is missing.
+    """
+    distributions = stored.space.distributions
+    with _no_collection():
+        trials = stored.study.get_trials(deepcopy=False)
+    types = COLUMNS | {
+        name: "Int64" if isinstance(distribution, IntDistribution) else "float64"
+        for name, distribution in distributions.items()
+    }
+    rows = [_row(trial) for trial in trials]
+    return pd.DataFrame(
+        {name: pd.Series([row.get(name) for row in rows], dtype=t) for name, t in types.items()}
+    )
+
+
+def trained(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of complete trials whose networks could train, the lowest error first."""
+    complete = table[(table["state"] == "complete") & table["fail_reason"].isna()]
+    return complete.dropna(subset=["error"]).sort_values(["error", "number"])
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hold back the garbage collector, which takes half of the time that many trials load.
+
+    It goes through all that was loaded, again and again, where nothing can be freed yet.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _row(trial: FrozenTrial) -> dict[str, Any]:
+    return {
+        **{k: v for k, v in trial.user_attrs.items() if k in COLUMNS},
+        **trial.params,
+        "number": trial.number,
+        "state": trial.state.name.lower(),
+        "error": _error(trial),
+        "epochs": len(trial.intermediate_values),
+        "started": _utc(trial.datetime_start),
+        "ended": _utc(trial.datetime_complete),
+    }
+
+
+def _error(trial: FrozenTrial) -> float | None:
+    if trial.state == TrialState.COMPLETE and trial.value is not None:
+        return trial.value if math.isfinite(trial.value) else None
+    return min(finite_errors(trial).values(), default=None)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """Optuna gives the local time without saying so."""
+    return moment and moment.astimezone(UTC)

@@ -1,0 +1,89 @@
+"""The final score: one-shot tasks of alphabets that no search and no training ever saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from data.sources import mnist
+from data.sources.by_name import open_set
+from data.split import split
+from data.tasks import OneShotTasks, draw_tasks, find_official_runs, load_official_runs
+from model.checkpoint import Checkpoint
+from model.configuration import DataChoice
+from model.fast.device import resolve_precision
+from model.fast.encoder import encoder
+from model.scoring import Score, one_shot_error, score
+
+COUNT = 400  # tasks, as in Koch et al. 2015, §4.3
+SEED = 0  # of the random draws
+
+
+def evaluation_tasks(
+    choice: DataChoice,
+    folder: Path,
+    runs: Path | None,
+    say: Callable[[str], None],
+    shots: Sequence[int] = (1,),
+) -> list[OneShotTasks]:
+    """The tasks to score on: the given runs, else the official ones at hand, else random draws.
+
+    Official runs have one image of each class. Where other shots are asked for, all are random
+    draws, with the same queries. The drawers that the split keeps for the evaluation come first;
+    from the fourth image of a class on, they are by the alphabet's other drawers, whom no network
+    has seen either: it trains on other alphabets.
+
+    Args:
+        choice: the data set.
+        folder: where it is, and where the official runs may be beside it.
+        runs: official-format runs that were asked for, with one shot.
+        say: is told what is fetched.
+        shots: images of each class in a support set, for each of the results.
+
+    Raises:
+        DataError: runs or data that cannot be read, or more shots than drawers.
+    """
+    if tuple(shots) == (1,):
+        path = runs or (find_official_runs(folder) if choice.set == "omniglot" else None)
+        if path:
+            return [load_official_runs(path)]
+    drawings = open_set(choice.set, choice.seed, folder, say)
+    kept = split(drawings).evaluation
+    others = [drawer for drawer in drawings.drawers if drawer not in kept.drawers]
+    everyone = drawings.select(kept.alphabets, [*kept.drawers, *others])
+    askers = len(kept.drawers)
+    return [draw_tasks(everyone, COUNT, SEED, shots=k, askers=askers) for k in shots]
+
+
+def mnist_tasks(
+    folder: Path, side: int, say: Callable[[str], None], shots: Sequence[int] = (1,)
+) -> list[OneShotTasks]:
+    """10-way tasks of MNIST's test digits, fetched where they are absent (Koch et al. 2015, §4.4).
+
+    Args:
+        folder: the data folder.
+        side: height and width of the images, in pixels.
+        say: is told what is fetched.
+        shots: images of each digit in a support set, for each of the results.
+
+    Raises:
+        DataError: the digits are broken, or absent and cannot be fetched.
+    """
+    if mnist.find(folder) is None:
+        from data.sources.download import download_mnist  # torchvision takes seconds to import
+
+        download_mnist(folder, say)
+    digits = mnist.load_digits(folder)
+    return [mnist.draw_digit_tasks(digits, COUNT, SEED, side, k) for k in shots]
+
+
+def evaluate_checkpoint(checkpoint: Checkpoint, tasks: OneShotTasks, device: torch.device) -> Score:
+    """Score a trained network on tasks of any image size."""
+    configuration, network = checkpoint.configuration, checkpoint.network.eval()
+    precision = resolve_precision(configuration.training.precision, device)
+    sized = tasks.resized(configuration.network.image_size).to(device)
+    with torch.inference_mode():
+        error = one_shot_error(sized, encoder(network, precision), network.score_all)
+    return score("siamese", float(error), tasks)

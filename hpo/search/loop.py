@@ -1,0 +1,141 @@
+"""The search itself: trial after trial until the study is where it shall go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import optuna
+import torch
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import fail_stale_trials
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.search.objective import Objective
+from hpo.search.observer import TrialWatcher
+from hpo.search.stopping import Brake, Interrupted
+from hpo.study.limits import has_place, may_begin, reached
+from hpo.study.retry import give_back, is_second_copy, reclaim
+from hpo.study.study import StoredStudy
+
+WAITING = 0.5
+"""Seconds between two looks at a study whose last trials run elsewhere."""
+
+
+class MachineFailure(Exception):
+    """A disk or a device that failed under a trial. One sentence that says what to do."""
+
+
+class _Surplus(Exception):
+    """A trial that began at the same moment as another one for the last place."""
+
+
+class _SecondCopy(Exception):
+    """A retry of a trial that another trial is the retry of."""
+
+
+def search(
+    stored: StoredStudy,
+    make_objective: Callable[[Callable[[], None]], Objective],
+    timeout: float | None,
+    watcher: TrialWatcher,
+) -> str | None:
+    """Run trials until the study holds as many finished ones as are wanted, or its budget is spent.
+
+    Other processes may do the same at once. A trial is begun only where the finished ones
+    and those that run leave a place, so that the study ends with exactly so many; and none
+    once the budget is used up. A worker without a place waits, and takes over if another's trial
+    is lost.
+
+    Args:
+        stored: the study.
+        make_objective: makes the objective, given what to call after every step.
+        timeout: seconds after which the running trial is given back, or None.
+        watcher: is told of every trial that ends.
+
+    Returns:
+        Why it ended before its time, or None.
+    """
+    study, storage, brake = stored.study, stored.storage, Brake(timeout)
+    storage.hurried = lambda: brake.reason is not None
+    study_id = storage.get_study_id_from_name(study.study_name)
+    objective = make_objective(brake.check)
+    lost: list[StorageInternalError] = []
+
+    def attempt(trial: optuna.Trial) -> float:
+        try:
+            # A trial that has never given a sign of life would never be missed.
+            storage.record_heartbeat(
+                storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+            )
+            if is_second_copy(study, trial):
+                trial.set_user_attr("fail_reason", "another retry of the same trial was first")
+                raise _SecondCopy
+            if not may_begin(stored, trial):
+                raise _Surplus
+            return objective(trial)
+        except _Surplus:
+            give_back(trial, "the study was full when it began", counted=False)
+            raise
+        except (Interrupted, KeyboardInterrupt):
+            give_back(trial, f"interrupted by {brake.reason or 'Ctrl-C'}", counted=False)
+            raise
+        except StorageInternalError as error:
+            lost.append(error)
+            raise
+        except (OSError, torch.AcceleratorError) as error:
+            give_back(trial, f"{type(error).__name__}: {error}", counted=True)
+            raise MachineFailure(
+                f"trial {trial.number} failed with the machine ({error}) and is queued again: see "
+                "to the machine, then type the same line"
+            ) from error
+        except (_SecondCopy, optuna.TrialPruned):
+            raise
+        except UpdateFinishedTrialError:
+            raise  # declared dead while it was suspended, and queued again: go on with another
+        except Exception as error:
+            trial.set_user_attr("fail_reason", f"{type(error).__name__}: {error}")
+            raise
+
+    def ended(_study: optuna.Study, trial: FrozenTrial) -> None:
+        if trial.state != TrialState.FAIL:
+            objective.forget(trial)
+        watcher.trial_finished(trial)
+
+    objective.sweep(study.get_trials(deepcopy=False))
+    with brake.on_signals():
+        while True:
+            try:
+                brake.check()
+                fail_stale_trials(study)
+                reclaim(study, stored.storage)
+                if reached(stored):
+                    objective.sweep(study.get_trials(deepcopy=False))
+                    return None
+                if not has_place(stored):
+                    time.sleep(WAITING)
+                    continue
+                study.optimize(attempt, n_trials=1, callbacks=[ended])
+            except (Interrupted, KeyboardInterrupt):
+                reclaim(study, stored.storage)
+                return brake.reason or "Ctrl-C"
+            except MachineFailure:
+                reclaim(study, stored.storage)
+                raise
+            except (_Surplus, _SecondCopy, UpdateFinishedTrialError):
+                continue
+            except Exception as error:
+                # Where the database fails, Optuna stumbles again over what it cannot write.
+                lost += [e for e in _chain(error) if isinstance(e, StorageInternalError)]
+                if lost:
+                    raise lost[0]  # noqa: B904 - its cause is the database's own error
+                if isinstance(error, ValueError) and "Cannot tell a" in str(error):
+                    continue
+                raise
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those on whose account it was raised."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]

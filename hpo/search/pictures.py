@@ -1,0 +1,160 @@
+"""Small pictures: what a trial learnt, kept with it in the study; what a data set looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
+from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna.storages import BaseStorage
+from PIL import Image, ImageDraw, ImageFont
+
+from data.drawings import Drawings
+from data.tasks import OneShotTasks
+from model.history import Epoch
+
+WIDTH, HEIGHT, MARGIN = 640, 360, 48  # pixels of a learning curve
+PAPER, INK, FAINT, MARK = "white", (40, 40, 40), (215, 215, 215), (0, 114, 178)
+FONT = 14  # pixels
+CELL = 64  # pixels of a drawing in the picture of mistakes
+GAP = 8
+MISTAKES = 12  # shown at most
+PATCH = 40  # pixels of a filter
+
+
+def learning_curve(epochs: Sequence[Epoch]) -> Image.Image:
+    """The one-shot validation error of every epoch, from 0 to 100 %, the best one marked."""
+    image = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(FONT)
+    errors = [epoch.error for epoch in epochs]
+    right, bottom = WIDTH - MARGIN / 2, HEIGHT - MARGIN
+
+    def at(epoch: float, error: float) -> tuple[float, float]:
+        across = epoch / max(len(errors) - 1, 1)
+        return MARGIN + across * (right - MARGIN), bottom - error * (bottom - MARGIN)
+
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        draw.line([at(0, share), (right, at(0, share)[1])], fill=FAINT)
+        label = (MARGIN - GAP, at(0, share)[1])
+        draw.text(label, f"{100 * share:.0f} %", fill=INK, font=font, anchor="rm")
+    for epoch in range(0, len(errors), -(-len(errors) // 10)):
+        below = (at(epoch, 0)[0], bottom + GAP)
+        draw.text(below, str(epoch), fill=INK, font=font, anchor="mt")
+    draw.text(((MARGIN + right) / 2, HEIGHT - GAP), "epoch", fill=INK, font=font, anchor="mb")
+    points = [at(epoch, error) for epoch, error in enumerate(errors)]
+    if len(points) > 1:
+        draw.line(points, fill=MARK, width=2)
+    best = errors.index(min(errors))
+    x, y = points[best]
+    draw.ellipse([x - 4, y - 4, x + 4, y + 4], fill=MARK)
+    title = f"one-shot validation error, best {100 * errors[best]:.1f} % in epoch {best}"
+    draw.text((MARGIN, GAP), title, fill=INK, font=font)
+    return image
+
+
+def filters(weights: NDArray[np.float32]) -> Image.Image:
+    """Filters of one channel side by side; each has its own scale, and zero is mid-grey.
+
+    Args:
+        weights: (F, 1, k, k).
+    """
+    top = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
+    shades = np.clip(128 + 127 * weights / np.where(top > 0, top, 1), 0, 255).astype(np.uint8)
+    columns = min(len(shades), 8)
+    rows = -(-len(shades) // columns)
+    pitch = PATCH + GAP // 2
+    image = Image.new("L", (columns * pitch + GAP // 2, rows * pitch + GAP // 2), 255)
+    for number, patch in enumerate(shades[:, 0]):
+        place = (number % columns * pitch + GAP // 2, number // columns * pitch + GAP // 2)
+        image.paste(Image.fromarray(patch).resize((PATCH, PATCH), Image.Resampling.NEAREST), place)
+    return image
+
+
+def mistakes(tasks: OneShotTasks, chosen: NDArray[np.int64]) -> Image.Image:
+    """The first tasks that were answered wrongly: the query, its true class, the class chosen.
+
+    Args:
+        tasks: on any device.
+        chosen: (R, Q) place in the support set of the class that the network chose.
+    """
+    first = tasks.support[:, :: tasks.shots]  # of each class; there may be more
+    support, queries = first.cpu().numpy(), tasks.queries.cpu().numpy()
+    target = tasks.target.cpu().numpy()
+    wrong = np.argwhere(chosen != target)
+    columns = min(max(len(wrong), 1), MISTAKES)
+    font, left, top = ImageFont.load_default(FONT), 80, 3 * GAP + FONT
+    size = (left + max(columns, 5) * (CELL + GAP), top + 3 * (CELL + GAP))
+    image = Image.new("L", size, 235)
+    draw = ImageDraw.Draw(image)
+    draw.text((GAP, GAP), f"{len(wrong)} of {len(tasks)} tasks wrong", fill=0, font=font)
+    for row, name in enumerate(("query", "true", "chosen")):
+        middle = (GAP, top + row * (CELL + GAP) + CELL // 2)
+        draw.text(middle, name, fill=0, font=font, anchor="lm")
+    for column, (run, query) in enumerate(wrong[:MISTAKES]):
+        drawings = (
+            queries[run, query],
+            support[run, target[run, query]],
+            support[run, chosen[run, query]],
+        )
+        for row, ink in enumerate(drawings):
+            place = (left + column * (CELL + GAP), top + row * (CELL + GAP))
+            image.paste(Image.fromarray(255 - ink).resize((CELL, CELL)), place)
+    return image
+
+
+def artifact_folder(results: Path) -> Path:
+    """Where the artifacts of a study stand among its results."""
+    return results / "artifacts"
+
+
+def attach(trial: optuna.Trial, folder: Path, pictures: Mapping[str, Image.Image]) -> None:
+    """Keep pictures with a running trial.
+
+    Args:
+        trial: the trial; one that has ended takes no more.
+        folder: of the artifacts; made if it is absent.
+        pictures: by the name that a person shall read.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    store = FileSystemArtifactStore(folder)
+    with TemporaryDirectory() as made:
+        for name, picture in pictures.items():
+            file = Path(made) / f"{name}.png"
+            picture.save(file, optimize=True)
+            upload_artifact(artifact_store=store, file_path=str(file), study_or_trial=trial)
+
+
+def delete_artifacts(study: optuna.Study, storage: BaseStorage, folder: Path) -> int:
+    """Delete the pictures of a study's trials, and say how many there were."""
+    store, deleted = FileSystemArtifactStore(folder), 0
+    for trial in study.get_trials(deepcopy=False):
+        for kept in get_all_artifact_meta(trial, storage=storage):
+            with suppress(ArtifactNotFound):
+                store.remove(kept.artifact_id)
+                deleted += 1
+    return deleted
+
+
+SHEET_GAP = 4  # pixels between drawings
+
+
+def contact_sheet(drawings: Drawings, alphabets: int, characters: int, drawers: int) -> Image.Image:
+    """The first characters of the first alphabets, a row each; the first drawers, a column each."""
+    rows = [
+        index
+        for alphabet in range(min(alphabets, len(drawings.alphabets)))
+        for index in (drawings.alphabet_of == alphabet).nonzero().flatten()[:characters].tolist()
+    ]
+    shown = 255 - drawings.ink[rows][:, :drawers].numpy()
+    cells = np.pad(shown, ((0, 0), (0, 0), (0, SHEET_GAP), (0, SHEET_GAP)), constant_values=200)
+    height, width = cells.shape[0] * cells.shape[2], cells.shape[1] * cells.shape[3]
+    return Image.fromarray(cells.transpose(0, 2, 1, 3).reshape(height, width))

@@ -1,0 +1,282 @@
+"""A new study that begins with what another one found: its best and its telling configurations.
+
+The errors of two studies cannot be compared where their data, tasks or recipes differ. So nothing
+of the other study counts as a result: its configurations are the first that the new one trains.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.search.carry_over import carry_over
+from hpo.study.confirmations import confirmed
+from hpo.study.paths import storage_of
+from hpo.study.settings import SettingsError, StudySettings
+from hpo.study.space import Params, SearchSpace, place_in_range
+from hpo.study.storage import StorageError, open_storage, shown, storage_errors
+from hpo.study.study import FINISHED, StoredStudy, StudyError, load
+from hpo.study.trials import finite_errors, trained_trials
+
+BEST = 5
+INFORMATIVE = 3
+WARM_START = "warm_start"
+"""The attribute of a study that tells which other it began with, and with which trials of it."""
+FROM = "from"
+"""The attribute of a trial that tells which one of another study it has its parameters from."""
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A configuration that a new study begins with.
+
+    Attributes:
+        trial: the number of the other study's trial.
+        params: what of its parameters the new study can take.
+        best: whether it is one of the best, rather than an informative one.
+    """
+
+    trial: int
+    params: Params
+    best: bool
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """What a new study begins with.
+
+    Attributes:
+        study: the name of the other study.
+        token: what tells that from others of its name.
+        seeds: in the order in which they are trained.
+        misfits: a line for each kind of thing that the new study cannot take.
+    """
+
+    study: str
+    token: str
+    seeds: Sequence[Seed]
+    misfits: Sequence[str]
+
+    def sow(self, study: optuna.Study) -> None:
+        """Queue the seeds behind what is queued already; done again, this queues none twice."""
+        there = {trial.user_attrs.get(FROM) for trial in study.get_trials(deepcopy=False)}
+        for seed in self.seeds:
+            label = f"{self.study} trial {seed.trial}"
+            if label not in there:
+                study.enqueue_trial(seed.params, user_attrs={FROM: label})
+        kept = {
+            "study": self.study,
+            "token": self.token,
+            "best": [seed.trial for seed in self.seeds if seed.best],
+            "informative": [seed.trial for seed in self.seeds if not seed.best],
+        }
+        study.set_user_attr(WARM_START, kept)  # last: a study that has it has all of them
+
+    def join(self, study: optuna.Study) -> None:
+        """Sow in a study that was there before, unless that was done.
+
+        Raises:
+            StudyError: it began with another study, or with none.
+        """
+        kept = study.user_attrs.get(WARM_START)
+        if kept is not None:
+            _check_same(study.study_name, kept, self.study, self.token)
+            return
+        trials = study.get_trials(deepcopy=False)
+        if any(trial.state != TrialState.WAITING for trial in trials):
+            raise StudyError(
+                f"the study {study.study_name} has trials and did not begin with {self.study}: "
+                "leave --from out, or copy the study file under another name"
+            )
+        self.sow(study)
+
+
+def seeded(study: optuna.Study) -> str | None:
+    """What a study began with, in a line; None if with nothing."""
+    kept = study.user_attrs.get(WARM_START)
+    if kept is None:
+        return None
+    best, informative = len(kept["best"]), len(kept["informative"])
+    return (
+        f"{best + informative} configurations of {kept['study']} "
+        f"({best} best, {informative} informative)"
+    )
+
+
+def plan(
+    old: str, old_url: str | None, name: str, settings: StudySettings, url: str
+) -> WarmStart | None:
+    """What a study shall begin with; None where it began with that long ago.
+
+    Args:
+        old: the study to begin with, by its name or its file's path.
+        old_url: of its storage; without one it is looked for in the new study's, then in its own.
+        name: of the new study.
+        settings: of the new study.
+        url: of the new study's storage, which need not exist.
+
+    Raises:
+        StudyError: there is no such study, it is the new one itself, it has no complete trial,
+            nothing of it fits, or the new one began with another.
+        StorageError: its storage cannot be used.
+    """
+    source = Path(old).stem if old.endswith(".toml") else old
+    new = _attributes(name, url)
+    kept = new.get(WARM_START)
+    if kept is not None and kept["study"] != source:
+        raise _began_with_another(name, kept, source)
+    try:
+        with _opened(source, [old_url] if old_url else _places(old, url)) as stored:
+            if kept is not None:
+                _check_same(name, kept, source, stored.token)
+                return None
+            if stored.token == new.get("token"):
+                raise StudyError(
+                    f"--from {old} is the study itself: leave it out, or name another study"
+                )
+            return _chosen(stored, settings)
+    except (_Absent, StorageError):
+        if kept is not None:  # all that was wanted of it is in the new study
+            return None
+        raise
+
+
+class _Absent(StudyError):
+    """The study to begin with is not where it was looked for."""
+
+
+def _began_with_another(name: str, kept: Mapping[str, Any], source: str) -> StudyError:
+    other = "another study of that name" if kept["study"] == source else kept["study"]
+    return StudyError(
+        f"the study {name} began with {other}, not with this {source}: leave --from out, or copy "
+        "the study file under another name"
+    )
+
+
+def _check_same(name: str, kept: Mapping[str, Any], source: str, token: str) -> None:
+    if (kept["study"], kept["token"]) != (source, token):
+        raise _began_with_another(name, kept, source)
+
+
+def _attributes(name: str, url: str) -> Mapping[str, Any]:
+    """What a study keeps, if it is there and whole; what is wrong with it is said elsewhere."""
+    with suppress(StorageError), storage_errors(url):
+        storage = open_storage(url, create=False)
+        try:
+            if name in optuna.get_all_study_names(storage):
+                found = optuna.load_study(study_name=name, storage=storage).user_attrs
+                return found if "format" in found else {}  # else it will be made anew
+        finally:
+            storage.engine.dispose()
+    return {}
+
+
+def _places(old: str, url: str) -> list[str]:
+    """Where a study may be that nobody said the storage of."""
+    places = [url]
+    with suppress(SettingsError):  # it has no file here, so no folder of its own either
+        places.append(storage_of(None, old))
+    return list(dict.fromkeys(places))
+
+
+@contextmanager
+def _opened(name: str, places: Sequence[str]) -> Iterator[StoredStudy]:
+    """The study in the first place that has it."""
+    for place in places:
+        with storage_errors(place):
+            try:
+                storage = open_storage(place, create=False)
+            except StorageError as error:
+                if error.__cause__ is None:  # it is not there, or holds no studies
+                    continue
+                raise StorageError(f"--from {name}: {error}") from error
+            try:
+                if name in optuna.get_all_study_names(storage):
+                    yield load(name, storage)
+                    return
+            finally:
+                storage.engine.dispose()
+    raise _Absent(
+        f"there is no study {name} in {' or '.join(map(shown, places))}: check the name, or say "
+        "with --from-storage where it is"
+    )
+
+
+def _chosen(stored: StoredStudy, settings: StudySettings) -> WarmStart:
+    """The best and the informative trials of a study, as far as another can take them."""
+    name, space = stored.study.study_name, SearchSpace(settings)
+    best = _best(stored.study)
+    if not best:
+        raise StudyError(
+            f"the study {name} has no complete trial to begin with: go on with it first, or leave "
+            "--from out"
+        )
+    trials = [*best, *_informative(stored, best)]
+    carried, misfits = carry_over([trial.params for trial in trials], space)
+    seeds: list[Seed] = []
+    known: list[Params] = [{}, *space.checked_first()]
+    for number, (trial, params) in enumerate(zip(trials, carried, strict=True)):
+        if params not in known:
+            known.append(params)
+            seeds.append(Seed(trial.number, params, number < len(best)))
+    if not any(carried):
+        raise StudyError(
+            f"nothing of the study {name} fits ({'; '.join(misfits)}): leave --from out, or widen "
+            "the ranges of the study file"
+        )
+    return WarmStart(name, stored.token, seeds, misfits)
+
+
+def _best(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that `hpo confirm` ranked, in that order, then those of the lowest error."""
+    trained = trained_trials(study)
+    ranks = {found.trial: found.rank for found in confirmed(study)}
+    trained.sort(key=lambda trial: ranks.get(trial.number, math.inf))
+    return trained[:BEST]
+
+
+def _informative(stored: StoredStudy, best: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Of the better half of the trials, those farthest from all that are chosen, one by one."""
+    finished = [
+        trial
+        for trial in stored.study.get_trials(deepcopy=False, states=FINISHED)
+        if "fail_reason" not in trial.user_attrs
+    ]
+    finished.sort(key=lambda trial: (_lowest(trial), trial.number))
+    chosen = {trial.number for trial in best}
+    better = finished[: math.ceil(len(finished) / 2)]
+    left = [trial for trial in better if trial.number not in chosen]
+    distributions = stored.space.distributions
+    at = {trial.number: _scaled(trial.params, distributions) for trial in [*best, *left]}
+
+    def distance(trial: FrozenTrial) -> float:
+        return min(float(np.linalg.norm(at[trial.number] - at[number])) for number in chosen)
+
+    found: list[FrozenTrial] = []
+    while left and len(found) < INFORMATIVE:
+        found.append(max(left, key=distance))  # of equally far ones, that of the lowest error
+        chosen.add(found[-1].number)
+        left.remove(found[-1])
+    return found
+
+
+def _lowest(trial: FrozenTrial) -> float:
+    """The lowest error of any epoch, also of a trial that was pruned; in [0, 1], or infinite."""
+    return min(finite_errors(trial).values(), default=math.inf)
+
+
+def _scaled(
+    params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
+) -> NDArray[np.float64]:
+    """Parameters as a point of the unit cube, by their logarithm where that is searched."""
+    return np.array([place_in_range(d)(params[name]) for name, d in distributions.items()])

@@ -1,0 +1,1 @@
+"""What a study is, and what SQL keeps of it; never imports another room of `hpo`."""

@@ -1,0 +1,144 @@
+"""What new seeds and fresh tasks say of the best trials: kept with the study, and ranked.
+
+The lowest of many errors on the same 320 tasks is low by luck too. So each of the best trials is
+trained again from seeds that no trial had, and scored once on tasks that chose nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+
+from hpo.study.trials import trained_trials
+
+PREFIX = "confirmation:"
+"""Begins the study attributes that hold a retraining each: ``confirmation:<trial>:<k>``."""
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A trial's network, trained again from new seeds."""
+
+    trial: int
+    search_error: float
+    """What the search saw: the best of any epoch on the study's validation tasks, in [0, 1]."""
+    errors: tuple[float, ...]
+    """On the fresh tasks, one for each seed, in [0, 1]."""
+    mean: float
+    spread: float
+    """Sample standard deviation of the errors; nan for one seed."""
+    rank: int
+    """1 = best; see `confirmed`."""
+    tasks: int
+    """How many fresh tasks each network was scored on."""
+    outcomes: tuple[str, ...] = ()
+    """The tasks answered rightly, for each seed, from `model.scoring`; empty where one has none."""
+
+    @property
+    def flattered(self) -> float:
+        """By how much the search's own score was too good, in [-1, 1]; below 0 it was too bad."""
+        return self.mean - self.search_error
+
+    def matches(self, other: Confirmed) -> bool:
+        """Whether both were scored on the same tasks, with as many seeds."""
+        return (len(self.errors), self.tasks) == (len(other.errors), other.tasks)
+
+
+def confirmed(study: optuna.Study) -> list[Confirmed]:
+    """The trials of a study that were trained again, the lowest mean first.
+
+    Errors are compared only where they are of the same tasks and of as many seeds: the mean of
+    fewer seeds is more easily low by luck. So the trials with the most seeds (of those with
+    equally many, those on the most tasks) are ranked first, by their means. All others come
+    behind them, likewise, until `hpo confirm` has brought them level. Where a trial has
+    results on two numbers of tasks, the number that it has more of counts.
+    """
+    found: list[Confirmed] = []
+    kept = _results(study)
+    for trial in trained_trials(study):
+        results = kept.get(trial.number, [])
+        counts = Counter(int(result["tasks"]) for result in results)
+        if not counts or trial.value is None:
+            continue
+        tasks = max(counts, key=lambda number: (counts[number], number))
+        counted = [r for r in results if r["tasks"] == tasks]
+        errors = tuple(float(r["error"]) for r in counted)
+        spread = stdev(errors) if len(errors) > 1 else math.nan
+        outcomes = tuple(str(r.get("outcomes", "")) for r in counted)
+        found.append(
+            Confirmed(
+                trial=trial.number,
+                search_error=trial.value,
+                errors=errors,
+                mean=mean(errors),
+                spread=spread,
+                rank=0,
+                tasks=tasks,
+                outcomes=outcomes if all(outcomes) else (),
+            )
+        )
+    found.sort(key=lambda c: (-len(c.errors), -c.tasks, c.mean, c.trial))
+    return [replace(c, rank=rank) for rank, c in enumerate(found, start=1)]
+
+
+def _results(study: optuna.Study) -> dict[int, list[Mapping[str, Any]]]:
+    """What was kept of each trial's retrainings, in the order of their seeds."""
+    found: dict[int, dict[int, Mapping[str, Any]]] = {}
+    for key, result in study.user_attrs.items():
+        if key.startswith(PREFIX):
+            trial, k = (int(part) for part in key.removeprefix(PREFIX).split(":"))
+            found.setdefault(trial, {})[k] = result
+    return {trial: [results[k] for k in sorted(results)] for trial, results in found.items()}
+
+
+def is_done(study: optuna.Study, trial: int, k: int, tasks: int) -> bool:
+    """Whether the trial's ``k``-th retraining (from 0) was scored on so many tasks."""
+    result = study.user_attrs.get(f"{PREFIX}{trial}:{k}")
+    return result is not None and result["tasks"] == tasks
+
+
+def record(study: optuna.Study, trial: int, k: int, result: Mapping[str, Any]) -> None:
+    """Keep the result of a trial's ``k``-th retraining (from 0) with the study."""
+    study.set_user_attr(f"{PREFIX}{trial}:{k}", dict(result))
+
+
+def new_seed(study_seed: int, trial: int, k: int) -> int:
+    """The 31-bit seed of a trial's ``k``-th retraining (from 0), which no trial has."""
+    sequence = np.random.SeedSequence([study_seed % 2**63, trial, 2, k])
+    return int(sequence.generate_state(1)[0] >> 1)
+
+
+def fresh_task_seed(task_seed: int) -> int:
+    """The seed of the fresh tasks of a study: the same for all its trials, and never its own."""
+    sequence = np.random.SeedSequence([task_seed % 2**63, 3])
+    drawn = int(sequence.generate_state(1)[0] >> 1)
+    return drawn if drawn != task_seed else drawn + 1
+
+
+def chance_to_trail(differences: NDArray[np.int64]) -> float:
+    """The chance that the lesser of two equals is as far behind, or further.
+
+    If they were equal, every difference might as well have had the other sign; all choices of
+    signs are counted, so the chance is exact. Where all differences are -1, 0 or 1 this is the
+    sign test, and Wilcoxon's signed-rank test is then the same.
+
+    Args:
+        differences: (N,) whole numbers, what the one has more than the other, of N independent
+            meetings.
+
+    Returns:
+        The p-value, one-sided: low where the sum is far below 0.
+    """
+    chance = np.ones(1)  # of what the negative differences sum to, without their sign, from 0 on
+    for size in np.abs(differences[differences != 0]):
+        chance = (np.pad(chance, (0, size)) + np.pad(chance, (size, 0))) / 2
+    lost = -int(differences[differences < 0].sum())
+    return min(1.0, float(chance[lost:].sum()))

@@ -1,0 +1,201 @@
+"""How far a study goes: a number of finished trials, an amount of compute, or the first of both.
+
+It is kept with the study, so that every process of the search, on any machine, ends there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.study.settings import SettingsError
+from hpo.study.study import WANTED, StoredStudy, finished, wanted
+from hpo.study.trials import Effort, effort_of, multiply_adds_of, seconds_spent
+from hpo.view.format import duration, magnitude
+from model.recipe import Training
+
+SECONDS = {"h": 3600, "m": 60, "s": 1}
+LEAST = 1e6
+"""Multiply-adds of the smallest budget: no study takes fewer, and a forgotten unit is noticed."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """An amount of training compute.
+
+    Attributes:
+        amount: above 0.
+        unit: ``seconds`` of training and validation, those of two workers added; or
+            ``multiply-adds`` of the forward passes over the training images.
+    """
+
+    amount: float
+    unit: Literal["seconds", "multiply-adds"]
+
+    def spending(self, efforts: Iterable[Effort], training: Training) -> Spending:
+        """What is spent of it.
+
+        Args:
+            efforts: of all trials of the study, those that run included.
+            training: of the study.
+        """
+        every = list(efforts)
+        seconds = seconds_spent(every)
+        if self.unit == "seconds":
+            return Spending(self, seconds, seconds)
+        # A network that cannot train is counted an epoch here: of a space that has no others,
+        # trials without end would else spend nothing.
+        counted = [multiply_adds_of(replace(e, untrainable=False), training) for e in every]
+        return Spending(self, math.fsum(spent or 0.0 for spent in counted), seconds)
+
+
+@dataclass(frozen=True)
+class Spending:
+    """A budget, and what is spent of it.
+
+    Attributes:
+        budget: the whole.
+        spent: in the budget's unit.
+        seconds: that the trials took for it.
+    """
+
+    budget: Budget
+    spent: float
+    seconds: float
+
+    def __str__(self) -> str:
+        amount, spent = self.budget.amount, self.spent
+        if self.budget.unit == "seconds":
+            return f"{duration(spent)} of {duration(amount)}"
+        return f"{magnitude(spent)} of {magnitude(amount)} multiply-adds"
+
+    @property
+    def used_up(self) -> bool:
+        """Whether nothing is left."""
+        return self.spent >= self.budget.amount
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of work, at the pace so far; None where there is no pace yet."""
+        left = max(self.budget.amount - self.spent, 0.0)
+        if self.budget.unit == "seconds":
+            return left
+        return left * self.seconds / self.spent if self.spent else None
+
+
+def read_budget(text: str) -> Budget:
+    """A budget as a person writes it: 2h, 90m, 45s, or a number of multiply-adds.
+
+    Raises:
+        SettingsError: it is none, or nothing.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\+?\d+)?) ?([hms]?)", text.strip().lower())
+    amount = float(found[1]) if found else math.nan
+    if not found or not 0 < amount < math.inf:
+        raise SettingsError(
+            f"--budget {text} is no amount of compute: write a time such as 2h, 90m or 45s, or "
+            "multiply-adds such as 3e15"
+        )
+    if found[2]:
+        return Budget(amount * SECONDS[found[2]], "seconds")
+    if amount < LEAST:
+        raise SettingsError(
+            f"--budget {text} is that many multiply-adds, and no network trains with so few: for "
+            f"a time write {found[1]}h, {found[1]}m or {found[1]}s"
+        )
+    return Budget(amount, "multiply-adds")
+
+
+BUDGET = "budget"
+"""The attribute of a study that holds what its trials may spend together."""
+
+
+def set_goal(study: optuna.Study, trials: int | None, budget: Budget | None) -> None:
+    """Keep how far the study shall go, instead of what was kept before.
+
+    Args:
+        study: the study.
+        trials: finished ones that it shall hold, or None for any number.
+        budget: what they may spend, or None for any amount.
+    """
+    goal = {WANTED: trials, BUDGET: budget and dataclasses.asdict(budget)}
+    if budget is None and BUDGET not in study.user_attrs:
+        del goal[BUDGET]
+    # A limit that comes before one that goes: other processes at no moment see none at all.
+    for name in sorted(goal, key=lambda name: goal[name] is None):
+        study.set_user_attr(name, goal[name])
+
+
+def budget_of(study: optuna.Study) -> Budget | None:
+    """What the trials of the study may spend, if it has such a limit."""
+    kept = study.user_attrs.get(BUDGET)
+    return Budget(**kept) if kept else None
+
+
+def spending(stored: StoredStudy) -> Spending | None:
+    """The budget of the study and what is spent of it, if it has one."""
+    budget = budget_of(stored.study)
+    if budget is None:
+        return None
+    trials = stored.study.get_trials(deepcopy=False)
+    return budget.spending(map(effort_of, trials), stored.settings.training)
+
+
+def reached(stored: StoredStudy) -> bool:
+    """Whether no process has anything left to do.
+
+    The trials that were begun before the budget was used up are still finished.
+    """
+    study, limit = stored.study, wanted(stored.study)
+    if limit is not None and finished(study) >= limit:
+        return True
+    return _used_up(stored) and not _running(study) and not _waiting_to_go_on(study)
+
+
+def has_place(stored: StoredStudy) -> bool:
+    """Whether a process may take up a trial now: a new one, or one that waits to go on."""
+    study, limit = stored.study, wanted(stored.study)
+    if limit is not None and finished(study) + len(_running(study)) >= limit:
+        return False
+    return not _used_up(stored) or bool(_waiting_to_go_on(study))
+
+
+def may_begin(stored: StoredStudy, trial: optuna.Trial) -> bool:
+    """Whether a trial that was just taken up has a place: another process may have been first."""
+    study, limit = stored.study, wanted(stored.study)
+    if limit is not None and _ahead_of(study, trial.number) >= limit:
+        return False
+    return _was_begun(trial) or not _used_up(stored)
+
+
+def _used_up(stored: StoredStudy) -> bool:
+    spent = spending(stored)
+    return spent is not None and spent.used_up
+
+
+def _running(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+
+def _waiting_to_go_on(study: optuna.Study) -> list[FrozenTrial]:
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return [trial for trial in waiting if _was_begun(trial)]
+
+
+def _was_begun(trial: FrozenTrial | optuna.Trial) -> bool:
+    """Whether the trial, or the earlier try that it goes on from, is more than queued."""
+    return "seed" in trial.user_attrs
+
+
+def _ahead_of(study: optuna.Study, number: int) -> int:
+    """How many trials are finished, or run or wait and were made before this one."""
+    unfinished = (TrialState.RUNNING, TrialState.WAITING)
+    others = study.get_trials(deepcopy=False, states=unfinished)
+    return finished(study) + sum(trial.number < number for trial in others)

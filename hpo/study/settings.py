@@ -1,0 +1,237 @@
+"""The study file: all that defines a search, as one validated, frozen value."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from model.architecture import Architecture, Convolution, Frozen
+from model.configuration import DataChoice, first_problem
+from model.recipe import LayerRates, Seed, Training
+
+MULTIPLE = 16
+"""Filters and fully connected units come in multiples of it (Koch et al. 2015, §3.3)."""
+
+RATES = ("lr", "momentum", "l2")
+SamplerName = Literal["tpe", "tpe-univariate", "gp", "random", "cmaes"]
+PrunerName = Literal["hyperband", "halving", "median", "wilcoxon", "compute", "none"]
+
+
+class SettingsError(Exception):
+    """A study file that is absent or not valid. One sentence that says what to do."""
+
+
+class IntRange(Frozen):
+    """Whole numbers from ``low`` to ``high``, both included."""
+
+    low: Annotated[int, Field(ge=1)]
+    high: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _check_order(self.low, self.high)
+        return self
+
+
+class Multiples(IntRange):
+    """Multiples of 16 from ``low`` to ``high``, both included."""
+
+    @field_validator("low", "high")
+    @classmethod
+    def _multiple(cls, bound: int) -> int:
+        if bound % MULTIPLE:
+            raise ValueError(f"{bound} is not a multiple of {MULTIPLE}")
+        return bound
+
+
+class FloatRange(Frozen):
+    """Numbers from ``low`` to ``high``; searched by their logarithm where ``log`` is set."""
+
+    low: Annotated[float, Field(ge=0)]
+    high: Annotated[float, Field(ge=0)]
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _check_order(self.low, self.high)
+        if self.log and self.low == 0:
+            raise ValueError("a range that starts at 0 cannot be log: raise low above 0")
+        return self
+
+
+def _check_order(low: float, high: float) -> None:
+    if low > high:
+        raise ValueError(f"low={low} is above high={high}")
+
+
+class NetworkSettings(Frozen):
+    """What all networks of a study have in common."""
+
+    image_size: Annotated[int, Field(ge=8, le=512)]
+    convolutions: Annotated[int, Field(ge=1, le=8)]
+    initial_weights: Literal["paper", "he"] = "paper"
+    normalisation: Literal["none", "batch"] = "none"
+
+
+class SpaceSettings(Frozen):
+    """The ranges that are searched, for every layer alike."""
+
+    kernel: IntRange
+    filters: Multiples
+    fc_units: Multiples
+    lr: FloatRange
+    momentum: FloatRange
+    l2: FloatRange
+    multiply_adds: Annotated[float, Field(gt=0)] | None = None
+    """The most that a proposed network may take to encode one image, if there is a limit."""
+
+
+class Opening(Frozen):
+    """A limit of what a proposed network may cost that opens as the search goes on."""
+
+    multiply_adds: Annotated[float, Field(gt=0)]
+    """Of the first trial; then it rises by the same factor from trial to trial."""
+    trials: Annotated[int, Field(ge=1)]
+    """After so many it is ``space.multiply_adds``."""
+
+
+class SearchSettings(Frozen):
+    """How the space is searched."""
+
+    sampler: SamplerName = "tpe"
+    startup_trials: Annotated[int, Field(ge=1)] = 10
+    """Trials drawn at random before the sampler's model takes over."""
+    pruner: PrunerName = "hyperband"
+    pruner_warmup: Annotated[int, Field(ge=1)] = 1
+    """The epoch, counted from 0, after which a trial can first be pruned."""
+    pruner_factor: Annotated[int, Field(ge=2)] = 3
+    """Of halving, by epochs or compute, and Hyperband: one trial in so many is let past a rung."""
+    opening: Opening | None = None
+    """Cheap networks first, if it is given."""
+    seed: Seed = 0
+    first: tuple[dict[str, int | float], ...] = ()
+    """Parameters of the first trials; what one leaves out is sampled."""
+
+
+class StudySettings(Frozen):
+    """A whole study file."""
+
+    description: str = ""
+    data: DataChoice
+    network: NetworkSettings
+    space: SpaceSettings
+    training: Training
+    full_training: Mapping[str, Any] = Field(default_factory=dict)
+    """Keys of ``training`` that are other when the best configuration is trained in full."""
+    search: SearchSettings = SearchSettings()
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        kernel, side = self.space.kernel, self.network.image_size
+        if kernel.high > side:
+            raise ValueError(f"space.kernel.high = {kernel.high} is above the {side}×{side} image")
+        layer = Convolution(kernel=kernel.low, filters=self.space.filters.low)
+        try:
+            smallest = Architecture(
+                image_size=side,
+                convolutions=(layer,) * self.network.convolutions,
+                fc_units=self.space.fc_units.low,
+            )
+        except ValidationError as error:
+            raise ValueError(f"even the smallest network: {first_problem(error)}") from error
+        limit = self.space.multiply_adds
+        if limit is not None and smallest.multiply_adds > limit:
+            raise ValueError(
+                f"space.multiply_adds = {limit:g}: even the smallest network "
+                f"takes {smallest.multiply_adds:g}"
+            )
+        opening = self.search.opening
+        if opening and not (limit and smallest.multiply_adds <= opening.multiply_adds <= limit):
+            raise ValueError(
+                f"search.opening.multiply_adds = {opening.multiply_adds:g} is not between the "
+                f"{smallest.multiply_adds:g} of the smallest network and space.multiply_adds"
+            )
+        for edge in ("low", "high"):
+            rates = {name: getattr(getattr(self.space, name), edge) for name in RATES}
+            try:
+                LayerRates(**rates)
+            except ValidationError as error:
+                raise ValueError(f"{edge} of a range in space: {first_problem(error)}") from error
+        try:
+            self.trained_in_full()
+        except ValidationError as error:
+            raise ValueError(f"full_training: {first_problem(error)}") from error
+        return self
+
+    def trained_in_full(self) -> Training:
+        """The recipe of the full training: the trials' with the study's changes to it."""
+        return Training.model_validate(_merged(self.training.model_dump(), self.full_training))
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        inside = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(inside, Mapping)
+        merged[key] = _merged(inside, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def read_settings(path: Path, changes: Sequence[str] = ()) -> StudySettings:
+    """Read a study file and apply changes to it.
+
+    Args:
+        path: the file.
+        changes: ``key.of.table=value`` each, the value as TOML writes it (a bare word is text).
+
+    Raises:
+        SettingsError: no such file, not TOML, an unknown key, or a value that cannot be.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise SettingsError(
+            f"{path} cannot be read ({reason}): name a study or give the path of a study file"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML ({error}): mend that line") from error
+    for change in changes:
+        _apply(change, content)
+    try:
+        return StudySettings.model_validate(content)
+    except ValidationError as error:
+        raise SettingsError(f"{path}: {first_problem(error)}: mend the study file") from error
+
+
+def _apply(change: str, content: dict[str, Any]) -> None:
+    key, equals, text = change.partition("=")
+    *tables, name = [part.strip() for part in key.split(".")]
+    if not equals or not all([*tables, name]):
+        raise SettingsError(f"--set {change} is not KEY=VALUE: write it as --set training.epochs=5")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    table = content
+    for part in tables:
+        inside = table.get(part)
+        table[part] = dict(inside) if isinstance(inside, dict) else {}
+        table = table[part]
+    table[name] = value
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], at: str = "") -> list[str]:
+    """Where two nested settings differ: ``key: old → new`` each."""
+    found: list[str] = []
+    for key in {**old, **new}:
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += differences(before, after, f"{at}{key}.")
+        elif before != after:
+            found.append(f"{at}{key}: {before} → {after}")
+    return found

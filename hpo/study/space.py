@@ -1,0 +1,209 @@
+"""The search space: study file → Optuna's distributions → configuration, and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from hpo.study.settings import MULTIPLE, FloatRange, Multiples, SettingsError, StudySettings
+from model.architecture import Architecture, Convolution, layer_names, side_after
+from model.configuration import Configuration
+from model.recipe import LayerRates, Training
+
+Params = dict[str, int | float]
+"""Parameters of one trial by name: ``conv1_kernel``, …, ``fc_units``, …, ``out_l2``."""
+
+
+class SearchSpace:
+    """The paper's space over the ranges of a study.
+
+    The distributions are static: what the dashboard, importances and samplers see is the whole
+    space, although not every kernel fits behind every other. `fits` tells which do.
+
+    Attributes:
+        distributions: by parameter name, in the order in which they are suggested.
+        kernels: names of the filter-size parameters, first layer first.
+        sizes: the distributions of all that makes a network larger: kernels, filters, units.
+    """
+
+    def __init__(self, settings: StudySettings) -> None:
+        self.settings = settings
+        ranges, depth = settings.space, settings.network.convolutions
+        self.kernels = [f"conv{i}_kernel" for i in range(1, depth + 1)]
+        self.distributions: dict[str, BaseDistribution] = {}
+        for i in range(1, depth + 1):
+            kernel = IntDistribution(ranges.kernel.low, ranges.kernel.high)
+            self.distributions[f"conv{i}_kernel"] = kernel
+            self.distributions[f"conv{i}_filters"] = _multiples(ranges.filters)
+        self.distributions["fc_units"] = _multiples(ranges.fc_units)
+        for layer in layer_names(depth):
+            self.distributions[f"{layer}_lr"] = _floats(ranges.lr)
+            self.distributions[f"{layer}_momentum"] = _floats(ranges.momentum)
+            self.distributions[f"{layer}_l2"] = _floats(ranges.l2)
+        self.sizes = {n: d for n, d in self.distributions.items() if isinstance(d, IntDistribution)}
+
+    def fits(self, kernels: Sequence[int]) -> bool:
+        """Whether convolutions with these filter sizes, first layer first, fit the image."""
+        side = self.settings.network.image_size
+        for number, kernel in enumerate(kernels, start=1):
+            side = side_after(side, kernel, number == len(kernels))
+            if side < 1:
+                return False
+        return True
+
+    def kernels_stand(self, params: Mapping[str, Any]) -> bool:
+        """Whether these give no layer a filter size, or every layer one, which fit the image."""
+        given = [int(params[k]) for k in self.kernels if k in params]
+        return not given or (len(given) == len(self.kernels) and self.fits(given))
+
+    def affordable(self, params: Mapping[str, Any], trial: int | None = None) -> bool:
+        """Whether a network that can be built takes no more multiply-adds than the study allows.
+
+        Args:
+            params: of the network.
+            trial: the number of the trial that it is for; else what any trial may take counts.
+        """
+        limit, opening = self.settings.space.multiply_adds, self.settings.search.opening
+        if limit is None:
+            return True
+        if opening and trial is not None and trial < opening.trials:
+            limit = opening.multiply_adds * (limit / opening.multiply_adds) ** (
+                trial / opening.trials
+            )
+        return self.architecture(params).multiply_adds <= limit
+
+    def suggest(self, trial: optuna.Trial) -> Params:
+        """Ask the trial for every parameter, under the static distributions."""
+        params: Params = {}
+        for name, distribution in self.distributions.items():
+            match distribution:
+                case IntDistribution(low=low, high=high, step=step):
+                    params[name] = trial.suggest_int(name, low, high, step=step)
+                case FloatDistribution(low=low, high=high, log=log):
+                    params[name] = trial.suggest_float(name, low, high, log=log)
+        return params
+
+    def draw(self, chance: np.random.Generator) -> Params:
+        """One set of parameters, uniform among those that can be built (by rejection)."""
+        while True:
+            params = {name: _draw(d, chance) for name, d in self.distributions.items()}
+            kernels = [int(params[k]) for k in self.kernels]
+            if self.fits(kernels) and self.affordable(params):
+                return params
+
+    def architecture(self, params: Mapping[str, Any]) -> Architecture:
+        """The network that these parameters stand for; the rates may be left out."""
+        network = self.settings.network
+        return Architecture(
+            image_size=network.image_size,
+            convolutions=tuple(
+                Convolution(kernel=params[f"conv{i}_kernel"], filters=params[f"conv{i}_filters"])
+                for i in range(1, network.convolutions + 1)
+            ),
+            fc_units=params["fc_units"],
+            initial_weights=network.initial_weights,
+            normalisation=network.normalisation,
+        )
+
+    def configuration(
+        self, params: Mapping[str, Any], seed: int, training: Training | None = None
+    ) -> Configuration:
+        """The configuration that these parameters stand for.
+
+        Args:
+            params: one for each distribution.
+            seed: of the initial weights and the order of the batches.
+            training: another recipe than the study's.
+        """
+        return Configuration(
+            seed=seed,
+            data=self.settings.data,
+            network=self.architecture(params),
+            rates={
+                name: LayerRates(
+                    lr=params[f"{name}_lr"],
+                    momentum=params[f"{name}_momentum"],
+                    l2=params[f"{name}_l2"],
+                )
+                for name in layer_names(self.settings.network.convolutions)
+            },
+            training=training or self.settings.training,
+        )
+
+    def checked_first(self) -> list[Params]:
+        """The study's first trials, checked: Optuna itself would take any value.
+
+        Raises:
+            SettingsError: an unknown parameter, a value outside its range, or kernels that do
+                not fit or of which only some are given.
+        """
+        for number, params in enumerate(self.settings.search.first, start=1):
+            where = f"search.first, trial {number}"
+            for name, value in params.items():
+                distribution = self.distributions.get(name)
+                if distribution is None:
+                    raise SettingsError(f"{where}: there is no parameter {name}: mend its name")
+                if not holds(distribution, value):
+                    raise SettingsError(
+                        f"{where}: {name} = {value} is not in its range: mend one of the two"
+                    )
+            if not self.kernels_stand(params):
+                given = [int(params[k]) for k in self.kernels if k in params]
+                raise SettingsError(
+                    f"{where}: the kernels {given} do not fit the image as "
+                    f"{len(self.kernels)} layers: give one for every layer, or smaller ones"
+                )
+        return [dict(params) for params in self.settings.search.first]
+
+
+def _multiples(limits: Multiples) -> IntDistribution:
+    return IntDistribution(limits.low, limits.high, step=MULTIPLE)
+
+
+def _floats(limits: FloatRange) -> FloatDistribution:
+    return FloatDistribution(limits.low, limits.high, log=limits.log)
+
+
+def place_in_range(distribution: BaseDistribution) -> Callable[[float], float]:
+    """Gives where in the range of a parameter, from 0 to 1, a value is.
+
+    By its logarithm where that is searched; in a range of one value it is in the middle.
+    """
+    low, high = float(distribution.low), float(distribution.high)  # type: ignore[attr-defined]
+    log = getattr(distribution, "log", False)
+
+    def place(value: float) -> float:
+        if high == low:
+            return 0.5
+        if log:
+            return math.log(value / low) / math.log(high / low)
+        return (value - low) / (high - low)
+
+    return place
+
+
+def holds(distribution: BaseDistribution, value: float) -> bool:
+    """Whether a value is in the range of a parameter, and on its step."""
+    match distribution:
+        case IntDistribution(low=low, high=high, step=step):
+            return low <= value <= high and (value - low) % step == 0
+        case FloatDistribution(low=low, high=high):
+            return low <= value <= high
+    return False
+
+
+def _draw(distribution: BaseDistribution, chance: np.random.Generator) -> int | float:
+    match distribution:
+        case IntDistribution(low=low, high=high, step=step):
+            return int(low + step * chance.integers((high - low) // step + 1))
+        case FloatDistribution(low=low, high=high, log=True):
+            drawn = math.exp(chance.uniform(math.log(low), math.log(high)))
+            return min(max(drawn, low), high)
+        case FloatDistribution(low=low, high=high):
+            return float(chance.uniform(low, high))
+    raise TypeError(f"no draw from {distribution}")

@@ -1,0 +1,173 @@
+"""The SQL database of a study: connect to it, and say what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from optuna.exceptions import StorageInternalError
+from sqlalchemy import create_engine, event, inspect, make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+
+from hpo.study.patient_storage import PatientStorage
+from hpo.study.retry import GRACE, retry_stale
+
+HEARTBEAT = 60  # seconds between two signs of life of a running trial
+CONNECTING = 10  # seconds to wait for a server to answer
+DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
+RACED = (0.5, 1.0, 2.0)  # seconds of waiting while another process makes the tables
+SQLITE_PATIENCE = 60  # seconds to wait for another process's write
+
+
+class StorageError(Exception):
+    """A database that is absent, no database, or out of reach. One sentence with the way out."""
+
+
+def shown(url: str) -> str:
+    """A storage URL without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "the storage"
+
+
+@contextmanager
+def storage_errors(url: str) -> Iterator[None]:
+    """Turn what a database can raise while it is used into a `StorageError`."""
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        inner = error.__cause__ if isinstance(error, StorageInternalError) else error
+        cause = str(getattr(inner, "orig", None) or inner or error).splitlines()[0]
+        raise StorageError(
+            f"{shown(url)} cannot be used as a study database ({cause}): check that it is one, "
+            "and that it can be reached and written; what it holds is kept"
+        ) from error
+
+
+@contextmanager
+def _opening_errors(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StorageError(
+            "the storage is not a database URL that is supported: write it as "
+            "sqlite:///FILE, postgresql://USER@HOST/NAME or mysql://USER@HOST/NAME"
+        ) from error
+    except ImportError as error:
+        raise StorageError(
+            f"{shown(url)} needs its driver: install the extra for it, as in "
+            "pip install 'hpo-siamese[postgres]' or 'hpo-siamese[mysql]'"
+        ) from error
+    except RuntimeError as error:
+        if isinstance(error, StorageInternalError) or "version" not in str(error):
+            raise
+        raise StorageError(
+            f"{shown(url)} was made by another version of Optuna ({error}): use that version, or "
+            "another storage"
+        ) from error
+
+
+def open_storage(
+    url: str, create: bool, say: Callable[[str], None] = lambda message: None
+) -> PatientStorage:
+    """Connect to a database.
+
+    Args:
+        url: as SQLAlchemy takes it; PostgreSQL and MySQL need not name their driver.
+        create: whether the tables are made if they are absent, and a SQLite file with its folder.
+        say: is told when the database is away and waited for.
+
+    Raises:
+        StorageError: it cannot be reached, read or written.
+    """
+    with storage_errors(url), _opening_errors(url):
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+        if parsed.drivername in DRIVERS:
+            parsed = parsed.set(drivername=DRIVERS[parsed.drivername])
+        arguments: dict[str, Any]
+        if backend == "sqlite":
+            _prepare_file(parsed.database, create)
+            arguments = {"connect_args": {"timeout": SQLITE_PATIENCE}}
+        else:
+            arguments = {"connect_args": {"connect_timeout": CONNECTING}, "pool_pre_ping": True}
+        full = parsed.render_as_string(hide_password=False)
+        if not create:
+            _check_tables(full, arguments)
+        storage = _connected(full, arguments, say)
+        if backend == "sqlite":
+            event.listen(storage.engine, "connect", _write_ahead)
+            storage.engine.dispose()
+        return storage
+
+
+def _connected(url: str, arguments: dict[str, Any], say: Callable[[str], None]) -> PatientStorage:
+    """Connect; a process that makes the same tables at the same moment is given time for it."""
+
+    def connect() -> PatientStorage:
+        return PatientStorage(
+            url,
+            say,
+            engine_kwargs=arguments,
+            heartbeat_interval=HEARTBEAT,
+            grace_period=GRACE,
+            heartbeat_stale_trial_callback=retry_stale,
+        )
+
+    for pause in RACED:
+        try:
+            return connect()
+        except (SQLAlchemyError, StorageInternalError) as error:
+            cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+            if not isinstance(cause, IntegrityError) and "already exists" not in str(cause):
+                raise
+            time.sleep(pause)
+    return connect()
+
+
+def _check_tables(url: str, arguments: dict[str, Any]) -> None:
+    """Find out whether a database holds studies at all: Optuna would make the tables."""
+    engine = create_engine(url, **arguments)
+    try:
+        found = inspect(engine).has_table("studies")
+    finally:
+        engine.dispose()
+    if not found:
+        raise StorageError(f"{shown(url)} holds no studies yet: start one with `hpo run`")
+
+
+def _prepare_file(database: str | None, create: bool) -> None:
+    if not database or database == ":memory:":
+        return
+    file = Path(database)
+    try:
+        exists = file.exists()
+        if create:
+            file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{file} cannot be reached or made ({error.strerror}): name another place with "
+            "--storage"
+        ) from error
+    if not exists and not create:
+        raise StorageError(f"there is no study in {file}: start one with `hpo run`")
+    place = file if exists else file.parent
+    if create and not (_writable(place) and _writable(file.parent)):
+        raise StorageError(
+            f"{place} is read-only: make it writable, or name another place with --storage"
+        )
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _write_ahead(connection: Any, _record: Any) -> None:
+    """Let readers and a writer work at once, and make a commit cost one flush."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")

@@ -1,0 +1,1 @@
+"""A study as a person sees it while it runs; never imports `results`."""

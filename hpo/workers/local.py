@@ -1,0 +1,171 @@
+"""Several workers on one machine: started, watched over, replaced when they die."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+
+import optuna
+import torch
+
+from data.errors import DataError
+from hpo.search.loop import MachineFailure
+from hpo.search.observer import TrialWatcher
+from hpo.search.sampler import SpaceUsedUp
+from hpo.search.stopping import Brake, Interrupted
+from hpo.study.limits import reached
+from hpo.study.storage import StorageError
+from hpo.study.study import StoredStudy, StudyError, finished
+from hpo.view.terminal import hush_optuna, tell
+from hpo.workers.worker import Work, work
+from model.fast.memory import keep_freed
+
+LOOK = 0.5
+"""Seconds between two looks at the study."""
+DEATHS = 5
+"""How often a worker may die, on average over the workers, without any trial being finished."""
+PATIENCE = 9.5
+"""Seconds after SIGTERM until workers are killed: a little longer than they take themselves."""
+FAILED = 3
+"""Exit status of a worker that told what went wrong."""
+
+
+def devices(chosen: torch.device, workers: int) -> list[str]:
+    """A device for each worker: all GPUs in turn, unless one was named."""
+    if chosen.type != "cuda" or chosen.index is not None:
+        return [str(chosen)] * workers
+    return [f"cuda:{i % torch.cuda.device_count()}" for i in range(workers)]
+
+
+def threads(workers: int) -> int:
+    """Threads of the CPU for each worker: more together than there are cores slow all down."""
+    return max(1, len(os.sched_getaffinity(0)) // workers)
+
+
+class Workers:
+    """The processes of one search on this machine."""
+
+    def __init__(self, jobs: Sequence[Work], say: Callable[[str], None]) -> None:
+        """Prepare a process for each job; ``say`` is told of those that die."""
+        self._jobs, self._say = jobs, say
+        # Neither fork, which breaks threads and CUDA, nor spawn, which imports PyTorch anew.
+        self._context = multiprocessing.get_context("forkserver")
+        # The last is what an optimizer's first step would import, in every worker for seconds.
+        self._context.set_forkserver_preload(
+            ["hpo.workers.forkserver", "hpo.workers.local", "torch._dynamo"]
+        )
+        self._processes: dict[int, BaseProcess] = {}
+
+    def run(self, stored: StoredStudy, timeout: float | None, watcher: TrialWatcher) -> str | None:
+        """Keep the workers going until the study is where it shall go.
+
+        Returns:
+            Why it ended before its time, or None.
+
+        Raises:
+            MachineFailure: workers die again and again, or tell of a failure of the machine.
+        """
+        study, brake, seen = stored.study, Brake(timeout, PATIENCE), Seen(stored.study, watcher)
+        deaths, before = 0, finished(study)
+        with brake.on_signals():
+            try:
+                for slot in range(len(self._jobs)):
+                    self._start(slot)
+                while self._processes:
+                    brake.check()
+                    wait([p.sentinel for p in self._processes.values()], timeout=LOOK)
+                    seen.look()
+                    for slot, code in self._dead():
+                        brake.check()
+                        if code == 0 and reached(stored):
+                            continue
+                        if code == FAILED:
+                            raise MachineFailure(
+                                "a worker gave up, as it said above: see to it, then type the "
+                                "same line"
+                            )
+                        deaths = deaths + 1 if finished(study) == before else 1
+                        before = finished(study)
+                        if deaths > DEATHS * len(self._jobs):
+                            raise MachineFailure(
+                                f"workers died {deaths} times without a trial being finished "
+                                f"(the last with status {code}): see to the machine, then type "
+                                "the same line"
+                            )
+                        self._say(f"worker {slot} died with status {code} and is replaced")
+                        self._start(slot)
+            except (Interrupted, KeyboardInterrupt):
+                return brake.reason or "Ctrl-C"
+            finally:
+                self._stop()
+                seen.look()
+        return None
+
+    def _start(self, slot: int) -> None:
+        process = self._context.Process(target=_main, args=(self._jobs[slot],), daemon=True)
+        process.start()
+        self._processes[slot] = process
+
+    def _dead(self) -> list[tuple[int, int | None]]:
+        """Slot and exit status of the processes that have ended, each told once."""
+        ended = [(slot, p.exitcode) for slot, p in self._processes.items() if not p.is_alive()]
+        for slot, _ in ended:
+            self._processes.pop(slot).join()
+        return ended
+
+    def _stop(self) -> None:
+        """Let every worker hand its trial back; a second signal meanwhile ends them at once."""
+        processes = list(self._processes.values())
+        for process in processes:
+            process.terminate()
+        try:
+            for process in processes:
+                process.join()
+        except KeyboardInterrupt:
+            for process in processes:
+                process.kill()
+                process.join()
+        self._processes.clear()
+
+
+class Seen:
+    """Tells a watcher of the trials that end in a study."""
+
+    def __init__(self, study: optuna.Study, watcher: TrialWatcher) -> None:
+        self._study, self._watcher = study, watcher
+        ended = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
+        self._told = {trial.number for trial in ended}
+
+    def look(self) -> None:
+        """Read the study, and tell."""
+        for trial in self._study.get_trials(deepcopy=False):
+            if trial.state.is_finished() and trial.number not in self._told:
+                self._told.add(trial.number)
+                self._watcher.trial_finished(trial)
+
+
+def _main(job: Work) -> None:
+    """A worker process: it obeys its supervisor, not the terminal, and ends with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    hush_optuna()
+    keep_freed()
+    try:
+        work(job, tell)
+    except (DataError, MachineFailure, SpaceUsedUp, StorageError, StudyError) as error:
+        tell(f"worker {os.getpid()}: {error}")
+        sys.exit(FAILED)
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)

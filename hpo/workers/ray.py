@@ -1,0 +1,97 @@
+"""Workers as Ray tasks: Ray places them on a cluster's machines and starts lost ones anew."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from hpo.search.loop import MachineFailure
+from hpo.search.observer import TrialWatcher
+from hpo.search.stopping import Brake, Interrupted
+from hpo.study.study import StoredStudy
+from hpo.view.terminal import hush_optuna, tell
+from hpo.workers.local import LOOK, Seen
+from hpo.workers.worker import Work, work
+from model.fast.memory import keep_freed
+
+
+def run_on_ray(
+    address: str,
+    job: Work,
+    workers: int,
+    trials_per_gpu: int | None,
+    stored: StoredStudy,
+    watcher: TrialWatcher,
+    say: Callable[[str], None],
+) -> str | None:
+    """Keep workers going on a Ray cluster until the study is full.
+
+    Args:
+        address: of the cluster, or ``local`` for one on this machine that ends with the search.
+        job: of each worker.
+        workers: how many.
+        trials_per_gpu: how many share a GPU, where the cluster has any; None for one each.
+        stored: the study.
+        watcher: is told what happens in it.
+        say: is told what Ray does.
+
+    Returns:
+        Why it ended before its time, or None.
+
+    Raises:
+        MachineFailure: Ray is not installed, the cluster is not there, or a worker gave up.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise MachineFailure(
+            "--ray needs Ray: install the extra for it, pip install 'hpo-siamese[ray]'"
+        ) from error
+    try:
+        ray.init(
+            address=address,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise MachineFailure(
+            f"there is no Ray cluster at {address} ({reason}): give its address, or local"
+        ) from error
+    brake, seen = Brake(job.timeout), Seen(stored.study, watcher)
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = resources.get("GPU", 0)
+    share = 1 / (trials_per_gpu or 1) if gpus else 0.0
+    job = replace(job, device="cuda" if gpus else "cpu")  # not what the driver's machine has
+    task = ray.remote(num_cpus=job.threads or 1, num_gpus=share, max_retries=-1)(_work)
+    try:
+        left = [task.remote(replace(job, timeout=None)) for _ in range(workers)]
+        say(f"ray      {workers} workers, {job.threads or 1} threads each")
+        with brake.on_signals():
+            while left:
+                brake.check()
+                done, left = ray.wait(left, timeout=LOOK)
+                seen.look()
+                ray.get(done)
+    except (Interrupted, KeyboardInterrupt):
+        for reference in left:
+            ray.cancel(reference)
+        ray.wait(left, num_returns=len(left), timeout=10)
+        return brake.reason or "Ctrl-C"
+    except ray.exceptions.RayError as error:
+        raise MachineFailure(
+            f"a worker on Ray gave up ({str(error).strip().splitlines()[-1]}): see to it, then "
+            "type the same line"
+        ) from error
+    finally:
+        seen.look()
+        ray.shutdown()
+    return None
+
+
+def _work(job: Work) -> str | None:
+    hush_optuna()
+    keep_freed()
+    return work(job, tell)

@@ -1,0 +1,40 @@
+"""A device: which arithmetic it is fast in, what it is called, which one PyTorch takes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+Precision = Literal["bf16", "fp32"]
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bf16 in hardware; elsewhere it is many times slower."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
+    return False
+
+
+def resolve_precision(asked: Literal["auto", "bf16", "fp32"], device: torch.device) -> Precision:
+    """The arithmetic that ``asked`` means on this device."""
+    if asked == "auto":
+        return "bf16" if computes_bf16(device) else "fp32"
+    return asked
+
+
+def device_name(device: torch.device) -> str:
+    """The device as a person knows it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def current(device: torch.device) -> torch.device:
+    """The device; a GPU with a number becomes the one that PyTorch takes where none is named."""
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+    return device

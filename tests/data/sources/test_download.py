@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+from torchvision.datasets import MNIST, Omniglot
+
+from data.errors import DataError
+from data.sources import download as module
+from data.sources import omniglot
+from data.sources.by_name import open_set
+from data.sources.mnist import load_digits
+from tests.data.fake_mnist import OF_EACH, write_fake_mnist
+from tests.data.fake_omniglot import PARTS, write_fake
+
+
+def test_no_network_says_where_to_put_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr(module, "download_url", refuse)
+    with pytest.raises(DataError, match="with no network, put images_background.zip and"):
+        module.download(tmp_path, lambda _: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_is_kept_and_what_breaks_off_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "images_background.zip").write_text("kept")
+    asked: list[str] = []
+
+    def fetch(url: str, root: str, name: str, md5: str | None) -> None:
+        asked.append(url)
+        (Path(root) / name).write_text("half")
+        if "all_runs" in url:
+            raise RuntimeError("File not found or corrupted.")
+        with zipfile.ZipFile(Path(root) / name, "w"):
+            pass
+        assert md5 is not None
+
+    monkeypatch.setattr(module, "download_url", fetch)
+    said: list[str] = []
+    module.download(tmp_path, said.append)
+    assert [url.rpartition("/")[2] for url in asked] == ["images_evaluation.zip", "all_runs.zip"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "images_background.zip",
+        "images_evaluation.zip",
+    ]
+    assert (tmp_path / "images_background.zip").read_text() == "kept"
+    assert any("without the official one-shot runs" in line for line in said)
+
+
+def test_mnist_is_fetched_from_the_mirror_that_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = write_fake_mnist(tmp_path / "served")
+    asked: list[str] = []
+
+    def fetch(url: str, root: str, name: str, md5: str | None) -> None:
+        asked.append(url)
+        assert md5 is not None
+        if url.startswith("http://dead/"):
+            raise URLError("Name or service not known")
+        shutil.copy(served / url.rpartition("/")[2], Path(root) / name)
+
+    monkeypatch.setattr(module, "download_url", fetch)
+    monkeypatch.setattr(MNIST, "mirrors", ["http://dead/", "http://alive/"])
+    module.download_mnist(tmp_path / "new", lambda _: None)
+    assert len(load_digits(tmp_path / "new").labels) == 10 * OF_EACH
+    assert len(asked) == 4
+    module.download_mnist(tmp_path / "new", lambda _: None)
+    assert len(asked) == 4
+
+
+def test_mnist_that_cannot_be_fetched_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(url: str, root: str, name: str, md5: str | None) -> None:
+        (Path(root) / name).write_text("half")
+        raise RuntimeError("File not found or corrupted.")
+
+    monkeypatch.setattr(module, "download_url", fetch)
+    with pytest.raises(DataError, match="with no network, put t10k-images-idx3-ubyte.gz and"):
+        module.download_mnist(tmp_path, lambda _: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_absent_data_is_fetched_checked_and_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = write_fake(tmp_path / "served")
+    shutil.copy(served / "images_background.zip", served / "all_runs.zip")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(served))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        digests = {p: hashlib.md5((served / f"{p}.zip").read_bytes()).hexdigest() for p in PARTS}
+        monkeypatch.setattr(Omniglot, "download_url_prefix", address)
+        monkeypatch.setattr(Omniglot, "zips_md5", digests)
+        monkeypatch.setattr(module, "RUNS_URL", f"{address}/all_runs.zip")
+        monkeypatch.setattr(omniglot, "PARTS", PARTS)
+        monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
+        said: list[str] = []
+        drawings = open_set("omniglot", 0, tmp_path / "new", said.append)
+        assert len(drawings.alphabet_of) == 100
+        assert sum("MIT licence" in line for line in said) == 3
+        assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [
+            "all_runs.zip",
+            "images_background.zip",
+            "images_evaluation.zip",
+        ]
+
+        monkeypatch.setattr(Omniglot, "zips_md5", dict.fromkeys(PARTS, "0" * 32))
+        with pytest.raises(DataError, match="could not be fetched"):
+            open_set("omniglot", 0, tmp_path / "other", said.append)
+        assert list((tmp_path / "other").iterdir()) == []
+        server.shutdown()

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import contextlib
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
+from torch import Tensor
+
+from data.drawings import Drawings
+from data.errors import DataError
+from data.sources.photo import MOST_PIXELS, read_photo
+
+SIDE = 20
+
+
+@pytest.fixture
+def ink(strokes: Drawings) -> Tensor:
+    """(105, 105) uint8, a drawing without symmetry."""
+    return strokes.ink[3, 0]
+
+
+@pytest.fixture
+def page(ink: Tensor) -> Image.Image:
+    """The same drawing in black on white."""
+    return Image.fromarray(255 - ink.numpy())
+
+
+def as_trained(ink: Tensor, side: int = SIDE) -> Tensor:
+    return Drawings("", "", (), torch.empty(0), (), ink[None, None]).resized(side).ink[0, 0]
+
+
+def distance(first: Tensor, second: Tensor) -> float:
+    """Mean difference of two images, of full ink."""
+    return float((first.float() - second.float()).abs().mean() / 255)
+
+
+def read(image: Image.Image, folder: Path, suffix: str = "png", **options: Any) -> Tensor:
+    path = folder / f"picture.{suffix}"
+    image.save(path, **options)
+    return read_photo(path, SIDE)
+
+
+@pytest.mark.parametrize("side", [20, 35, 52, 105])
+def test_an_original_drawing_comes_out_as_the_pipeline_makes_it(
+    strokes: Drawings, tmp_path: Path, side: int
+) -> None:
+    for character, drawer in ((0, 0), (17, 4), (101, 19)):
+        ink = strokes.ink[character, drawer]
+        Image.fromarray(255 - ink.numpy()).convert("1").save(tmp_path / "d.png")
+        photo = read_photo(tmp_path / "d.png", side)
+        assert photo.dtype == torch.uint8
+        assert torch.equal(photo, as_trained(ink, side))
+
+
+def test_omniglots_own_drawings_do_too(real_omniglot: Drawings, tmp_path: Path) -> None:
+    for character in range(0, 1600, 100):
+        ink = real_omniglot.ink[character, 7]
+        Image.fromarray(255 - ink.numpy()).convert("1").save(tmp_path / "d.png")
+        assert torch.equal(read_photo(tmp_path / "d.png", 35), as_trained(ink, 35))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK"])
+def test_every_mode_gives_the_same(
+    page: Image.Image, ink: Tensor, tmp_path: Path, mode: str
+) -> None:
+    suffix = "tiff" if mode == "CMYK" else "png"
+    assert distance(read(page.convert(mode), tmp_path, suffix), as_trained(ink)) < 0.005
+
+
+def test_light_ink_on_dark_paper(page: Image.Image, ink: Tensor, tmp_path: Path) -> None:
+    assert torch.equal(read(ImageOps.invert(page), tmp_path), as_trained(ink))
+
+
+def test_sixteen_bits(ink: Tensor, tmp_path: Path) -> None:
+    deep = ((255 - ink.numpy()).astype(np.uint16) * 16).clip(max=4095)  # as 12-bit scanners write
+    assert torch.equal(read(Image.fromarray(deep), tmp_path), as_trained(ink))
+
+
+def test_what_is_transparent_is_white(ink: Tensor, tmp_path: Path) -> None:
+    pen = np.zeros((105, 105, 4), np.uint8)  # black everywhere, opaque only where there is ink
+    pen[..., 3] = ink.numpy()
+    assert torch.equal(read(Image.fromarray(pen), tmp_path), as_trained(ink))
+    palette = Image.fromarray((ink.numpy() > 0).astype(np.uint8), mode="P")
+    palette.putpalette([0, 0, 0, 20, 20, 20])
+    assert torch.equal(read(palette, tmp_path, transparency=0), as_trained(ink))
+
+
+def test_the_cameras_turn_is_undone(page: Image.Image, ink: Tensor, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90° clockwise
+    sideways = page.transpose(Image.Transpose.ROTATE_90)
+    assert torch.equal(read(sideways, tmp_path, exif=exif), as_trained(ink))
+    turned = read(sideways, tmp_path)
+    assert distance(turned, as_trained(ink)) > 0.05
+
+
+def test_a_faint_noisy_photograph(page: Image.Image, ink: Tensor, tmp_path: Path) -> None:
+    photo = page.resize((1680, 1680)).filter(ImageFilter.GaussianBlur(4))
+    chance = np.random.default_rng(0)
+    grey = 90 + np.asarray(photo, np.float32) * 0.35 + chance.normal(0, 4, (1680, 1680))
+    seen = read(Image.fromarray(grey.clip(0, 255).astype(np.uint8)), tmp_path, "jpg")
+    assert distance(seen, as_trained(ink)) < 0.02
+    paper = as_trained(ink) == 0
+    assert seen[paper].float().mean() < 3
+
+
+def test_a_wide_picture_is_padded_with_paper_not_squeezed(
+    page: Image.Image, ink: Tensor, tmp_path: Path
+) -> None:
+    wide = Image.new("L", (315, 105), 200)
+    wide.paste(page.point(lambda v: 40 + v * 160 // 255), (105, 0))
+    seen = read(wide, tmp_path)
+    expected = torch.zeros(315, 315, dtype=torch.uint8)
+    expected[105:210, 105:210] = ink
+    assert distance(seen, as_trained(expected)) < 0.005
+
+
+def test_an_endless_strip_is_no_endless_square(tmp_path: Path) -> None:
+    strip = Image.new("1", (200_000, 2), 1)
+    ImageDraw.Draw(strip).rectangle((90_000, 0, 110_000, 1), fill=0)
+    assert read(strip, tmp_path).shape == (SIDE, SIDE)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (105, 105), (2000, 300)])
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_a_blank_picture_is_refused(tmp_path: Path, size: tuple[int, int], grey: int) -> None:
+    with pytest.raises(DataError, match="picture.png is blank: give a picture"):
+        read(Image.new("L", size, grey), tmp_path)
+
+
+def test_the_grain_of_blank_paper_is_no_ink(tmp_path: Path) -> None:
+    grain = np.random.default_rng(1).normal(200, 2, (300, 300)).clip(0, 255).astype(np.uint8)
+    with pytest.raises(DataError, match="is blank"):
+        read(Image.fromarray(grain), tmp_path)
+
+
+def claim(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that claims to be so large."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 9))
+
+
+@pytest.mark.parametrize(("width", "height"), [(8001, 8000), (100_000, 100_000)])
+def test_a_decompression_bomb_is_refused(tmp_path: Path, width: int, height: int) -> None:
+    assert width * height > MOST_PIXELS
+    path = tmp_path / "bomb.png"
+    path.write_bytes(claim(width, height))
+    with pytest.raises(DataError, match=r"bomb.png .*(pixels|exceeds limit)"):
+        read_photo(path, SIDE)
+
+
+def test_what_is_no_picture_is_one_sentence(page: Image.Image, tmp_path: Path) -> None:
+    path = tmp_path / "p.png"
+    with pytest.raises(DataError, match="there is no image .*p.png: check the path"):
+        read_photo(path, SIDE)
+    with pytest.raises(DataError, match="is a folder: name the images in it"):
+        read_photo(tmp_path, SIDE)
+    path.write_text("a letter")
+    with pytest.raises(DataError, match="is not a readable image: give one of BMP"):
+        read_photo(path, SIDE)
+    page.save(path)
+    whole = path.read_bytes()
+    for kept in range(1, len(whole) // 2, 7):
+        path.write_bytes(whole[:kept])
+        with pytest.raises(DataError, match=r"^[^\n]*is not a readable image[^\n]*$"):
+            read_photo(path, SIDE)
+    page.save(tmp_path / "p.eps")  # which Pillow would give to Ghostscript
+    with pytest.raises(DataError, match="is not a readable image"):
+        read_photo(tmp_path / "p.eps", SIDE)
+
+
+def test_bytes_changed_at_random_never_do_worse_than_a_sentence(
+    page: Image.Image, tmp_path: Path
+) -> None:
+    chance = np.random.default_rng(2)
+    for suffix in ("png", "gif", "tiff", "bmp", "jpg", "webp"):
+        path = tmp_path / f"p.{suffix}"
+        page.save(path)
+        whole = bytearray(path.read_bytes())
+        for _ in range(40):
+            changed = bytearray(whole)
+            for place in chance.integers(len(whole), size=4):
+                changed[place] = chance.integers(256)
+            path.write_bytes(changed)
+            with contextlib.suppress(DataError):
+                assert read_photo(path, SIDE).shape == (SIDE, SIDE)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.drawings import Drawings
+from data.sources.strokes import ALPHABETS, CHARACTERS, DRAWERS, draw_strokes, load_strokes
+from data.split import split
+from data.tasks import draw_tasks
+from model.scoring import pixel_distance_error
+
+
+def test_the_shape_is_omniglots(strokes: Drawings) -> None:
+    assert strokes.ink.shape == (sum(ALPHABETS.values()) * CHARACTERS, DRAWERS, 105, 105)
+    assert set(strokes.ink.unique().tolist()) == {0, 255}
+    ink = (strokes.ink > 0).flatten(2).float().mean(dim=2)
+    assert ink.min() > 0.001
+    assert 0.01 < ink.mean() < 0.2
+
+
+def test_a_seed_draws_the_same_and_another_does_not(strokes: Drawings) -> None:
+    again, other = draw_strokes(0), draw_strokes(1)
+    assert torch.equal(strokes.ink, again.ink)
+    assert strokes.fingerprint == again.fingerprint != other.fingerprint
+    assert not torch.equal(strokes.ink, other.ink)
+
+
+def test_no_two_drawings_of_a_character_are_alike(strokes: Drawings) -> None:
+    first = strokes.ink[0].flatten(1).float()
+    distance = torch.cdist(first, first)
+    distance.fill_diagonal_(float("inf"))
+    assert distance.min() > 255
+
+
+def test_pixels_alone_are_above_chance_and_far_from_right(strokes: Drawings) -> None:
+    tasks = draw_tasks(split(strokes).validation, 400, seed=0)
+    assert 0.10 < 1 - pixel_distance_error(tasks) < 0.40
+
+
+def test_they_are_drawn_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = load_strokes(0, tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("data.sources.strokes.draw_strokes", lambda seed: pytest.fail("drawn again"))
+        again = load_strokes(0, tmp_path / "cache")
+    assert torch.equal(again.ink, drawn.ink)
+    assert again.alphabets == drawn.alphabets
+    kept.write_bytes(kept.read_bytes()[:1000])
+    assert torch.equal(load_strokes(0, tmp_path / "cache").ink, drawn.ink)

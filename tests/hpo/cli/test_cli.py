@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import errno
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from data.sources import omniglot
+from hpo.search.stopping import Brake, Interrupted
+from hpo.study.retry import owner
+from hpo.study.storage import open_storage
+from hpo.study.study import load
+from model.snapshot import Snapshot
+from tests.data.fake_omniglot import PARTS, image_names, png, rewrite, write_fake
+from tests.hpo.command import Hpo, refused
+from tests.hpo.tiny_study import write_tiny
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr("data.sources.download.download_url", refuse)
+
+
+def test_from_search_to_score(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    ran = hpo("run tiny --trials 2")
+    assert ran.status == 0
+    assert "best trial" in ran.out
+    assert "hpo dashboard tiny" in ran.out
+    for word in ("study    tiny (new) in sqlite:///", "device   CPU", "data     strokes at 20×20"):
+        assert word in ran.err
+    assert re.search(r"trials   0 finished, 2 left: up to .* a trial that is not pruned", ran.err)
+    assert (tmp_path / "studies/tiny/study.db").is_file()
+
+    again = hpo("run tiny --trials 2")
+    assert again.status == 0
+    assert "none left" in again.err
+    assert again.out == ran.out
+
+    figures = json.loads(hpo("status tiny --json").out)
+    assert figures["finished"] == figures["trials"]["complete"] == 2
+    assert figures["best"]["params"]["conv1_kernel"] >= 3
+    assert figures["wanted"] == 2
+    assert figures["seconds_left"] == 0
+    assert "2 of 2 trials finished (2 complete)" in hpo("status tiny").out
+
+    shown = hpo("export tiny")
+    assert "[rates.conv1]" in shown.out
+    assert hpo("export tiny -o best.toml").status == 0
+    assert refused(hpo("export tiny -o ."), "cannot be written")
+    assert refused(hpo("train best.toml -o best.toml/c"), "cannot be written")
+    trained = hpo("train best.toml --as-trial")
+    error = figures["best"]["error"]
+    assert f"one-shot validation error {100 * error:.1f} % in epoch" in trained.out
+    assert "epoch 0: error" in trained.err
+
+    scored = hpo("evaluate best.safetensors")
+    assert re.search(r"correct \(95 % interval .* to .* %\) on 400 random draws", scored.out)
+    (score,) = json.loads(hpo("evaluate best.safetensors --json").out)
+    assert score["tasks"] == 400
+    low, high = score["interval"]
+    assert low < score["accuracy"] < high
+
+
+def test_a_full_training_that_is_stopped_goes_on(
+    hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 1").status == 0
+    assert hpo("export tiny -o best.toml").status == 0
+    whole = hpo("train best.toml -o whole.safetensors")
+    steps = 0
+
+    def stop_in_the_third_epoch(brake: Brake) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 10:
+            raise Interrupted("Ctrl-C")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Brake, "check", stop_in_the_third_epoch)
+        patch.setattr(Snapshot, "save", full)
+        patch.setattr(Snapshot, "save_if_cheap", lambda *_: None)
+        assert refused(hpo("train best.toml -o full.safetensors"), "No space left on device")
+    steps = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Brake, "check", stop_in_the_third_epoch)
+        stopped = hpo("train best.toml -o other.safetensors")
+    assert stopped.status == 130
+    assert "the same line goes on from here" in stopped.err
+    assert not (tmp_path / "other.safetensors").exists()
+    went_on = hpo("train best.toml -o other.safetensors")
+    assert "going on after 2 epochs" in went_on.err
+    assert went_on.out.partition(":")[2] == whole.out.partition(":")[2]
+    assert not (tmp_path / "other.safetensors.unfinished").exists()
+
+
+def test_a_study_is_deleted_with_all_that_belongs_to_it(
+    hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 2").status == 0
+    pictures = tmp_path / "studies/tiny/artifacts"
+    assert len(list(pictures.iterdir())) == 6
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert hpo("delete tiny").status == 130
+    assert hpo("status tiny").status == 0
+    assert hpo("delete tiny --yes").out == "deleted tiny: 2 trials, 6 pictures\n"
+    assert list(pictures.iterdir()) == []
+    assert refused(hpo("status tiny"), "there is no study tiny")
+    assert refused(hpo("delete tiny --yes"), "there is no study tiny")
+
+
+def test_a_study_whose_trials_run_is_not_deleted(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 1").status == 0
+    stored = load("tiny", open_storage(f"sqlite:///{tmp_path}/studies/tiny/study.db", False))
+    stored.study.ask().set_user_attr("owner", owner())
+    assert refused(hpo("delete tiny --yes"), "1 trials of the study tiny run")
+    assert len(stored.study.get_trials()) == 2
+
+
+def test_watching_into_a_pipe_says_a_line_for_every_change(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 2").status == 0
+    watched = hpo("status tiny --watch")
+    assert watched.status == 0
+    assert "2 of 2 trials finished" in watched.out
+    assert "\x1b" not in watched.out
+    assert re.search(r"1 +[01] +[0-9.]+ % .* fc \d+", watched.out)
+    assert refused(hpo("status tiny --watch --json"), "leave one of them out")
+
+
+def test_another_folder_finds_the_shipped_studies(hpo: Hpo) -> None:
+    outcome = hpo("status demo")
+    assert refused(outcome, "there is no study in studies/demo/study.db")
+    assert refused(hpo("status nothing"), "name one of classic, demo, modern, paper, small")
+
+
+def test_resuming_with_other_settings_is_refused(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 1 --set training.epochs=1").status == 0
+    assert refused(hpo("run tiny --trials 1"), "training.epochs: 1 → 3")
+    assert refused(hpo("run tiny --trials 1 --set training.epochs=1 --seed 9"), "seed: 7 → 9")
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("run tiny --trials 0", "greater than or equal to 1"),
+        ("run tiny --trials many", "--trials"),
+        ("run tiny", "--trials"),
+        ("run nothing --trials 1", "there is no study nothing"),
+        ("run no/such.toml --trials 1", "there is no study file no/such.toml"),
+        ("run tiny --trials 1 --device cuda:99", "CUDA devices"),
+        ("run tiny --trials 1 --device tpu9", "is no device"),
+        ("run tiny --trials 1 --device meta", "not supported"),
+        ("run tiny --trials 1 --sampler bayes", "--sampler"),
+        ("run tiny --trials 1 --set training.epoch=5", "unknown key training.epoch"),
+        ("run tiny --trials 1 --set space.kernel.high=50", "above the 20×20 image"),
+        ("run tiny --trials 1 --set space.filters.low=17", "not a multiple of 16"),
+        ("run tiny --trials 1 --set search.first=[{conv1_kernel=3}]", "one for every layer"),
+        ("run tiny --trials 1 --storage nonsense", "not a database URL"),
+        ("run tiny --trials 1 --storage sqlite:////proc/x/study.db", "--storage"),
+        ("run tiny --trials 1 --data nowhere", "data folder nowhere does not exist"),
+        ("run tiny --trials 1 --device cpu --trials-per-gpu 2", "needs a GPU"),
+        ("run tiny --trials 1 --workers 2 --ray 10.0.0.1:6379", "machines of a cluster cannot"),
+        ("run tiny --trials 1 --workers -1", "--workers"),
+        ("worker tiny", "start one with `hpo run`"),
+        ("status tiny", "start one with `hpo run`"),
+        ("export tiny", "start one with `hpo run`"),
+        ("dashboard tiny --no-browser", "start one with `hpo run`"),
+        ("train nothing.toml", "cannot be read"),
+        ("run tiny --trials 1 --seed -4", "search.seed = -4"),
+        ("evaluate studies/tiny.toml", "is not a checkpoint"),
+        ("evaluate nothing", "cannot be read"),
+        ("baselines --only luck", "name one of chance, nearest-neighbour"),
+        ("baselines --on moon", "--on"),
+        ("evaluate nothing --shots 1,none", "--shots 1,none is not a list of different numbers"),
+        ("fly", "fly"),
+        ("", "Missing command"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(
+    hpo: Hpo, tmp_path: Path, line: str, part: str
+) -> None:
+    file = write_tiny(tmp_path / "studies")
+    before = file.read_text()
+    assert refused(hpo(line), part)
+    left = sorted(p for p in tmp_path.rglob("*") if p.is_file())
+    assert left == [file]
+    assert file.read_text() == before
+
+
+@pytest.mark.parametrize("name", ["small", "paper"])
+def test_no_data_and_no_network(hpo: Hpo, tmp_path: Path, offline: None, name: str) -> None:
+    assert refused(hpo(f"run {name} --trials 1"), "with no network, put images_background.zip")
+    assert refused(hpo("data check"), "hpo data download")
+    assert not (tmp_path / "studies").exists()
+
+
+def test_broken_data(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(omniglot, "PARTS", PARTS)
+    folder = write_fake(tmp_path / "omniglot")
+    zipped = folder / "images_background.zip"
+    whole = zipped.read_bytes()
+    zipped.write_bytes(whole[:50_000])
+    line = "run small --trials 1 --data omniglot"
+    assert refused(hpo(line), "images_background.zip is cut short, damaged")
+    zipped.write_bytes(whole)
+    rewrite(zipped, {image_names("images_background")[0]: png(side=28)})
+    assert refused(hpo(line), "28×28 pixels where Omniglot has 105×105")
+    assert not (tmp_path / "studies").exists()
+    assert not list((tmp_path / "cache").rglob("*.*"))
+
+
+def test_data_commands(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(omniglot, "PARTS", PARTS)
+    write_fake(tmp_path / "omniglot")
+    checked = hpo("data check --data omniglot")
+    assert "50 alphabets, 100 characters" in checked.out
+    assert "NOT the official ones" in checked.out
+    for name in ("strokes", "omniglot"):
+        assert hpo(f"data show {name} --data omniglot -o {name}.png").status == 0
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert refused(hpo("data show strokes -o no/such/sheet.png"), "give another with -o")
+
+
+def test_help_has_an_example_for_every_command(hpo: Hpo) -> None:
+    listed = re.findall(r"^  (\w+) ", hpo("--help").out.partition("Commands:")[2], re.MULTILINE)
+    assert {"run", "status", "dashboard", "export", "train", "evaluate", "data"} <= set(listed)
+    commands = [c for c in listed if c != "data"] + ["data show", "data check", "data download"]
+    for command in commands:
+        assert f"Example: hpo {command}" in hpo(f"{command} --help").out
+
+
+def test_the_traceback_shows_only_when_asked_for(hpo: Hpo) -> None:
+    assert "Traceback" in hpo("--debug status nothing").err

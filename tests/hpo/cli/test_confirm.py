@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import json
+import math
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.split import Split
+from hpo.results.retrain import Retraining, fresh_tasks
+from hpo.search.objective import WORST
+from hpo.search.stopping import Brake, Interrupted
+from hpo.study.confirmations import confirmed, new_seed
+from hpo.study.storage import open_storage
+from hpo.study.study import StoredStudy, load
+from model.inputs import validation_tasks
+from model.scoring import unpack
+from model.training import Diverged, Trainer, train
+from tests.hpo.command import Hpo, refused
+from tests.hpo.made_up import by_error
+from tests.hpo.tiny_study import write_tiny
+
+CPU = torch.device("cpu")
+CONFIRM = "confirm tiny --top 2 --seeds 2 --tasks 200"
+
+
+def kept(stored: StoredStudy) -> dict[str, dict[str, object]]:
+    """What the retrainings left with the study."""
+    return {k: v for k, v in stored.study.user_attrs.items() if k.startswith("confirmation:")}
+
+
+def test_the_best_trials_are_trained_again_and_ranked(
+    hpo: Hpo, searched: Callable[[], StoredStudy], small_split: Split
+) -> None:
+    stored = searched()
+    best, second, third = by_error(stored)
+    outcome = hpo(CONFIRM)
+    assert outcome.status == 0, outcome.err
+    assert "0 of 4 trainings done, 4 left" in outcome.err
+    assert outcome.err.count("on the search's own tasks") == 4
+
+    results = kept(stored)
+    assert set(results) == {f"confirmation:{t}:{k}" for t in (best, second) for k in (0, 1)}
+    assert not [k for k in results if k.startswith(f"confirmation:{third}:")]
+    for result in results.values():
+        assert set(result) == {
+            "best_epoch",
+            "device",
+            "error",
+            "outcomes",
+            "search_like_error",
+            "seconds",
+            "seed",
+            "tasks",
+        }
+        assert result["tasks"] == 200
+    seeds = {result["seed"] for result in results.values()}
+    assert len(seeds) == 4
+    assert not seeds & {t.user_attrs["seed"] for t in stored.study.trials}
+
+    # One of them, made again by hand: the search's budget, its tasks for the epoch, then others.
+    settings, trial = stored.settings, stored.study.trials[second]
+    configuration = stored.space.configuration(trial.params, new_seed(7, second, 1))
+    assert configuration.training == settings.training
+    tasks = validation_tasks(settings.data, small_split, CPU)
+    trainer = Trainer(configuration, small_split.train, tasks, CPU)
+    train(trainer)
+    trainer.tasks = fresh_tasks(settings.data, small_split, 200, CPU)
+    result = results[f"confirmation:{second}:1"]
+    assert result["error"] == trainer.validate()
+    assert result["outcomes"] == trainer.right
+    assert result["search_like_error"] == trainer.history.best_error
+    assert result["best_epoch"] == trainer.history.best_epoch
+
+    ranked = confirmed(stored.study)
+    assert {c.trial for c in ranked} == {best, second}
+    assert [c.rank for c in ranked] == [1, 2]
+    assert ranked[0].mean <= ranked[1].mean
+    lines = outcome.out.splitlines()
+    assert len(lines) == 4
+    assert lines[1].split()[:2] == ["1", str(ranked[0].trial)]
+    assert "±" in lines[1]
+    assert "points" in lines[1]
+    first, other = (c.trial for c in ranked)
+    said = f"trial {first} is ahead of trial {other} on the same 200 tasks, p [=<] .*beyond chance"
+    assert re.fullmatch(said, lines[3])
+
+
+def test_the_same_line_does_nothing_twice_and_other_tasks_do_it_anew(
+    hpo: Hpo, searched: Callable[[], StoredStudy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = hpo(f"{CONFIRM} --json")
+    shown = json.loads(first.out)
+    assert shown["study"] == "tiny"
+    assert set(shown["lead"]) == {"trial", "of", "tasks", "p"}
+    assert set(shown["confirmed"][0]) == {
+        "trial",
+        "search_error",
+        "errors",
+        "mean",
+        "spread",
+        "rank",
+        "tasks",
+        "search_too_good_by_points",
+    }
+    before = kept(searched())
+    with monkeypatch.context() as patch:
+        patch.setattr(Retraining, "__call__", None)  # is not to be called
+        again = hpo(f"{CONFIRM} --json")
+    assert "all 4 trainings are done" in again.err
+    assert again.out == first.out
+    assert kept(searched()) == before
+
+    assert hpo("confirm tiny --top 2 --seeds 3 --tasks 200").status == 0
+    more = kept(searched())
+    assert len(more) == 6
+    assert before.items() <= more.items()  # the third seed alone was trained
+    assert hpo("confirm tiny --top 1 --seeds 1 --tasks 100").status == 0
+    best = by_error(searched())[0]
+    assert kept(searched())[f"confirmation:{best}:0"]["tasks"] == 100
+
+
+def test_one_seed_has_no_spread(hpo: Hpo, searched: Callable[[], StoredStudy]) -> None:
+    outcome = hpo("confirm tiny --top 1 --seeds 1 --tasks 40 --json")
+    (only,) = json.loads(outcome.out)["confirmed"]
+    assert only["spread"] is None
+    assert math.isnan(confirmed(searched().study)[0].spread)
+    assert "±" not in hpo("confirm tiny --top 1 --seeds 1 --tasks 40").out
+    exported = tomllib.loads(hpo("export tiny").out)["provenance"]
+    assert exported["confirmed_seeds"] == 1
+    assert "confirmed_spread" not in exported
+
+
+def test_one_that_is_stopped_goes_on_in_the_middle(
+    hpo: Hpo,
+    searched: Callable[[], StoredStudy],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = 0
+
+    def count(brake: Brake) -> None:
+        nonlocal steps
+        steps += 1
+
+    def stop_in_the_second_training(brake: Brake) -> None:
+        count(brake)
+        if steps == 24:  # the checks before two trainings and 12 steps of one: step 10 of the other
+            brake.reason = "Ctrl-C"
+            raise Interrupted("Ctrl-C")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Brake, "check", stop_in_the_second_training)
+        stopped = hpo(CONFIRM)
+    assert stopped.status == 130
+    assert "stopped by Ctrl-C; what is done is kept, and the same line goes on" in stopped.err
+    assert len(kept(searched())) == 1
+    (snapshot,) = (tmp_path / "studies/tiny/confirmation").rglob("*.safetensors")
+
+    steps = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Brake, "check", count)
+        went_on = hpo(CONFIRM)
+    assert went_on.status == 0
+    assert steps == (1 + 2) + 2 * (1 + 12)  # two steps of the stopped one were left
+    assert not snapshot.exists()
+    resumed = {k: r["error"] for k, r in kept(searched()).items()}
+
+    searched().study.set_user_attr(f"confirmation:{by_error(searched())[1]}:0", {"tasks": 0})
+    assert hpo(CONFIRM).status == 0  # the resumed one again, now in one go
+    assert {k: r["error"] for k, r in kept(searched()).items()} == resumed
+
+
+def test_one_that_dies_loses_at_most_the_running_training(
+    hpo: Hpo, searched: Callable[[], StoredStudy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Trainer.validate
+    calls = 0
+
+    def dies(trainer: Trainer) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            raise KeyboardInterrupt
+        return made(trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "validate", dies)
+        assert hpo(CONFIRM).status == 130
+    before = kept(searched())
+    assert len(before) == 1
+    assert "1 of 4 trainings done, 3 left" in hpo(CONFIRM).err
+    assert before.items() <= kept(searched()).items()
+
+
+def test_the_end_of_the_time_is_no_failure(hpo: Hpo, searched: Callable[[], StoredStudy]) -> None:
+    outcome = hpo(f"{CONFIRM} --timeout 0.000001")
+    assert outcome.status == 0
+    assert "stopped by the time is up" in outcome.err
+    assert outcome.out == "no trial is confirmed yet\n"
+
+
+def test_a_retraining_that_diverges_counts_as_the_worst(
+    hpo: Hpo, searched: Callable[[], StoredStudy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = by_error(searched())[0]
+    seed = new_seed(7, best, 0)
+
+    def diverging(trainer: Trainer, *callbacks: Callable[..., None]) -> None:
+        if trainer.configuration.seed == seed:
+            raise Diverged(1, 3)
+        train(trainer, *callbacks)
+
+    monkeypatch.setattr("hpo.results.retrain.train", diverging)
+    outcome = hpo(CONFIRM)
+    assert outcome.status == 0
+    assert "diverged: the loss was no longer finite in epoch 1" in outcome.err
+    result = kept(searched())[f"confirmation:{best}:0"]
+    assert (result["error"], result["search_like_error"]) == (WORST, WORST)
+    assert str(result["fail_reason"]).startswith("diverged")
+    assert not unpack(str(result["outcomes"])).any()
+    assert next(c for c in confirmed(searched().study) if c.trial == best).errors[0] == WORST
+
+
+def test_memory_that_runs_out_is_no_result(
+    hpo: Hpo, searched: Callable[[], StoredStudy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nMore of it")
+
+    monkeypatch.setattr(Trainer, "_backward", no_memory)
+    assert refused(hpo(CONFIRM), "CUDA out of memory: free some")
+    assert not kept(searched())
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("confirm tiny --tasks 30", "--tasks 30 cannot be drawn: give a multiple of 20"),
+        ("confirm tiny --tasks 0", "give a multiple of 20"),
+        ("confirm tiny --tasks 100000000", "up to 40000"),
+        ("confirm tiny --seeds 0", "--seeds"),
+        ("confirm tiny --top 0", "--top"),
+        ("confirm tiny", "start one with `hpo run`"),
+        ("confirm nothing", "there is no study nothing"),
+        ("confirm tiny --device tpu9", "is no device"),
+    ],
+)
+def test_bad_input_is_one_sentence(hpo: Hpo, tmp_path: Path, line: str, part: str) -> None:
+    write_tiny(tmp_path / "studies")
+    assert refused(hpo(line), part)
+
+
+def test_a_study_without_trials_and_one_of_other_data(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 1 --workers 0").status == 0
+    assert refused(hpo("confirm tiny"), "no complete trial yet: go on with `hpo run tiny`")
+    stored = load("tiny", open_storage(f"sqlite:///{tmp_path}/studies/tiny/study.db", False))
+    assert hpo("run tiny --trials 1").status == 0
+    stored.study.set_user_attr("data_fingerprint", "of others")
+    assert refused(hpo("confirm tiny"), "the data is not that of the study tiny (of others → ")
+    assert not kept(stored)

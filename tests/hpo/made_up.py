@@ -1,0 +1,70 @@
+"""Studies, trials and processes that tests make up."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from statistics import mean
+
+import optuna
+from optuna.trial import TrialState, create_trial
+from rich.console import Console, RenderableType
+
+from hpo.study.confirmations import record
+from hpo.study.retry import owner
+from hpo.study.study import FINISHED, StoredStudy
+from hpo.study.trials import trained_trials
+from hpo.view.status import StatusReader
+
+
+def study_with(*errors: float) -> optuna.Study:
+    """A study in memory whose complete trials have these errors."""
+    study = optuna.create_study()
+    for error in errors:
+        study.add_trial(create_trial(value=error))
+    return study
+
+
+def keep(study: optuna.Study, trial: int, *errors: float, tasks: int = 100) -> None:
+    for k, error in enumerate(errors):
+        record(study, trial, k, {"error": error, "tasks": tasks})
+
+
+def gone() -> dict[str, object]:
+    """The owner of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    return {**owner(), "pid": process.pid}
+
+
+def check_standing(stored: StoredStudy) -> None:
+    """What is read from the tables is what Optuna's own reading gives."""
+    now, trials = StatusReader(stored).read(), stored.study.get_trials(deepcopy=False)
+    assert now.states == {s: sum(t.state == s for t in trials) for s in TrialState}
+    assert [t.number for t in now.leaders] == [t.number for t in trained_trials(stored.study)[:5]]
+    ended = [t for t in trials if t.datetime_complete]
+    ended.sort(key=lambda t: (t.datetime_complete, t.number))
+    assert [t.number for t in now.recent] == [t.number for t in ended[-8:]]
+    assert [t.number for t in now.running] == [
+        t.number for t in trials if t.state == TrialState.RUNNING
+    ]
+    took = [t.user_attrs["seconds"] for t in trials if t.state in FINISHED]
+    assert (now.seconds is None) == (not took)
+    assert now.seconds is None or abs(now.seconds - mean(took)) < 1e-9
+    assert now.retried == len({t.user_attrs.get("retry_of") for t in trials} - {None})
+    untrainable = [
+        t for t in trials if t.state == TrialState.COMPLETE and "fail_reason" in t.user_attrs
+    ]
+    assert now.untrainable == len(untrainable)
+
+
+def drawn(view: RenderableType, width: int = 140) -> str:
+    screen = io.StringIO()
+    Console(file=screen, width=width).print(view)
+    return screen.getvalue()
+
+
+def by_error(stored: StoredStudy) -> list[int]:
+    trials = stored.study.get_trials(states=(TrialState.COMPLETE,))
+    return [t.number for t in sorted(trials, key=lambda t: (t.value, t.number))]

@@ -1,0 +1,338 @@
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hpo.paper.published import OMNIGLOT
+from hpo.report.cost import pareto_front
+from hpo.report.page import make_page
+from hpo.report.spending import multiply_adds_spent, seconds_spent
+from hpo.report.table import trained, trials_table
+from hpo.study.confirmations import record as confirm
+from hpo.study.evaluations import Look
+from hpo.study.evaluations import record as count_look
+from hpo.study.settings import StudySettings
+from hpo.study.study import StoredStudy
+from hpo.study.trials import best_trial, images_per_epoch
+from tests.hpo.big_study import big_study
+from tests.hpo.command import Hpo, refused
+from tests.hpo.tiny_study import tiny_settings, write_tiny
+
+Open = Callable[[StudySettings], StoredStudy]
+VOID = {"meta", "link", "br"}
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> StoredStudy:
+    """A study of 60 trials, of all kinds."""
+    folder = tmp_path_factory.mktemp("made-up")
+    return big_study(f"sqlite:///{folder / 'study.db'}", trials=60, epochs=9)
+
+
+class Shape(HTMLParser):
+    """Which elements a page has, and whether each that must be closed is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [v for k, v in attrs if k in ("src", "href") and v]
+        if tag not in VOID | {"tr", "td"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def shape_of(page: str) -> Shape:
+    shape = Shape()
+    shape.feed(page)
+    assert shape.open == []
+    return shape
+
+
+def page_of(stored: StoredStudy) -> str:
+    return make_page(stored, trials_table(stored), "hpo export tiny -o best.toml")
+
+
+def figures_of(page: str) -> list[dict[str, Any]]:
+    found = re.search(r'id="figures">(.*?)</script>', page, re.DOTALL)
+    assert found
+    figures: list[dict[str, Any]] = json.loads(found[1])
+    return figures
+
+
+def words_of(page: str) -> str:
+    """What a person reads, without the scripts."""
+    return re.sub(r"<[^>]+>", " ", page[page.index("<body>") : page.index("<noscript>")])
+
+
+def a_trial(
+    stored: StoredStudy, error: float | None, state: TrialState, **more: Any
+) -> FrozenTrial:
+    space = stored.space
+    params = {n: d.low for n, d in space.distributions.items()}  # type: ignore[attr-defined]
+    attributes: dict[str, Any] = {
+        "seed": 1,
+        "weights": 1000,
+        "multiply_adds": 50_000,
+        "device": "CPU",
+        "precision": "fp32",
+        "best_epoch": 0,
+        "seconds": 2.0,
+    }
+    return create_trial(
+        state=state,
+        value=error if state.is_finished() and state != TrialState.FAIL else None,
+        params=params,
+        distributions=space.distributions,
+        intermediate_values={} if error is None else {0: error},
+        user_attrs=attributes | more,
+    )
+
+
+def test_the_page_tells_what_the_study_holds(made_up: StoredStudy) -> None:
+    page = page_of(made_up)
+    shape, words = shape_of(page), words_of(page)
+    best = best_trial(made_up.study)
+    assert best is not None
+    assert best.value is not None
+    assert f"{100 * best.value:.1f} %" in words
+    assert f"{100 * (1 - best.value):.1f} %" in words
+    for part in ("omniglot at 105×105", "tpe", "hyperband", "a made-up device (60 trials)"):
+        assert part in words
+    assert "hpo export tiny -o best.toml" in words
+    assert f"{best.params['conv1_filters']} filters" in words
+    others = 1 + len(OMNIGLOT)
+    assert shape.tags.count("tr") == others + 7 + 1 + 60  # systems, layers, trials, a header each
+    assert len(figures_of(page)) == shape.tags.count("figure") == 14
+    assert all(link.startswith("#") for link in shape.links)
+    assert "NaN" not in json.dumps(figures_of(page))
+
+
+def test_plotly_itself_takes_every_figure(made_up: StoredStudy) -> None:
+    """Its Python classes check what its script would silently leave out."""
+
+    def coloured(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: coloured(v) for k, v in value.items()}
+        return "#123456" if isinstance(value, str) and value.startswith("@") else value
+
+    for figure in figures_of(page_of(made_up)):
+        go.Figure([coloured(t) for t in figure["traces"]], coloured(figure["layout"]))
+
+
+def test_only_the_pages_own_scripts_may_run(made_up: StoredStudy) -> None:
+    page = page_of(made_up)
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert "default-src 'none'" in policy
+    assert policy.count("'sha256-") == 2
+    assert len(page.encode()) < 6e6
+
+
+def test_confirmation_and_every_look_at_the_evaluation_tasks(
+    tmp_path: Path, open_study: Open
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    stored.study.add_trial(a_trial(stored, 0.25, TrialState.COMPLETE))
+    before = words_of(page_of(stored))
+    assert "have not been looked at" in before
+    assert "hpo confirm tiny" in before
+    for k, error in enumerate((0.3, 0.34)):
+        confirm(stored.study, 0, k, {"error": error, "tasks": 4000, "seconds": 1.0})
+    for file in ("one.safetensors", "two.safetensors"):
+        count_look(stored.study, Look("2026-01-02T03:04:05", file, 0.9, (0.86, 0.93), 400, "runs"))
+    words = words_of(page_of(stored))
+    assert "looked at 2 times" in words
+    for part in ("one.safetensors", "86.0 % – 93.0 %", "32.0 %", "± 2.8 %", "30.0 %, 34.0 %"):
+        assert part in words
+
+
+def test_nothing_from_a_study_becomes_markup(tmp_path: Path, open_study: Open) -> None:
+    evil = "</script><img src=x onerror=alert(1)>$name"
+    settings = tiny_settings(tmp_path).model_copy(update={"description": evil})
+    stored = open_study(settings)
+    stored.study.add_trial(a_trial(stored, 0.25, TrialState.COMPLETE, device=evil, precision=evil))
+    stored.study.add_trial(a_trial(stored, 0.5, TrialState.FAIL, fail_reason=evil))
+    count_look(stored.study, Look("2026", evil, 0.9, (0.86, 0.93), 400, evil))
+    page = make_page(stored, trials_table(stored), evil)
+    assert "img" not in shape_of(page).tags
+    assert words_of(page).count("&lt;img src=x onerror=alert(1)&gt;$name") >= 7
+
+
+def no_trial(stored: StoredStudy) -> None:
+    pass
+
+
+def only_running_and_failed(stored: StoredStudy) -> None:
+    for state, error in ((TrialState.RUNNING, 0.6), (TrialState.FAIL, None)):
+        stored.study.add_trial(a_trial(stored, error, state))
+    stored.study.ask()
+
+
+def only_untrainable(stored: StoredStudy) -> None:
+    stored.study.add_trial(a_trial(stored, 1.0, TrialState.COMPLETE, fail_reason="diverged"))
+
+
+def one_trial(stored: StoredStudy) -> None:
+    stored.study.add_trial(a_trial(stored, 0.25, TrialState.COMPLETE))
+
+
+def not_a_number(stored: StoredStudy) -> None:
+    trial = a_trial(stored, math.nan, TrialState.FAIL)
+    stored.study.add_trial(trial)
+    stored.study.add_trial(a_trial(stored, 0.5, TrialState.PRUNED))
+
+
+@pytest.mark.parametrize(
+    ("fill", "drawn", "part"),
+    [
+        (no_trial, 0, "There is no trial yet"),
+        (only_running_and_failed, 1, "No trial has been trained to its end yet"),
+        (only_untrainable, 0, "diverged"),
+        (one_trial, 12, "Importances need 20 complete trials; this study has 1."),
+        (not_a_number, 2, "No trial has been trained to its end yet"),
+    ],
+)
+def test_studies_with_little_in_them(
+    tmp_path: Path,
+    open_study: Open,
+    fill: Callable[[StoredStudy], None],
+    drawn: int,
+    part: str,
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    fill(stored)
+    page = page_of(stored)
+    assert part in words_of(page)
+    assert sum(bool(f["traces"]) for f in figures_of(page)) == drawn
+    assert shape_of(page).tags.count("h2") == 10
+
+
+def test_the_table_has_a_row_for_every_trial(made_up: StoredStudy) -> None:
+    table = trials_table(made_up)
+    assert table["number"].tolist() == list(range(60))
+    assert set(table["state"]) == {"complete", "pruned", "fail"}
+    for trial in made_up.study.trials:
+        row = table.iloc[trial.number]
+        assert {n: row[n] for n in trial.params} == trial.params
+        assert row["epochs"] == len(trial.intermediate_values)
+        lowest = min(trial.intermediate_values.values())
+        assert row["error"] == (trial.value if trial.state == TrialState.COMPLETE else lowest)
+        assert trial.datetime_start is not None
+        assert row["started"].timestamp() == trial.datetime_start.timestamp()
+    ranked = trained(table)
+    best = best_trial(made_up.study)
+    assert best is not None
+    assert ranked["number"].iloc[0] == best.number
+    assert 39 not in ranked["number"].tolist()  # untrainable, as the made-up study has it
+
+
+def test_what_was_spent_counts_once_what_a_retry_went_on_from(
+    tmp_path: Path, open_study: Open
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    first = a_trial(stored, 0.5, TrialState.FAIL, seconds=3.0, fail_reason="killed")
+    again = a_trial(
+        stored, 0.5, TrialState.COMPLETE, seconds=7.0, retry_of=0, first_try=0, resumed_at=1
+    )
+    again.intermediate_values = {0: 0.5, 1: 0.4, 2: 0.4}
+    for trial in (first, again):
+        stored.study.add_trial(trial)
+    stored.study.add_trial(
+        a_trial(stored, 1.0, TrialState.COMPLETE, seconds=1.0, fail_reason="out of memory: much")
+    )
+    table, training = trials_table(stored), stored.settings.training
+    assert images_per_epoch(training) == 2 * 20 * 4
+    assert seconds_spent(table) == 8.0
+    epochs = multiply_adds_spent(table, training) / (50_000 * images_per_epoch(training))
+    assert epochs.tolist() == [1, 2, 0]
+
+
+def test_the_pareto_front_is_what_none_beats() -> None:
+    rows = pd.DataFrame(
+        {
+            "number": [0, 1, 2, 3, 4, 5],
+            "error": [0.5, 0.3, 0.3, 0.4, 0.1, 0.1],
+            "weights": [10, 20, 15, 30, 40, 50],
+        }
+    )
+    assert pareto_front(rows, "weights")["number"].tolist() == [0, 2, 4]
+
+
+def test_the_command_writes_page_and_tables(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    stored = big_study(
+        f"sqlite:///{tmp_path / 'study.db'}", 6, 4, tiny_settings(tmp_path), name="tiny"
+    )
+    storage = f"--storage sqlite:///{tmp_path / 'study.db'}"
+    plain = hpo(f"report tiny {storage}")
+    assert plain.status == 0
+    assert plain.out.split() == ["studies/tiny/report.html"]
+    page = (tmp_path / plain.out.strip()).read_text(encoding="utf-8")
+    assert f"hpo export tiny {storage} -o best.toml" in words_of(page)
+
+    both = hpo(f"report tiny {storage} -o here.html --csv t.csv --parquet t.parquet")
+    assert both.out.split() == ["here.html", "t.csv", "t.parquet"]
+    table = trials_table(stored)
+    pd.testing.assert_frame_equal(pd.read_parquet("t.parquet"), table)
+    read = pd.read_csv("t.csv", parse_dates=["started", "ended"])
+    assert list(read.columns) == list(table.columns)
+    assert read["error"].tolist() == table["error"].tolist()
+    assert read["conv1_lr"].tolist() == table["conv1_lr"].tolist()
+
+    piped = hpo(f"report tiny {storage} --csv -")
+    assert len(pd.read_csv(io.StringIO(piped.out))) == 6
+    assert "studies/tiny/report.html" in piped.err
+
+
+def test_the_report_of_a_search_that_was_run(
+    hpo: Hpo, searched: Callable[[], StoredStudy], tmp_path: Path
+) -> None:
+    stored = searched()
+    assert hpo("report tiny -o report.html").status == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    words, best = words_of(page), best_trial(stored.study)
+    assert best is not None
+    assert f"trial {best.number}, on 40 tasks" in words
+    assert "3 of 3" in words
+    assert "hpo export tiny -o best.toml" in words
+    assert sum(bool(f["traces"]) for f in figures_of(page)) == 12
+
+
+def test_other_commands_do_not_wait_for_pandas() -> None:
+    code = "import hpo.cli, sys; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"pandas", "plotly", "pyarrow"} & set(ran.stdout.split())
+
+
+def test_places_that_cannot_be_written(
+    hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny(tmp_path / "studies")
+    assert refused(hpo("report tiny"), "start one with `hpo run`")
+    big_study(f"sqlite:///{tmp_path / 'study.db'}", 1, 4, tiny_settings(tmp_path), name="tiny")
+    line = f"report tiny --storage sqlite:///{tmp_path / 'study.db'}"
+    assert refused(hpo(f"{line} -o ."), "cannot be written", "with -o")
+    assert refused(hpo(f"{line} -o r.html --csv study.db/x.csv"), "cannot be written", "with --csv")
+    assert refused(hpo(f"{line} --parquet ."), "cannot be written", "with --parquet")
+    monkeypatch.setattr("hpo.cli.report.find_spec", lambda name: None)
+    assert refused(hpo(f"{line} --parquet t.parquet"), "pip install 'hpo-siamese[parquet]'")
+    assert not list(tmp_path.rglob("*.html")) + list(tmp_path.rglob("*.parquet"))

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.drawings import Drawings
+from data.split import split
+from data.tasks import draw_tasks
+from hpo.results.evaluate import evaluation_tasks
+from hpo.study.evaluations import evaluations
+from hpo.study.study import StoredStudy
+from model.configuration import DataChoice
+from tests.data.fake_mnist import write_fake_mnist
+from tests.data.official_runs import write_runs
+from tests.hpo.command import Hpo, refused
+
+Searched = Callable[[], StoredStudy]
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr("data.sources.download.download_url", refuse)
+
+
+def test_one_shot_tasks_are_those_of_the_evaluation_drawers(
+    strokes: Drawings, tmp_path: Path
+) -> None:
+    drawn = draw_tasks(split(strokes).evaluation, 400, seed=0)
+    choice = DataChoice(set="strokes")
+    (one,) = evaluation_tasks(choice, tmp_path, None, print)
+    again, five = evaluation_tasks(choice, tmp_path, None, print, (1, 5))
+    for tasks in (one, again):
+        assert torch.equal(tasks.support, drawn.support)
+        assert torch.equal(tasks.queries, drawn.queries)
+        assert tasks.source == drawn.source
+    assert torch.equal(five.queries, drawn.queries)
+    assert torch.equal(five.support[:, ::5], drawn.support)
+
+
+def test_official_runs_at_hand_are_for_one_shot_alone(
+    strokes: Drawings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_runs(tmp_path / "all_runs", strokes, runs=1)
+    monkeypatch.setattr("hpo.results.evaluate.open_set", lambda *_: strokes)
+    choice = DataChoice(set="omniglot")
+    (one,) = evaluation_tasks(choice, tmp_path, None, print)
+    assert "official" in one.source
+    for tasks in evaluation_tasks(choice, tmp_path, None, print, (1, 2)):
+        assert "random draws" in tasks.source
+
+
+def test_a_line_and_a_look_for_every_number_of_shots(hpo: Hpo, searched: Searched) -> None:
+    outcome = hpo("evaluate best.safetensors --shots 1,3,5")
+    assert outcome.status == 0
+    lines = outcome.out.splitlines()
+    assert len(lines) == 3
+    for line, kind in zip(lines, ("20-way", "20-way 3-shot", "20-way 5-shot"), strict=True):
+        assert f"on 400 random draws, {kind} within" in line
+    assert "these were looks 1 to 3 at the evaluation tasks of the study tiny" in outcome.err
+    scores = json.loads(hpo("evaluate best.safetensors --shots 5,1 --json").out)
+    assert [score["shots"] for score in scores] == [5, 1]
+    plain = hpo("evaluate best.safetensors")
+    assert plain.out == f"{lines[0]}\n"
+    assert "this was look 6" in plain.err
+    kept = evaluations(searched().study)
+    assert ["5-shot" in one.source for one in kept] == [False, False, True, True, False, False]
+    assert kept[2].accuracy == kept[3].accuracy == scores[0]["accuracy"]
+
+
+@pytest.mark.parametrize("shots", ["0", "-1", "x", "1,1", "1,", "1.5"])
+def test_shots_that_are_no_numbers(hpo: Hpo, searched: Searched, shots: str) -> None:
+    line = f"evaluate best.safetensors --shots={shots}"
+    assert refused(hpo(line), "is not a list of different numbers from 1: give some, as in 1,3,5")
+
+
+def test_shots_that_cannot_be_drawn(
+    hpo: Hpo, searched: Searched, strokes: Drawings, tmp_path: Path
+) -> None:
+    assert refused(hpo("evaluate best.safetensors --shots 20"), "take 1 to 19 shots")
+    runs = write_runs(tmp_path / "runs", strokes, runs=1)
+    line = f"evaluate best.safetensors --runs {runs} --shots"
+    assert refused(hpo(f"{line} 1,3"), "have one image of each class: leave --runs or --shots out")
+    assert hpo(f"{line} 1").status == 0
+    assert len(evaluations(searched().study)) == 1
+
+
+def test_a_network_on_mnist(hpo: Hpo, searched: Searched, tmp_path: Path) -> None:
+    write_fake_mnist(tmp_path / "digits/MNIST/raw", packed=False)
+    line = "evaluate best.safetensors --on mnist --data digits"
+    one, three = json.loads(hpo(f"{line} --shots 1,3 --json").out)
+    assert one["tasks"] == three["tasks"] == 400
+    assert one["source"] == "400 tasks of MNIST's test digits, 10-way, seed 0"
+    assert "10-way 3-shot" in three["source"]
+    assert 0.1 < one["accuracy"] <= 1
+    assert [look.source for look in evaluations(searched().study)] == [
+        one["source"],
+        three["source"],
+    ]
+    assert refused(hpo(f"{line} --runs digits"), "leave --runs or --on out")
+
+
+def test_no_mnist_and_no_network(hpo: Hpo, searched: Searched, offline: None) -> None:
+    sentence = "with no network, put t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz there"
+    assert refused(hpo("evaluate best.safetensors --on mnist"), sentence)
+    assert refused(hpo("baselines --on mnist"), sentence)
+    assert evaluations(searched().study) == []

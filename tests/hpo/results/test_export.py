@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from hpo.search.objective import WORST
+from hpo.study.study import StoredStudy
+from model.configuration import Configuration
+from tests.hpo.command import Hpo, refused
+from tests.hpo.made_up import by_error, keep
+from tests.hpo.tiny_study import tiny_settings
+
+
+def crown(stored: StoredStudy, trial: int, *errors: float) -> None:
+    keep(stored.study, trial, *errors, tasks=200)
+
+
+def test_export_takes_the_confirmed_winner(hpo: Hpo, searched: Callable[[], StoredStudy]) -> None:
+    stored = searched()
+    best, second, third = by_error(stored)
+    plain = hpo("export tiny")
+    assert Configuration.from_toml(plain.out, "").provenance is not None
+    assert f"took trial {best}; it is not confirmed: `hpo confirm tiny` tells" in plain.err
+
+    crown(stored, best, 0.9, 0.9)
+    crown(stored, second, 0.8, 0.9)
+    outcome = hpo("export tiny")
+    made = Configuration.from_toml(outcome.out, "").provenance
+    assert made is not None
+    assert (made.trial, made.study_token) == (second, stored.token)
+    assert made.error == stored.study.trials[second].value
+    assert made.confirmed_error == pytest.approx(0.85)
+    assert made.confirmed_spread == pytest.approx(math.sqrt(0.005))
+    assert made.confirmed_seeds == 2
+    points = 100 * (0.85 - made.error)
+    assert f"took trial {second}, the confirmed winner: error 85.0 %" in outcome.err
+    assert f"was {points:.1f} points too good" in outcome.err
+    assert "again" not in outcome.err
+
+    asked = hpo(f"export tiny --trial {best}")
+    assert f"took trial {best}, confirmed, but not the winner" in asked.err
+    other = Configuration.from_toml(hpo(f"export tiny --trial {third}").out, "").provenance
+    assert other is not None
+    assert (other.trial, other.confirmed_seeds) == (third, None)
+
+
+def test_export_tells_of_trials_that_confirm_has_not_seen(
+    hpo: Hpo, searched: Callable[[], StoredStudy]
+) -> None:
+    best, second, third = by_error(searched())
+    crown(searched(), second, 0.2, 0.1)
+    crown(searched(), third, 0.3, 0.2)
+    again = f"trial {best} may be better and is not confirmed as far: run `hpo confirm tiny` again"
+    outcome = hpo("export tiny")
+    assert again in outcome.err
+    assert "points too bad" in outcome.err
+    crown(searched(), best, 0.1)  # one seed of two
+    assert again in hpo("export tiny").err
+    crown(searched(), best, 0.9)
+    assert "again" not in hpo("export tiny").err
+
+
+def test_a_trial_that_cannot_be_exported_is_one_sentence(
+    hpo: Hpo, searched: Callable[[], StoredStudy]
+) -> None:
+    study = searched().study
+    assert refused(hpo("export tiny --trial 9"), "has no trial 9, only 0 to 2: name one")
+    study.add_trial(create_trial(state=TrialState.PRUNED))
+    study.add_trial(create_trial(state=TrialState.FAIL))
+    study.add_trial(create_trial(state=TrialState.RUNNING))
+    study.add_trial(create_trial(value=WORST, user_attrs={"fail_reason": "diverged: so"}))
+    assert refused(hpo("export tiny --trial 3"), "trial 3 of the study tiny is pruned")
+    assert refused(hpo("export tiny --trial 4"), "trial 4 of the study tiny has failed")
+    assert refused(hpo("export tiny --trial 5"), "trial 5 of the study tiny is running")
+    assert refused(hpo("export tiny --trial 6"), "could not be trained (diverged: so): name")
+    assert refused(hpo("export tiny --trial -1"), "--trial")
+
+
+def test_a_configuration_from_before_confirmations_loads(
+    hpo: Hpo, searched: Callable[[], StoredStudy], tmp_path: Path
+) -> None:
+    text = "".join(
+        line
+        for line in hpo("export tiny").out.splitlines(keepends=True)
+        if not line.startswith(("study_token", "confirmed_"))
+    )
+    read = Configuration.from_toml(text, "old.toml").provenance
+    assert read is not None
+    assert read.study_token is None
+    assert read.confirmed_seeds is None
+    assert tiny_settings(tmp_path).training == read.training

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hpo.results.significance import Lead, lead
+from hpo.study.confirmations import Confirmed
+from model.scoring import pack
+
+TASKS = 200  # ten draws
+
+
+def network(trial: int, *seeds: list[int]) -> Confirmed:
+    """A trial with one network for each seed, which has so many of each draw's 20 tasks right."""
+    texts = []
+    for by_draw in seeds:
+        right = np.arange(20) < np.array(by_draw)[:, None]
+        texts.append(pack(right.flatten()))
+    errors = tuple(1 - sum(s) / TASKS for s in seeds)
+    mean = sum(errors) / len(errors)
+    return Confirmed(trial, 0.1, errors, mean, math.nan, 1, TASKS, tuple(texts))
+
+
+def test_a_lead_in_every_draw_is_beyond_chance() -> None:
+    found = lead([network(3, [16] * 10), network(5, [15] * 10)])
+    assert found == Lead(3, 5, TASKS, 2 / 1024)
+    assert str(found) == (
+        "trial 3 is ahead of trial 5 on the same 200 tasks, p = 0.002: beyond chance"
+    )
+
+
+def test_a_lead_in_six_draws_of_ten_is_not() -> None:
+    found = lead([network(3, [16] * 6 + [15] * 4), network(5, [15] * 6 + [16] * 4)])
+    assert found is not None
+    assert found.p == pytest.approx(2 * 386 / 1024)  # 4 heads or fewer of 10
+    assert "p = 0.75: not beyond chance" in str(found)
+
+
+def test_seeds_are_added_up() -> None:
+    one = network(3, [17] * 10, [15] * 10)
+    assert lead([one, network(5, [16] * 10, [16] * 10)]) == Lead(3, 5, TASKS, 1.0)
+    assert lead([one, network(5, [16] * 10, [15] * 10)]) == Lead(3, 5, TASKS, 2 / 1024)
+
+
+def test_what_cannot_be_compared_is_not() -> None:
+    one, other = network(3, [16] * 10), network(5, [15] * 10)
+    assert lead([]) is None
+    assert lead([one]) is None
+    assert lead([one, replace(other, outcomes=())]) is None  # kept before outcomes were
+    assert lead([one, network(5, [15] * 10, [15] * 10)]) is None
+    assert lead([one, replace(other, tasks=400)]) is None
+    assert lead([one, replace(other, outcomes=()), other]) is None

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
+
+from data.pairs import PairBatch
+from data.split import Split
+from data.tasks import OneShotTasks
+from hpo.results.export import export_best
+from hpo.search.loop import MachineFailure
+from hpo.search.objective import WORST
+from hpo.study.retry import retry_stale
+from hpo.study.settings import StudySettings
+from hpo.study.storage import StorageError, storage_errors
+from hpo.study.study import StoredStudy, StudyError, finished
+from hpo.study.trials import best_trial
+from model.training import Trainer, train
+from tests.hpo.conftest import Run
+from tests.hpo.tiny_study import tiny_settings, write_tiny
+
+Open = Callable[[StudySettings], StoredStudy]
+KEPT = {
+    "best_epoch",
+    "best_error",
+    "device",
+    "multiply_adds",
+    "outcomes",
+    "owner",
+    "pairs_per_second",
+    "peak_memory_mb",
+    "precision",
+    "seconds",
+    "seed",
+    "weights",
+}
+
+
+def test_a_search_keeps_all_that_its_trials_did(tmp_path: Path, open_study: Open, run: Run) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    assert run(stored, 3) is None
+    assert [t.state for t in stored.study.trials] == [TrialState.COMPLETE] * 3
+    for trial in stored.study.trials:
+        assert set(trial.user_attrs) == KEPT
+        assert list(trial.intermediate_values) == [0, 1, 2]
+        assert trial.value == min(trial.intermediate_values.values())
+        assert trial.value == trial.user_attrs["best_error"]
+        network = stored.space.configuration(trial.params, 0).network
+        assert trial.user_attrs["weights"] == network.weights
+        assert trial.user_attrs["multiply_adds"] == network.multiply_adds
+        assert trial.user_attrs["peak_memory_mb"] > 50
+    assert len({t.user_attrs["seed"] for t in stored.study.trials}) == 3
+
+
+def test_the_number_of_trials_is_of_the_study_not_of_the_run(
+    tmp_path: Path, open_study: Open, run: Run
+) -> None:
+    settings = tiny_settings(tmp_path)
+    run(open_study(settings), 2)
+    run(open_study(settings), 2)
+    assert len(open_study(settings).study.trials) == 2
+    run(open_study(settings), 3)
+    assert len(open_study(settings).study.trials) == 3
+
+
+def test_poor_trials_are_pruned_and_count_as_finished(
+    tmp_path: Path, open_study: Open, run: Run
+) -> None:
+    stored = open_study(tiny_settings(tmp_path, "search.pruner=halving", "search.pruner_factor=4"))
+    run(stored, 6)
+    states = [t.state for t in stored.study.trials]
+    assert TrialState.PRUNED in states
+    assert finished(stored.study) == len(states) == 6
+    for trial in stored.study.trials:
+        assert list(trial.intermediate_values) == list(range((trial.last_step or 0) + 1))
+        assert {"best_error", "seconds", "pairs_per_second"} <= set(trial.user_attrs)
+
+
+def test_a_network_that_diverges_is_kept_with_the_reason_and_the_worst_error(
+    tmp_path: Path, open_study: Open, run: Run
+) -> None:
+    stored = open_study(
+        tiny_settings(
+            tmp_path,
+            "space.lr={ low = 9.9, high = 10 }",
+            "space.momentum={ low = 1, high = 1 }",
+            "space.l2={ low = 1, high = 1 }",
+            "training.sampling.steps=200",
+        )
+    )
+    run(stored, 2)
+    for trial in stored.study.trials:
+        assert trial.state == TrialState.COMPLETE
+        assert trial.value == WORST
+        assert "diverged" in trial.user_attrs["fail_reason"]
+        assert trial.intermediate_values == {0: WORST}
+    assert best_trial(stored.study) is None
+    with pytest.raises(StudyError, match="no complete trial yet"):
+        export_best(stored)
+
+
+def test_a_network_that_does_not_fit_memory_is_kept_likewise(
+    tmp_path: Path, open_study: Open, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Trainer, "_backward", no_memory)
+    stored = open_study(tiny_settings(tmp_path))
+    run(stored, 1)
+    (trial,) = stored.study.trials
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, WORST)
+    assert trial.user_attrs["fail_reason"] == "out of memory: CUDA out of memory"
+
+
+def test_a_failure_of_the_machine_is_queued_again(
+    tmp_path: Path, open_study: Open, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    stored = open_study(tiny_settings(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_backward", broken)
+        with pytest.raises(MachineFailure, match="trial 0 failed with the machine .* same line"):
+            run(stored, 1)
+    run(stored, 1)
+    old, new = stored.study.trials
+    assert old.user_attrs["fail_reason"] == "OSError: No space left on device"
+    assert new.state == TrialState.COMPLETE
+    assert (new.params, new.user_attrs["seed"]) == (old.params, old.user_attrs["seed"])
+
+
+def test_a_database_that_fails_is_told_as_that(
+    tmp_path: Path, open_study: Open, run: Run, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        cause = OperationalError("INSERT", {}, Exception("database or disk is full"))
+        raise StorageInternalError("An exception is raised during the commit.") from cause
+
+    stored = open_study(tiny_settings(tmp_path))
+    monkeypatch.setattr(stored.storage, "set_trial_intermediate_value", full)
+    monkeypatch.setattr(stored.storage, "set_trial_state_values", full)
+    with (
+        pytest.raises(StorageError, match=r"\(database or disk is full\)"),
+        storage_errors(database),
+    ):
+        run(stored, 1)
+
+
+def test_a_trial_declared_dead_while_its_process_slept_is_let_go(
+    tmp_path: Path, open_study: Open, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    steps = 0
+    plain = Trainer._backward
+
+    def sleeping(self: Trainer, batch: PairBatch) -> torch.Tensor:
+        nonlocal steps
+        steps += 1
+        if steps == 6:  # another process gives the trial up and queues it again
+            stored.study.tell(0, state=TrialState.FAIL)
+            retry_stale(stored.study, stored.study.trials[0])
+        return plain(self, batch)
+
+    monkeypatch.setattr(Trainer, "_backward", sleeping)
+    assert run(stored, 2) is None
+    states = [t.state for t in stored.study.trials]
+    assert states == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
+
+
+def test_a_mistake_of_the_program_ends_the_search_with_the_reason_kept(
+    tmp_path: Path, open_study: Open, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "_backward", lambda *_: 1 / 0)
+    stored = open_study(tiny_settings(tmp_path))
+    with pytest.raises(ZeroDivisionError):
+        run(stored, 1)
+    (trial,) = stored.study.trials
+    assert trial.state == TrialState.FAIL
+    assert trial.user_attrs["fail_reason"] == "ZeroDivisionError: division by zero"
+
+
+def test_the_exported_best_trains_to_the_trials_own_error(
+    tmp_path: Path, open_study: Open, run: Run, small_split: Split, small_tasks: OneShotTasks
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    run(stored, 3)
+    exported = export_best(stored)
+    made = exported.provenance
+    assert made
+    assert made.error == stored.study.best_value
+    assert exported.training.epochs == 4
+    again = exported.model_copy(update={"training": made.training, "seed": made.seed})
+    trainer = Trainer(again, small_split.train, small_tasks, torch.device("cpu"))
+    train(trainer)
+    assert trainer.history.best_error == made.error
+    assert trainer.history.best_epoch == made.best_epoch
+
+
+def start(folder: Path, trials: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", "from hpo.cli import main; main()", "run", "tiny.toml"]
+        + ["--trials", str(trials)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(folder: Path, query: str) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if (folder / "tiny/study.db").exists():
+            try:
+                with sqlite3.connect(folder / "tiny/study.db") as connection:
+                    if connection.execute(query).fetchone():
+                        return
+            except sqlite3.OperationalError:
+                pass
+        time.sleep(0.05)
+    raise AssertionError(f"in vain: {query}")
+
+
+SECOND_RUNS = """
+SELECT 1 FROM trials JOIN trial_intermediate_values USING (trial_id)
+WHERE number = 1 AND state = 'RUNNING'
+"""
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_search_that_is_killed_goes_on_with_the_same_line(
+    tmp_path: Path, open_study: Open, blow: signal.Signals
+) -> None:
+    write_tiny(tmp_path, **{"steps = 4": "steps = 40"})
+    process = start(tmp_path, 3)
+    wait_for(tmp_path, SECOND_RUNS)
+    os.kill(process.pid, blow)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == (-9 if blow == signal.SIGKILL else 130)
+    if blow != signal.SIGKILL:
+        assert "the same line goes on: hpo run tiny.toml --trials 3" in said
+        assert "Traceback" not in said
+
+    process = start(tmp_path, 3)
+    printed, said = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    assert "best trial" in printed
+    with sqlite3.connect(tmp_path / "tiny/study.db") as connection:
+        states = connection.execute("SELECT state FROM trials ORDER BY number").fetchall()
+        params = connection.execute(
+            "SELECT number, group_concat(param_value) FROM trials JOIN trial_params "
+            "USING (trial_id) WHERE state = 'COMPLETE' GROUP BY number"
+        ).fetchall()
+        epochs = connection.execute(
+            "SELECT count(*) FROM trials JOIN trial_intermediate_values USING (trial_id) "
+            "WHERE state = 'COMPLETE' GROUP BY number"
+        ).fetchall()
+    assert sorted(s for (s,) in states) == ["COMPLETE"] * 3 + ["FAIL"]
+    assert len({p for _, p in params}) == 3
+    assert epochs == [(3,)] * 3

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+
+from hpo.search.pruners import make_pruner
+from hpo.search.sampler import BuildableSampler, SpaceUsedUp, UnivariateTPE, inner_sampler
+from hpo.study.settings import SamplerName, StudySettings, read_settings
+from hpo.study.space import SearchSpace
+from tests.hpo.tiny_study import tiny_settings
+
+PAPER = read_settings(Path(__file__).parents[3] / "studies/paper.toml")
+STARTUP = 10
+
+
+def wrapped(
+    name: SamplerName, space: SearchSpace, seed: int, study: optuna.Study
+) -> BuildableSampler:
+    return BuildableSampler(partial(inner_sampler, name, STARTUP), space, seed, study)
+
+
+def search(
+    settings: StudySettings, name: SamplerName, trials: int, seed: int = 0, restart: int = 0
+) -> optuna.Study:
+    """Ask for so many trials whose error is least at large kernels, where few proposals fit.
+
+    With ``restart`` the sampler is made anew after every so many trials, as by a new process.
+    """
+    space = SearchSpace(settings)
+    study = optuna.create_study(pruner=make_pruner(settings))
+    study.sampler = wrapped(name, space, seed, study)
+    for number in range(trials):
+        if restart and number % restart == 0:
+            study.sampler = wrapped(name, space, seed, study)
+        trial = study.ask()
+        params = space.suggest(trial)
+        error = 1 - sum(params[k] for k in space.kernels) / 80 + abs(params["fc_momentum"] - 0.5)
+        if number % 4 == 3:
+            trial.report(error, 0)
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, error)
+    return study
+
+
+@pytest.mark.parametrize(
+    ("name", "trials"),
+    [("random", 1000), ("cmaes", 400), ("tpe", 400), ("tpe-univariate", 200), ("gp", 30)],
+)
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_every_proposal_is_buildable_new_and_of_the_static_space(
+    name: SamplerName, trials: int
+) -> None:
+    space = SearchSpace(PAPER)
+    study = search(PAPER, name, trials)
+    assert len(study.trials) == trials
+    for trial in study.trials:
+        assert trial.distributions == space.distributions
+        assert space.fits([trial.params[k] for k in space.kernels])
+        for parameter, value in trial.params.items():
+            assert space.distributions[parameter]._contains(value), (parameter, value)
+        space.configuration(trial.params, 0)
+    assert len({tuple(t.params.items()) for t in study.trials}) == trials
+    kernels = {tuple(t.params[k] for k in space.kernels) for t in study.trials}
+    assert len(kernels) > trials / 100 + STARTUP  # proposals do not collapse onto the border
+
+
+@pytest.mark.parametrize("name", ["random", "tpe", "tpe-univariate"])
+def test_no_proposal_is_dearer_than_the_study_allows(tmp_path: Path, name: SamplerName) -> None:
+    free, chance = SearchSpace(tiny_settings(tmp_path)), np.random.default_rng(0)
+    drawn = [free.architecture(free.draw(chance)).multiply_adds for _ in range(60)]
+    limit = sorted(drawn)[30]
+    cheap = tiny_settings(tmp_path, f"space.multiply_adds={limit}")
+    space = SearchSpace(cheap)
+    study = search(cheap, name, 60)
+    found = [space.architecture(t.params).multiply_adds for t in study.trials]
+    assert max(found) <= limit
+    assert len(set(found)) > 10
+    for trial in study.trials:
+        assert trial.distributions == free.distributions
+
+
+def test_what_a_trial_was_queued_with_is_kept_and_the_rest_goes_with_it(tmp_path: Path) -> None:
+    free = SearchSpace(tiny_settings(tmp_path))
+    given = {"conv1_filters": 32, "conv2_filters": 32, "fc_units": 256}
+    cheapest = {"conv1_kernel": 3, "conv2_kernel": 3, **given}
+    limit = free.architecture(cheapest).multiply_adds
+    settings = tiny_settings(tmp_path, f"space.multiply_adds={limit}")
+    space = SearchSpace(settings)
+    study = optuna.create_study()
+    study.sampler = wrapped("tpe", space, 0, study)
+    for _ in range(20):
+        study.enqueue_trial(given)
+        params = space.suggest(study.ask())
+        assert given.items() <= params.items()
+        assert space.affordable(params)
+
+
+def test_the_limit_opens_from_trial_to_trial(tmp_path: Path) -> None:
+    free, chance = SearchSpace(tiny_settings(tmp_path)), np.random.default_rng(0)
+    drawn = sorted(free.architecture(free.draw(chance)).multiply_adds for _ in range(200))
+    low, high = drawn[80], drawn[-1]
+    opening = tiny_settings(
+        tmp_path,
+        f"space.multiply_adds={high}",
+        f"search.opening={{ multiply_adds = {low}, trials = 30 }}",
+    )
+    space = SearchSpace(opening)
+    found = [
+        space.architecture(t.params).multiply_adds for t in search(opening, "random", 80).trials
+    ]
+    for number, cost in enumerate(found):
+        assert cost <= low * (high / low) ** min(1, number / 30) * (1 + 1e-9)
+    assert max(found[:10]) < max(found[30:])
+
+
+def test_the_model_finds_what_chance_does_not() -> None:
+    best = {name: search(PAPER, name, 100, seed=1).best_value for name in ("tpe", "random")}
+    assert best["tpe"] < best["random"]
+
+
+@pytest.mark.parametrize("name", get_args(SamplerName))
+def test_a_restart_changes_nothing(tmp_path: Path, name: SamplerName) -> None:
+    settings = tiny_settings(tmp_path)
+    whole = search(settings, name, 16)
+    broken = search(settings, name, 16, restart=3)
+    assert [t.params for t in whole.trials] == [t.params for t in broken.trials]
+    other = search(settings, name, 4, seed=9)
+    assert [t.params for t in whole.trials[:4]] != [t.params for t in other.trials]
+
+
+def test_startup_is_uniform_over_what_fits() -> None:
+    space = SearchSpace(PAPER)
+    fitting = [k for k in product(range(3, 21), repeat=4) if space.fits(k)]
+    drawn = [
+        tuple(t.params[k] for k in space.kernels) for t in search(PAPER, "random", 1000).trials
+    ]
+    for layer in range(4):
+        for kernel in (3, 10, 20):
+            expected = sum(k[layer] == kernel for k in fitting) / len(fitting)
+            found = sum(k[layer] == kernel for k in drawn) / len(drawn)
+            assert found == pytest.approx(expected, abs=0.04)
+
+
+def discrete(tmp_path: Path, pruner: str) -> StudySettings:
+    """A space of 2 × 2 kernels alone."""
+    return tiny_settings(
+        tmp_path,
+        f"search.pruner={pruner}",
+        "space.kernel={ low = 3, high = 4 }",
+        "space.filters={ low = 16, high = 16 }",
+        "space.fc_units={ low = 128, high = 128 }",
+        "space.lr={ low = 0.1, high = 0.1 }",
+        "space.momentum={ low = 0.5, high = 0.5 }",
+        "space.l2={ low = 0, high = 0 }",
+    )
+
+
+@pytest.mark.parametrize("pruner", ["none", "hyperband"])
+@pytest.mark.parametrize("name", ["tpe", "random"])
+def test_no_configuration_is_proposed_twice_and_an_empty_space_is_said(
+    tmp_path: Path, name: SamplerName, pruner: str
+) -> None:
+    settings = discrete(tmp_path, pruner)
+    study = search(settings, name, 4, restart=1)
+    assert len({(t.params["conv1_kernel"], t.params["conv2_kernel"]) for t in study.trials}) == 4
+    with pytest.raises(SpaceUsedUp, match="widen the ranges"):
+        SearchSpace(settings).suggest(study.ask())
+
+
+SPACE = {name: FloatDistribution(0.0, 1.0) for name in "abcdefgh"}
+
+
+def distances(sampler: optuna.samplers.BaseSampler, trials: int) -> list[float]:
+    """How far each proposal is from the point where all parameters are 0.8, per parameter."""
+    study = optuna.create_study(sampler=sampler)
+    for _ in range(trials):
+        trial = study.ask(dict(SPACE))
+        study.tell(trial, sum(abs(trial.params[n] - 0.8) for n in SPACE) / len(SPACE))
+    return [trial.value for trial in study.trials if trial.value is not None]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_comes_nearer_once_it_has_a_model(seed: int) -> None:
+    found = distances(UnivariateTPE(STARTUP, seed), 60)
+    assert sum(found[-20:]) < sum(found[:STARTUP]) * 20 / STARTUP * 0.7
+
+
+def test_it_proposes_nothing_before_and_everything_after() -> None:
+    study = optuna.create_study()
+    sampler = UnivariateTPE(2, 0)
+    trial = study.ask(dict(SPACE))
+    frozen = study.trials[0]
+    assert sampler.sample_relative(study, frozen, dict(SPACE)) == {}
+    study.tell(trial, 0.5)
+    for value in (0.4, 0.3):
+        study.tell(study.ask(dict(SPACE)), value)
+    proposed = sampler.sample_relative(study, study.trials[-1], dict(SPACE))
+    assert proposed.keys() == SPACE.keys()
+    assert all(0 <= value <= 1 for value in proposed.values())

@@ -1,0 +1,382 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from hpo.search.warm_start import BEST, FROM, INFORMATIVE, WARM_START, WarmStart, plan, seeded
+from hpo.study.confirmations import record
+from hpo.study.retry import reclaim
+from hpo.study.settings import StudySettings
+from hpo.study.space import Params
+from hpo.study.storage import StorageError, open_storage
+from hpo.study.study import StoredStudy, StudyError, create_or_resume, load
+from tests.hpo.big_study import big_study
+from tests.hpo.command import Hpo, refused
+from tests.hpo.made_up import gone
+from tests.hpo.tiny_study import tiny_settings, write_tiny
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """Of the old study's database."""
+    return f"sqlite:///{tmp_path / 'old.db'}"
+
+
+@pytest.fixture
+def old(tmp_path: Path, url: str) -> StoredStudy:
+    """The study ``old``, without a trial."""
+    storage = open_storage(url, create=True)
+    return create_or_resume("old", tiny_settings(tmp_path), "f", storage)[0]
+
+
+@pytest.fixture
+def planned(tmp_path: Path, url: str, database: str) -> Callable[..., WarmStart]:
+    """What the study ``new``, which is not there yet, shall begin with."""
+
+    def planned(*changes: str) -> WarmStart:
+        found = plan("old", url, "new", tiny_settings(tmp_path, *changes), database)
+        assert found is not None
+        return found
+
+    return planned
+
+
+def make(settings: StudySettings, database: str, warm_start: WarmStart | None) -> StoredStudy:
+    """What `hpo run` does to make or resume the study ``new``."""
+    storage = open_storage(database, create=True)
+    sow = warm_start.sow if warm_start else None
+    stored, _ = create_or_resume("new", settings, "f", storage, sow)
+    if warm_start:
+        warm_start.join(stored.study)
+    return stored
+
+
+def params(**changes: Any) -> Params:
+    """A configuration in the middle of the tiny space."""
+    rates = {"lr": 0.03, "momentum": 0.7, "l2": 3e-6}
+    given = {
+        f"{layer}_{k}": v for layer in ("conv1", "conv2", "fc", "out") for k, v in rates.items()
+    }
+    sizes = {"conv1_kernel": 5, "conv1_filters": 16, "conv2_kernel": 5, "conv2_filters": 16}
+    return {**sizes, "fc_units": 128, **given, **changes}
+
+
+def add(
+    stored: StoredStudy,
+    error: float,
+    given: Params,
+    state: TrialState = TrialState.COMPLETE,
+    **attributes: Any,
+) -> int:
+    """A trial with this lowest error; gives its number."""
+    trial = create_trial(
+        state=state,
+        params=given,
+        distributions=stored.space.distributions,
+        value=error if state == TrialState.COMPLETE else None,
+        intermediate_values={0: 0.95, 1: error, 2: 0.94},
+        user_attrs=attributes,
+    )
+    stored.study.add_trial(trial)
+    return len(stored.study.get_trials(deepcopy=False)) - 1
+
+
+def trials(warm_start: WarmStart, best: bool) -> list[int]:
+    return [seed.trial for seed in warm_start.seeds if seed.best == best]
+
+
+def labels(stored: StoredStudy) -> list[str | None]:
+    return [trial.user_attrs.get(FROM) for trial in stored.study.trials]
+
+
+def test_the_best_are_those_of_the_lowest_error_that_trained(
+    old: StoredStudy, planned: Callable[..., WarmStart]
+) -> None:
+    chance = np.random.default_rng(0)
+    add(old, 0.01, old.space.draw(chance), fail_reason="diverged")
+    add(old, 0.02, old.space.draw(chance), TrialState.FAIL)
+    add(old, 0.03, old.space.draw(chance), TrialState.PRUNED)
+    numbers = [add(old, 0.1 + k / 100, old.space.draw(chance)) for k in (6, 2, 0, 5, 4, 3, 1)]
+    found = planned()
+    assert trials(found, best=True) == [numbers[k] for k in (2, 6, 1, 5, 4)]
+    assert trials(found, best=False) == [2]  # the better half holds no other
+    assert found.misfits == []
+    assert found == planned()
+
+
+def test_the_confirmed_ranking_comes_first(
+    old: StoredStudy, planned: Callable[..., WarmStart]
+) -> None:
+    chance = np.random.default_rng(0)
+    for k in range(7):
+        add(old, 0.1 + k / 100, old.space.draw(chance))
+    for trial, error in ((0, 0.3), (1, 0.25), (6, 0.2)):
+        record(old.study, trial, 0, {"error": error, "tasks": 400})
+    assert trials(planned(), best=True) == [6, 1, 0, 2, 3]
+
+
+def test_the_informative_are_far_from_the_best_and_not_bad(
+    old: StoredStudy, planned: Callable[..., WarmStart]
+) -> None:
+    for k in range(BEST):
+        add(old, 0.1, params(fc_lr=0.03 + k / 1000))
+    near = add(old, 0.2, params(fc_lr=0.036))
+    # By its logarithm 0.01 is as far from 0.1 as can be; else 0.055 were in the middle.
+    low = add(old, 0.2, params(fc_lr=0.01), TrialState.PRUNED)
+    middle = add(old, 0.2, params(fc_lr=0.055))
+    wide = add(old, 0.21, params(conv1_filters=32, conv2_filters=32))
+    for k in range(9):
+        add(old, 0.3, params(conv1_kernel=9, out_momentum=0.5 + k / 100))
+    add(old, 0.2, params(fc_units=256), fail_reason="out of memory")
+    add(old, 0.2, params(fc_units=256), TrialState.FAIL)
+    assert trials(planned(), best=False) == [wide, low, middle]
+    assert near not in trials(planned(), best=True)
+
+
+def test_a_seed_is_trained_first_and_counts_for_nothing_before(
+    tmp_path: Path, url: str, database: str, planned: Callable[..., WarmStart]
+) -> None:
+    source = big_study(url, 20, settings=tiny_settings(tmp_path), name="old")
+    first = "search.first=[{ fc_units = 128 }]"
+    found = planned(first)
+    stored = make(tiny_settings(tmp_path, first), database, found)
+    assert len(found.seeds) == BEST + INFORMATIVE
+    assert {trial.state for trial in stored.study.trials} == {TrialState.WAITING}
+    assert labels(stored) == [None, *(f"old trial {seed.trial}" for seed in found.seeds)]
+    assert seeded(stored.study) == "8 configurations of old (5 best, 3 informative)"
+    assert stored.study.user_attrs[WARM_START] == {
+        "study": "old",
+        "token": source.token,
+        "best": trials(found, best=True),
+        "informative": trials(found, best=False),
+    }
+    stored.space.suggest(stored.study.ask())
+    best = stored.study.ask()
+    assert stored.space.suggest(best) == source.study.trials[found.seeds[0].trial].params
+    best.set_user_attr("owner", gone())
+    assert reclaim(stored.study, stored.storage) == 1
+    assert labels(stored)[-1] == best.user_attrs[FROM]
+
+
+def test_what_fits_is_kept_and_the_rest_is_sampled_with_it(
+    tmp_path: Path, url: str, database: str, planned: Callable[..., WarmStart]
+) -> None:
+    source = big_study(url, 20, settings=tiny_settings(tmp_path), name="old")
+    cost = source.space.architecture(params()).multiply_adds
+    changes = (
+        "network.image_size=24",
+        "network.convolutions=3",
+        "space.kernel={ low = 2, high = 4 }",
+        "space.filters={ low = 16, high = 64 }",
+        f"space.multiply_adds={3 * cost}",
+    )
+    found = planned(*changes)
+    stored = make(tiny_settings(tmp_path, *changes), database, found)
+    assert any("conv3: not there" in line for line in found.misfits)
+    for seed in found.seeds:
+        drawn = stored.space.suggest(stored.study.ask())
+        assert seed.params.items() <= drawn.items()
+        assert stored.space.affordable(drawn)
+        assert stored.space.fits([int(drawn[k]) for k in stored.space.kernels])
+        assert "fc_lr" in seed.params
+        assert "conv1_kernel" not in seed.params
+
+
+def test_configurations_that_become_equal_are_queued_once(
+    tmp_path: Path, old: StoredStudy, database: str, planned: Callable[..., WarmStart]
+) -> None:
+    add(old, 0.1, params(conv1_filters=16))
+    add(old, 0.2, params(conv1_filters=32))
+    add(old, 0.3, params(conv1_filters=32, fc_units=144))
+    narrow = "space.filters={ low = 48, high = 64 }"
+    assert trials(planned(narrow), best=True) == [0, 2]
+    mine = {k: v for k, v in params().items() if "filters" not in k}
+    first = f"search.first=[{{ {', '.join(f'{k} = {v}' for k, v in mine.items())} }}]"
+    assert trials(planned(narrow, first), best=True) == [2]  # the study has the other itself
+
+
+def test_the_same_line_goes_on_and_needs_the_other_study_no_more(
+    tmp_path: Path, url: str, database: str, planned: Callable[..., WarmStart]
+) -> None:
+    settings = tiny_settings(tmp_path)
+    big_study(url, 20, settings=settings, name="old")
+    before = labels(make(settings, database, planned()))
+    assert plan("old", url, "new", settings, database) is None
+    make(settings, database, None).study.ask()
+    assert plan("old", url, "new", settings, database) is None
+    (tmp_path / "old.db").unlink()
+    assert plan("old", url, "new", settings, database) is None
+    assert labels(make(settings, database, None)) == before
+
+
+def test_another_study_than_before_is_refused(
+    tmp_path: Path, url: str, database: str, planned: Callable[..., WarmStart]
+) -> None:
+    settings = tiny_settings(tmp_path)
+    big_study(url, 20, settings=settings, name="old")
+    found = planned()
+    stored = make(settings, database, found)
+    elsewhere = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    big_study(elsewhere, 20, settings=settings, name="old")
+    with pytest.raises(StudyError, match="began with old, not with this other: leave --from out"):
+        plan("other", url, "new", settings, database)
+    with pytest.raises(StudyError, match="began with another study of that name"):
+        plan("old", elsewhere, "new", settings, database)
+    # Likewise where a second process made the study in the meantime.
+    with pytest.raises(StudyError, match="began with another study of that name"):
+        WarmStart("old", "its token", found.seeds, []).join(stored.study)
+
+
+def test_only_a_study_that_has_not_begun_is_seeded(
+    tmp_path: Path, url: str, database: str, planned: Callable[..., WarmStart]
+) -> None:
+    settings = tiny_settings(tmp_path, "search.first=[{ fc_units = 128 }]")
+    big_study(url, 20, settings=tiny_settings(tmp_path), name="old")
+    found = planned()
+    make(settings, database, None)
+    stored = make(settings, database, found)
+    assert labels(stored) == [None, *(f"old trial {seed.trial}" for seed in found.seeds)]
+    optuna.delete_study(study_name="new", storage=stored.storage)
+    make(settings, database, None).study.ask()
+    with pytest.raises(StudyError, match="the study new has trials and did not begin with old"):
+        make(settings, database, found)
+
+
+@pytest.mark.parametrize(
+    ("there", "at", "left"), [(False, FROM, 4), (True, FROM, 4), (False, "format", 9)]
+)
+def test_a_study_whose_seeding_was_cut_short_is_seeded_once(
+    tmp_path: Path,
+    url: str,
+    database: str,
+    planned: Callable[..., WarmStart],
+    monkeypatch: pytest.MonkeyPatch,
+    there: bool,
+    at: str,
+    left: int,
+) -> None:
+    settings = tiny_settings(tmp_path, "search.first=[{ fc_units = 128 }]")
+    big_study(url, 20, settings=tiny_settings(tmp_path), name="old")
+    found = planned()
+    if there:
+        make(settings, database, None)
+    queue, keep = optuna.Study.enqueue_trial, optuna.Study.set_user_attr
+
+    def queue_three(self: optuna.Study, given: Params, **more: Any) -> None:
+        if at == FROM and more.get("user_attrs") == {FROM: f"old trial {found.seeds[3].trial}"}:
+            raise KeyboardInterrupt
+        queue(self, given, **more)
+
+    def keep_all_but_one(self: optuna.Study, key: str, value: object) -> None:
+        if key == at:
+            raise KeyboardInterrupt
+        keep(self, key, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "enqueue_trial", queue_three)
+        patch.setattr(optuna.Study, "set_user_attr", keep_all_but_one)
+        patch.setattr("hpo.study.study.owner", gone)
+        with pytest.raises(KeyboardInterrupt):
+            make(settings, database, found)
+    storage = open_storage(database, create=False)
+    assert len(optuna.load_study(study_name="new", storage=storage).trials) == left
+    if not there:
+        with pytest.raises(StudyError, match="has format None"):
+            load("new", storage)  # so that no worker joins
+    again = plan("old", url, "new", settings, database)
+    stored = make(settings, database, again)
+    assert labels(stored) == [None, *(f"old trial {seed.trial}" for seed in found.seeds)]
+
+
+def test_the_other_study_is_looked_for_beside_the_new_one_then_in_its_own_place(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HPO_STORAGE", raising=False)
+    settings = tiny_settings(tmp_path / "studies")
+    own = big_study(
+        f"sqlite:///{tmp_path}/studies/tiny/study.db", 9, settings=settings, name="tiny"
+    )
+    found = plan("tiny", None, "new", settings, database)
+    assert found == plan("studies/tiny.toml", None, "new", settings, database)
+    assert found
+    assert found.token == own.token
+    assert not (tmp_path / "study.db").exists()
+    beside = big_study(database, 9, settings=settings, name="tiny")
+    found = plan("tiny", None, "new", settings, database)
+    assert found
+    assert found.token == beside.token
+    with pytest.raises(StudyError, match="is the study itself"):
+        plan("tiny", None, "tiny", settings, database)
+
+
+def test_a_storage_that_is_none_is_said(tmp_path: Path, database: str) -> None:
+    settings = tiny_settings(tmp_path)
+    with pytest.raises(StorageError, match="--from old: the storage is not a database URL"):
+        plan("old", "nonsense", "new", settings, database)
+    (tmp_path / "text.db").write_text("no database " * 100)
+    with pytest.raises(StorageError, match="text.db cannot be used as a study database"):
+        plan("old", f"sqlite:///{tmp_path / 'text.db'}", "new", settings, database)
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("--from small", ["there is no study small in", "tiny/study.db or", "small/study.db"]),
+        ("--from none", ["there is no study none in", "tiny/study.db: check the name"]),
+        ("--from old --from-storage sqlite:///x.db", ["no study old in sqlite:///x.db: check"]),
+        ("--from small --from-storage sqlite:///old.db", ["no study small in sqlite:///old.db"]),
+        ("--from old --from-storage nonsense", ["--from old: the storage is not a database URL"]),
+        ("--from-storage sqlite:///old.db", ["say which with --from"]),
+        ("--from empty --from-storage sqlite:///old.db", ["empty has no complete trial"]),
+        (
+            "--from old --from-storage sqlite:///old.db --set network.convolutions=1 "
+            "--set space.kernel.high=3 --set space.filters={low=48,high=48} "
+            "--set space.fc_units={low=512,high=512} --set space.lr={low=1e-6,high=1e-5} "
+            "--set space.momentum={low=0,high=0.1} --set space.l2={low=0,high=0}",
+            ["nothing of the study old fits", "filters: 1 of 1 values", "widen the ranges"],
+        ),
+    ],
+)
+def test_what_cannot_be_is_one_sentence_and_writes_nothing(
+    hpo: Hpo, tmp_path: Path, url: str, line: str, parts: list[str]
+) -> None:
+    settings = tiny_settings(tmp_path / "studies")
+    stored = big_study(url, 0, settings=settings, name="old")
+    add(stored, 0.1, params())
+    big_study(url, 0, settings=settings, name="empty")
+    assert refused(hpo(f"run tiny --trials 1 {line}"), *parts)
+    left = {p.name for p in tmp_path.rglob("*") if p.is_file()}
+    assert left <= {"tiny.toml", "old.db", "old.db-wal", "old.db-shm"}
+
+
+def test_from_one_search_to_the_next(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    write_tiny(
+        tmp_path / "studies",
+        "next",
+        **{"image_size = 20": "image_size = 18", "high = 32": "high = 16", "seed = 7": "seed = 8"},
+    )
+    assert hpo("run tiny --trials 2").status == 0
+    line = "run next --trials 3 --from tiny"
+    ran = hpo(line)
+    assert ran.status == 0
+    assert "seeded   2 configurations of tiny (2 best, 0 informative)\n" in ran.err
+    assert "         filters: " in ran.err
+    again = hpo(line)
+    assert again.status == 0
+    assert again.out == ran.out
+    assert "seeded   2 configurations of tiny" in again.err
+    assert hpo("report next --csv trials.csv").status == 0
+    table = pd.read_csv(tmp_path / "trials.csv")
+    assert sorted(table["from"].dropna()) == ["tiny trial 0", "tiny trial 1"]
+    assert table["from"].isna().tolist() == [False, False, True]
+    assert refused(hpo("run tiny --trials 2 --from next"), "tiny has trials and did not begin")
+    assert refused(hpo("run next --trials 3 --from small"), "next began with tiny, not with this")

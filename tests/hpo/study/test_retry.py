@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from optuna.trial import TrialState
+from sqlalchemy import text
+
+from hpo.study.patient_storage import PatientStorage
+from hpo.study.retry import RETRIES, has_ended, owing, owner, reclaim
+from hpo.study.settings import StudySettings
+from hpo.study.storage import open_storage
+from hpo.study.study import StoredStudy, finished
+from tests.hpo.made_up import gone
+from tests.hpo.tiny_study import tiny_settings
+
+Open = Callable[[StudySettings], StoredStudy]
+
+
+def begin(stored: StoredStudy, holder: dict[str, object]) -> int:
+    """A trial that runs in another process."""
+    trial = stored.study.ask()
+    trial.set_user_attr("owner", holder)
+    trial.set_user_attr("seed", 5)
+    stored.space.suggest(trial)
+    trial.set_user_attr("weights", 1)
+    trial.report(0.5, 0)
+    return trial.number
+
+
+def test_a_trial_whose_process_died_is_queued_with_its_parameters_and_seed(
+    tmp_path: Path, open_study: Open
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    number = begin(stored, gone())
+    assert reclaim(stored.study, stored.storage) == 1
+    old, new = stored.study.trials
+    assert old.state == TrialState.FAIL
+    assert old.user_attrs["fail_reason"] == "its process died"
+    assert new.state == TrialState.WAITING
+    assert new.params == old.params
+    assert new.user_attrs == {
+        "seed": 5,
+        "deaths": 1,
+        "retry_of": number,
+        "first_try": number,
+    }
+    assert reclaim(stored.study, stored.storage) == 0
+    assert len(stored.study.trials) == 2
+    assert finished(stored.study) == 0
+
+
+@pytest.mark.parametrize("step", ["tell", "add_trial"])
+def test_a_reclaim_that_was_cut_short_is_finished_without_a_second_copy(
+    tmp_path: Path, open_study: Open, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    begin(stored, gone())
+    with monkeypatch.context() as patch:
+        patch.setattr(stored.study, step, lambda *a, **k: (_ for _ in ()).throw(KeyError))
+        with pytest.raises(KeyError):
+            reclaim(stored.study, stored.storage)
+    assert reclaim(stored.study, stored.storage) == 1
+    assert reclaim(stored.study, stored.storage) == 0
+    assert [t.state for t in stored.study.trials] == [TrialState.FAIL, TrialState.WAITING]
+
+
+def test_a_trial_that_another_process_reclaims_at_once_is_queued_once(
+    tmp_path: Path, open_study: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    begin(stored, gone())
+    trials = stored.study.get_trials()
+    assert reclaim(stored.study, stored.storage) == 1
+    monkeypatch.setattr(stored.study, "get_trials", lambda **_: trials)  # what the slower one saw
+    assert reclaim(stored.study, stored.storage) == 0
+
+
+def test_a_trial_killed_while_its_parameters_were_drawn_is_drawn_anew(
+    tmp_path: Path, open_study: Open
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    trial = stored.study.ask()
+    trial.set_user_attr("owner", gone())
+    trial.suggest_int("conv1_kernel", 3, 9)
+    assert reclaim(stored.study, stored.storage) == 1
+    again = stored.study.ask()
+    params = stored.space.suggest(again)
+    assert again.number == 1
+    assert stored.space.fits([int(params[k]) for k in stored.space.kernels])
+
+
+def test_a_first_trial_killed_before_its_parameters_keeps_them(
+    tmp_path: Path, open_study: Open
+) -> None:
+    first = "search.first=[{ conv1_kernel = 9, conv2_kernel = 6 }]"
+    stored = open_study(tiny_settings(tmp_path, first))
+    trial = stored.study.ask()
+    trial.set_user_attr("owner", gone())
+    reclaim(stored.study, stored.storage)
+    params = stored.space.suggest(stored.study.ask())
+    assert [params[k] for k in stored.space.kernels] == [9, 6]
+
+
+def test_a_trial_without_an_owner_is_given_time(tmp_path: Path, open_study: Open) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    stored.study.ask()
+    assert reclaim(stored.study, stored.storage) == 0
+    with stored.storage.engine.begin() as connection:
+        connection.execute(text("UPDATE trials SET datetime_start = '2020-01-01 00:00:00'"))
+    again = open_study(tiny_settings(tmp_path))
+    assert reclaim(again.study, again.storage) == 1
+
+
+def test_trials_of_living_processes_and_other_machines_are_left_alone(
+    tmp_path: Path, open_study: Open
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    begin(stored, owner())
+    begin(stored, {**gone(), "host": "another"})
+    assert reclaim(stored.study, stored.storage) == 0
+    assert [t.state for t in stored.study.trials] == [TrialState.RUNNING] * 2
+
+
+def test_a_trial_that_kills_its_process_is_not_retried_for_ever(
+    tmp_path: Path, open_study: Open
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    begin(stored, gone())
+    for _ in range(RETRIES + 2):
+        reclaim(stored.study, stored.storage)
+        waiting = [t for t in stored.study.trials if t.state == TrialState.WAITING]
+        if not waiting:
+            break
+        trial = stored.study.ask()
+        assert trial.number == waiting[0].number
+        trial.set_user_attr("owner", gone())
+        trial.set_user_attr("weights", 1)
+    assert len(stored.study.trials) == RETRIES + 1
+    assert {t.state for t in stored.study.trials} == {TrialState.FAIL}
+    assert owing(stored.study.trials[0])
+    assert not owing(stored.study.trials[-1])  # so that its snapshot is swept away
+
+
+def test_a_retry_that_dies_at_once_keeps_its_parameters(tmp_path: Path, open_study: Open) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    begin(stored, gone())
+    reclaim(stored.study, stored.storage)
+    stored.study.ask().set_user_attr("owner", gone())  # and no more than that
+    reclaim(stored.study, stored.storage)
+    first, second, third = stored.study.trials
+    assert first.params == second.params == third.params
+    assert third.user_attrs["first_try"] == 0
+    assert third.state == TrialState.WAITING
+
+
+def test_a_trial_that_failed_without_a_reason_is_queued_again(
+    tmp_path: Path, open_study: Open
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    begin(stored, {**gone(), "host": "another"})
+    stored.study.tell(0, state=TrialState.FAIL)  # by a process that died before it went on
+    assert reclaim(stored.study, stored.storage) == 1
+    assert reclaim(stored.study, stored.storage) == 0
+
+
+def test_progress_forgives_earlier_deaths(tmp_path: Path, open_study: Open) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    begin(stored, gone())
+    for epochs in range(1, RETRIES + 4):
+        assert reclaim(stored.study, stored.storage) == 1
+        trial = stored.study.ask()
+        trial.set_user_attr("owner", gone())
+        trial.set_user_attr("resumed_at", epochs - 1)
+        for epoch in range(epochs):
+            trial.report(0.5, epoch)
+    assert reclaim(stored.study, stored.storage) == 1
+
+
+def test_only_one_process_begins_a_waiting_trial(
+    tmp_path: Path, open_study: Open, database: str
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    stored.study.enqueue_trial({"conv1_kernel": 3})
+    storages = [open_storage(database, create=False) for _ in range(4)]
+    gate, won = threading.Barrier(len(storages)), []
+
+    def begin_it(storage: PatientStorage) -> None:
+        gate.wait()
+        won.append(storage.set_trial_state_values(1, TrialState.RUNNING))
+
+    threads = [threading.Thread(target=begin_it, args=(s,)) for s in storages]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(won) == [False, False, False, True]
+
+
+def test_a_process_is_told_from_one_that_has_ended() -> None:
+    assert not has_ended(owner())
+    assert has_ended(gone())
+
+
+def test_a_process_of_the_same_number_that_began_later_is_another() -> None:
+    kept = owner()
+    assert has_ended({**kept, "started": kept["started"] - 60})
+
+
+@pytest.mark.parametrize("where", ["host", "space"])
+def test_the_processes_of_other_machines_are_not_judged(where: str) -> None:
+    assert not has_ended({**owner(), "pid": 2**22 + 1, where: "elsewhere"})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="start times follow the clock on Linux alone")
+def test_a_process_lives_on_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, begun = owner(), psutil.Process().create_time()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: begun + 3600)
+    assert not has_ended(kept)

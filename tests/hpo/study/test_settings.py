@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpo.study.settings import SettingsError, differences, read_settings
+from hpo.study.space import SearchSpace
+from tests.hpo.tiny_study import tiny_settings, write_tiny
+
+SHIPPED = sorted((Path(__file__).parents[3] / "studies").glob("*.toml"))
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda f: f.stem)
+def test_the_shipped_studies_are_valid(file: Path) -> None:
+    settings = read_settings(file)
+    SearchSpace(settings).checked_first()
+    assert settings.description
+    assert settings.trained_in_full().epochs >= settings.training.epochs
+
+
+def test_the_studies_are_shipped() -> None:
+    assert {"classic", "demo", "modern", "paper", "small"} == {f.stem for f in SHIPPED}
+
+
+def test_paper_holds_the_papers_ranges() -> None:
+    settings = read_settings(next(f for f in SHIPPED if f.stem == "paper"))
+    space = settings.space
+    assert (space.kernel.low, space.kernel.high) == (3, 20)
+    assert (space.filters.low, space.filters.high) == (16, 256)
+    assert (space.fc_units.low, space.fc_units.high) == (128, 4096)
+    assert (space.lr.low, space.lr.high, space.lr.log) == (1e-4, 1e-1, True)
+    assert (space.momentum.low, space.momentum.high) == (0, 1)
+    assert 0 < space.l2.low < 1e-5
+    assert space.l2.high == 0.1
+    assert settings.network.image_size == 105
+    assert settings.network.convolutions == 4
+    assert settings.network.initial_weights == "paper"
+    sampling = settings.training.sampling
+    assert sampling.kind == "random-pairs"
+    assert (sampling.pairs, sampling.copies, sampling.batch) == (30_000, 8, 128)
+    assert (settings.training.epochs, settings.training.patience) == (200, 20)
+    assert settings.data.validation_tasks == 320
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("training.epoch=5", "unknown key training.epoch"),
+        ("space.kernel.high=40", "space.kernel.high = 40 is above the 20×20 image"),
+        ("space.kernel={ low = 12, high = 15 }", "kernel=12 does not fit: layer conv2 sees a 4×4"),
+        ("space.filters.low=20", "space.filters.low: 20 is not a multiple of 16"),
+        ("space.fc_units.high=100", "100 is not a multiple of 16"),
+        ("space.lr.low=0.5", "low=0.5 is above high=0.1"),
+        ("space.lr.low=0", "cannot be log: raise low above 0"),
+        ("search.sampler=bayes", "search.sampler = 'bayes'"),
+        ("training.epochs=0", "training.epochs = 0"),
+        ("training.sampling.kind=some", "training.sampling"),
+        ("full_training.epoch=4", "full_training: unknown key epoch"),
+        ("data.validation_tasks=30", "data.validation_tasks = 30"),
+        ("space.momentum.high=1.2", "high of a range in space: momentum = 1.2"),
+        ("space.multiply_adds=1000", "space.multiply_adds = 1000: even the smallest network takes"),
+        ("search.opening={ multiply_adds = 1e6, trials = 9 }", "is not between the 259904 of"),
+        ("space.lr.high=inf", "space.lr.high"),
+        ("search.seed=-1", "search.seed = -1"),
+        ("network.image_size=nine", "network.image_size = 'nine'"),
+    ],
+)
+def test_a_bad_setting_is_one_sentence(tmp_path: Path, change: str, message: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        tiny_settings(tmp_path, change)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_changes_are_read_as_toml_or_as_text(tmp_path: Path) -> None:
+    settings = tiny_settings(
+        tmp_path, "training.epochs=5", "search.sampler=tpe", 'search.pruner = "median"'
+    )
+    assert settings.training.epochs == 5
+    assert settings.search.sampler == "tpe"
+    assert settings.search.pruner == "median"
+    assert settings.training.sampling.kind == "all-pairs"
+
+
+@pytest.mark.parametrize("change", ["training.epochs", "=5", "training..epochs=5"])
+def test_a_change_that_is_no_assignment(tmp_path: Path, change: str) -> None:
+    with pytest.raises(SettingsError, match="is not KEY=VALUE"):
+        tiny_settings(tmp_path, change)
+
+
+def test_a_file_that_is_absent_or_no_toml(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_settings(tmp_path / "none.toml")
+    with pytest.raises(SettingsError, match="is not TOML"):
+        read_settings(write_tiny(tmp_path, **{"[data]": "[data"}))
+
+
+def test_full_training_changes_only_what_it_names(tmp_path: Path) -> None:
+    settings = tiny_settings(tmp_path)
+    full = settings.trained_in_full()
+    assert full.epochs == 4
+    assert full.model_copy(update={"epochs": 3}) == settings.training
+
+
+def test_differences_are_named_by_their_path() -> None:
+    old = {"a": {"b": 1, "c": 2}, "d": 3}
+    new = {"a": {"b": 1, "c": 5}, "e": 4}
+    assert differences(old, new) == ["a.c: 2 → 5", "d: 3 → None", "e: None → 4"]
+    assert differences(old, old) == []

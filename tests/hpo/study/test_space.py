@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution, IntDistribution
+
+from hpo.study.settings import SettingsError, read_settings
+from hpo.study.space import SearchSpace
+from tests.hpo.tiny_study import tiny_settings
+
+PAPER = read_settings(Path(__file__).parents[3] / "studies/paper.toml")
+
+
+def test_paper_is_the_papers_space_under_the_papers_names() -> None:
+    found = SearchSpace(PAPER).distributions
+    assert len(found) == 2 * 4 + 1 + 3 * 6
+    assert found["conv4_kernel"] == IntDistribution(3, 20)
+    assert found["conv1_filters"] == IntDistribution(16, 256, step=16)
+    assert found["fc_units"] == IntDistribution(128, 4096, step=16)
+    for layer in ("conv1", "conv2", "conv3", "conv4", "fc", "out"):
+        assert found[f"{layer}_lr"] == FloatDistribution(1e-4, 1e-1, log=True)
+        assert found[f"{layer}_momentum"] == FloatDistribution(0, 1)
+        assert f"{layer}_l2" in found
+
+
+def test_what_fits_is_what_can_be_built() -> None:
+    space = SearchSpace(PAPER)
+    params = space.draw(np.random.default_rng(0))
+    chance = np.random.default_rng(1)
+    fitting = 0
+    for _ in range(300):
+        kernels = chance.integers(3, 21, 4).tolist()
+        drawn = {**params, **dict(zip(space.kernels, kernels, strict=True))}
+        if space.fits(kernels):
+            fitting += 1
+            assert space.configuration(drawn, 0).network.sides[-1] >= 1
+        else:
+            with pytest.raises(ValueError, match="does not fit"):
+                space.configuration(drawn, 0)
+    assert 0.05 < fitting / 300 < 0.2  # 11.7 % of all kernels fit
+
+
+def test_draws_are_buildable_and_inside_the_ranges() -> None:
+    space, chance = SearchSpace(PAPER), np.random.default_rng(0)
+    for _ in range(100):
+        params = space.draw(chance)
+        assert list(params) == list(space.distributions)
+        assert space.fits([int(params[k]) for k in space.kernels])
+        for name, value in params.items():
+            assert space.distributions[name]._contains(value), name
+
+
+def test_a_trial_becomes_the_configuration_that_it_names(tmp_path: Path) -> None:
+    space = SearchSpace(tiny_settings(tmp_path))
+    params = space.draw(np.random.default_rng(3))
+    suggested = space.suggest(
+        optuna.trial.create_trial(  # type: ignore[arg-type]
+            params=params, distributions=space.distributions, value=0.0
+        )
+    )
+    assert suggested == params
+    configuration = space.configuration(suggested, seed=5)
+    assert configuration.seed == 5
+    assert configuration.network.convolutions[1].kernel == params["conv2_kernel"]
+    assert configuration.network.convolutions[0].filters == params["conv1_filters"]
+    assert configuration.network.fc_units == params["fc_units"]
+    assert configuration.network.initial_weights == "he"
+    assert configuration.rates["out"].l2 == params["out_l2"]
+    assert configuration.rates["conv1"].momentum == params["conv1_momentum"]
+
+
+@pytest.mark.parametrize(
+    ("first", "message"),
+    [
+        ("{ conv9_kernel = 3 }", "there is no parameter conv9_kernel"),
+        ("{ conv1_lr = 0.5 }", "conv1_lr = 0.5 is not in its range"),
+        ("{ fc_units = 130 }", "fc_units = 130 is not in its range"),
+        ("{ conv1_kernel = 3 }", "give one for every layer"),
+        ("{ conv1_kernel = 9, conv2_kernel = 9 }", "do not fit"),
+    ],
+)
+def test_first_trials_are_checked(tmp_path: Path, first: str, message: str) -> None:
+    space = SearchSpace(tiny_settings(tmp_path, f"search.first=[{first}]"))
+    with pytest.raises(SettingsError, match=message):
+        space.checked_first()
+
+
+def test_the_first_trial_of_paper_is_the_published_network() -> None:
+    space = SearchSpace(PAPER)
+    (first,) = space.checked_first()
+    params = {**space.draw(np.random.default_rng(0)), **first}
+    network = space.configuration(params, 0).network
+    assert (network.weights, network.multiply_adds) == (38_951_745, 908_623_872)

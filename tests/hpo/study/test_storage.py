@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from optuna.exceptions import StorageInternalError
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from hpo.study.patient_storage import is_away
+from hpo.study.settings import StudySettings
+from hpo.study.storage import StorageError, open_storage, shown
+from hpo.study.study import StoredStudy
+from tests.conftest import ordinary_user
+from tests.hpo.tiny_study import tiny_settings
+
+Open = Callable[[StudySettings], StoredStudy]
+
+
+def test_a_database_of_another_optuna_is_refused(
+    tmp_path: Path, database: str, open_study: Open
+) -> None:
+    engine = open_study(tiny_settings(tmp_path)).storage.engine
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'v99.0.0.a'"))
+        connection.execute(text("UPDATE version_info SET schema_version = 99"))
+    with pytest.raises(StorageError, match="another version of Optuna"):
+        open_storage(database, create=False)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense", "not a database URL"),
+        ("oracle9://x/y", "not a database URL"),
+        ("postgresql+psycopg://me:secret@127.0.0.1:1/x", "needs its driver|cannot be used"),
+    ],
+)
+def test_a_storage_that_cannot_be_used(url: str, message: str) -> None:
+    with pytest.raises(StorageError, match=message) as raised:
+        open_storage(url, create=True)
+    assert "secret" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_no_database(tmp_path: Path, database: str) -> None:
+    (tmp_path / "study.db").write_text("not a database, but long enough to look at" * 100)
+    with pytest.raises(StorageError, match="cannot be used as a study database"):
+        open_storage(database, create=True)
+
+
+def test_a_read_only_folder(tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    locked.chmod(0o555)
+    with ordinary_user(tmp_path):
+        with pytest.raises(StorageError, match="locked is read-only: make it writable, or"):
+            open_storage(f"sqlite:///{locked / 'study.db'}", create=True)
+        with pytest.raises(StorageError, match=r"cannot be reached or made .* --storage"):
+            open_storage("sqlite:////usr/hpo/study.db", create=True)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="name another place with --storage"):
+        open_storage(f"sqlite:///{tmp_path / 'file' / 'sub' / 'study.db'}", create=True)
+
+
+def test_passwords_are_not_shown() -> None:
+    assert shown("postgresql+psycopg://me:secret@host/x") == "postgresql+psycopg://me:***@host/x"
+
+
+def test_sqlite_lets_readers_and_a_writer_work_at_once(tmp_path: Path, open_study: Open) -> None:
+    open_study(tiny_settings(tmp_path))
+    with sqlite3.connect(tmp_path / "study.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_processes_that_make_the_tables_at_once_all_get_them(database: str) -> None:
+    code = f"from hpo.study.storage import open_storage; open_storage({database!r}, create=True)"
+    racing = [
+        subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    errors = [process.communicate()[1] for process in racing]
+    assert [process.returncode for process in racing] == [0] * 4, errors
+
+
+@pytest.mark.parametrize(
+    ("error", "away"),
+    [
+        (OperationalError("SELECT 1", {}, Exception("connection timeout expired")), True),
+        (OperationalError("SELECT 1", {}, Exception("(2013, 'Lost connection to server')")), True),
+        (OperationalError("SELECT 1", {}, Exception("password authentication failed")), False),
+        (ProgrammingError("SELECT 1", {}, Exception("no such column")), False),
+        (ValueError("connection refused"), False),
+    ],
+)
+def test_a_server_that_is_away_is_told_from_one_that_refuses(error: Exception, away: bool) -> None:
+    assert is_away(error) == away
+    wrapped = StorageInternalError("commit")
+    wrapped.__cause__ = error
+    assert is_away(wrapped) == away
+
+
+def test_nothing_is_declared_dead_right_after_an_absence(
+    tmp_path: Path, open_study: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    trial = stored.study.ask()
+    storage = stored.storage
+    storage.record_heartbeat(1)
+    with storage.engine.begin() as connection:
+        connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'"))
+    assert storage._get_stale_trial_ids(1) == [1]
+    answers = iter([OperationalError("SELECT 1", {}, Exception("connection refused")), None])
+    plain = type(storage).record_heartbeat
+
+    def away_once(trial_id: int) -> None:
+        error = next(answers)
+        if error:
+            raise error
+        plain(storage, trial_id)
+
+    said: list[str] = []
+    monkeypatch.setattr(storage, "_say", said.append)
+    storage._patient("record_heartbeat", away_once)(1)
+    assert [part in said[0] for part in ("is away", "600 s")] == [True, True]
+    assert said[1] == "the database is back"
+    assert storage._get_stale_trial_ids(1) == []
+    assert trial.number == 0

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+
+from hpo.study.patient_storage import PatientStorage
+from hpo.study.settings import StudySettings
+from hpo.study.storage import StorageError, open_storage
+from hpo.study.study import StoredStudy, StudyError, create_or_resume, load
+from tests.hpo.made_up import gone
+from tests.hpo.tiny_study import tiny_settings
+
+Open = Callable[[StudySettings], StoredStudy]
+
+
+def test_a_study_is_made_once_and_resumed(tmp_path: Path, database: str) -> None:
+    settings, storage = tiny_settings(tmp_path), open_storage(database, create=True)
+    stored, created = create_or_resume("tiny", settings, "f", storage)
+    assert created
+    again, created = create_or_resume("tiny", settings, "f", open_storage(database, create=True))
+    assert not created
+    assert again.settings == settings == stored.settings
+    assert load("tiny", storage).data_fingerprint == "f"
+
+
+def test_other_settings_or_data_are_refused_with_the_difference(
+    tmp_path: Path, open_study: Open
+) -> None:
+    storage = open_study(tiny_settings(tmp_path)).storage
+    changed = tiny_settings(tmp_path, "training.epochs=9", "search.sampler=gp")
+    with pytest.raises(StudyError) as raised:
+        create_or_resume("tiny", changed, "strokes-1-0", storage)
+    assert "training.epochs: 3 → 9; search.sampler: random → gp" in str(raised.value)
+    with pytest.raises(StudyError, match="data's content: strokes-1-0 → other"):
+        create_or_resume("tiny", tiny_settings(tmp_path), "other", storage)
+
+
+def test_a_study_whose_making_was_cut_short_is_made_anew(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(database, create=True)
+    settings = tiny_settings(tmp_path, "search.first=[{ fc_units = 128 }]")
+    plain = optuna.Study.set_user_attr
+
+    def cut_short(self: optuna.Study, key: str, value: object) -> None:
+        if key == "format":
+            raise KeyboardInterrupt
+        plain(self, key, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "set_user_attr", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            create_or_resume("tiny", settings, "f", storage)
+    half = optuna.load_study(study_name="tiny", storage=storage)
+    half.set_user_attr("maker", gone())
+    stored, created = create_or_resume("tiny", settings, "f", storage)
+    assert created
+    assert len(stored.study.trials) == 1
+
+
+def test_processes_that_make_the_same_study_at_once_get_the_same(
+    tmp_path: Path, database: str
+) -> None:
+    settings = tiny_settings(tmp_path, "search.first=[{ fc_units = 128 }]")
+    storages = [open_storage(database, create=True) for _ in range(4)]
+    gate, got = threading.Barrier(len(storages)), list[tuple[str, bool]]()
+
+    def make(storage: PatientStorage) -> None:
+        gate.wait()
+        stored, created = create_or_resume("tiny", settings, "f", storage)
+        got.append((stored.token, created))
+
+    threads = [threading.Thread(target=make, args=(s,)) for s in storages]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({token for token, _ in got}) == 1
+    assert sorted(created for _, created in got) == [False, False, False, True]
+    assert len(load("tiny", storages[0]).study.trials) == 1
+
+
+def test_a_study_of_another_format_is_refused(tmp_path: Path, open_study: Open) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    stored.study.set_user_attr("settings", {"size": 3})
+    with pytest.raises(StudyError, match=r"made by version .* \(the key data is missing\)"):
+        load("tiny", stored.storage)
+    stored.study.set_user_attr("format", 99)
+    with pytest.raises(StudyError, match="has format 99 where this program reads 1"):
+        load("tiny", stored.storage)
+
+
+def test_a_study_that_is_not_there(tmp_path: Path, database: str) -> None:
+    with pytest.raises(StorageError, match="start one with `hpo run`"):
+        open_storage(database, create=False)
+    assert not (tmp_path / "study.db").exists()
+    storage = open_storage(database, create=True)
+    with pytest.raises(StudyError, match="there is no study tiny in sqlite"):
+        load("tiny", storage)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from optuna.trial import TrialState, create_trial
+
+from hpo.study.storage import open_storage
+from hpo.study.study import load
+from hpo.view.status import StatusReader, status
+from tests.hpo.big_study import big_study
+from tests.hpo.made_up import check_standing
+
+
+def test_the_standing_is_what_the_trials_say(database: str) -> None:
+    stored = big_study(database, trials=60, epochs=3)
+    stored.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"retry_of": 3}))
+    stored.study.add_trial(create_trial(state=TrialState.WAITING))
+    stored.study.ask()
+    other = big_study(database, trials=5, epochs=3, name="other")  # in the same database
+    for one in (stored, other):
+        check_standing(one)
+    figures = status(stored, StatusReader(stored).read())
+    assert figures["retried"] == 1
+    assert [one["errors"] for one in figures["running"]] == [[]]
+
+
+def test_what_ended_since_is_seen(database: str) -> None:
+    stored = big_study(database, trials=12, epochs=3)
+    reader = StatusReader(stored)
+    before = reader.read()
+    elsewhere = load("paper", open_storage(database, create=False)).study
+    assert before.best is not None
+    assert before.best.value is not None
+    elsewhere.add_trial(
+        create_trial(value=before.best.value / 2, user_attrs={"best_epoch": 0, "seconds": 1.0})
+    )
+    after = reader.read()
+    assert after.finished == before.finished + 1
+    assert after.best is not None
+    assert after.best.number == 12

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState, create_trial
+from sqlalchemy.exc import OperationalError
+
+from hpo.study.settings import StudySettings
+from hpo.study.study import WANTED, StoredStudy
+from hpo.view.status import StatusReader
+from hpo.view.terminal import StudyView, best_table, live_view, make_progress, seconds_left
+from tests.hpo.conftest import Run
+from tests.hpo.made_up import drawn
+from tests.hpo.tiny_study import tiny_settings
+from tests.model.tiny import tiny_configuration
+
+Open = Callable[[StudySettings], StoredStudy]
+
+
+def test_the_view_shows_the_trials_of_every_process(
+    tmp_path: Path, open_study: Open, run: Run
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    run(stored, 1)
+    stored.study.set_user_attr(WANTED, 9)
+    view = StudyView(stored)
+    elsewhere = open_study(tiny_settings(tmp_path))  # as another process has it
+    trial = elsewhere.study.ask()
+    network = elsewhere.space.configuration(elsewhere.space.suggest(trial), 0).network
+    assert "starting" not in drawn(view)
+    view.read()
+    assert "starting" in drawn(view)
+    trial.set_user_attr("weights", network.weights)
+    trial.set_user_attr("pairs_per_second", 412.3)
+    trial.report(0.5, 0)
+    trial.report(0.25, 1)
+    view.read()
+    shown = drawn(view)
+    assert "1 / 9 trials" in shown
+    assert "2 / 3" in shown
+    assert "25.0 %" in shown
+    assert "412 pairs/s" in shown
+    assert f"fc {network.fc_units}" in shown
+    best = stored.study.trials[0]
+    assert f"best {100 * (best.value or 0):.1f} % (trial 0)" in shown
+    assert "0 pruned, 0 failed" in shown
+    assert all(len(line) <= 80 for line in drawn(view, width=80).splitlines())
+
+
+def test_trials_that_failed_are_told_from_those_tried_again(
+    tmp_path: Path, open_study: Open
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    for attributes in ({}, {"retry_of": 0}):
+        stored.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=attributes))
+    assert "0 pruned, 1 failed, 1 retried" in drawn(StudyView(stored))
+
+
+def test_time_left_of_a_trial() -> None:
+    start = datetime(2026, 1, 1)
+    trial = create_trial(
+        state=TrialState.RUNNING,
+        intermediate_values=dict.fromkeys(range(6), 0.5),
+        user_attrs={"resumed_at": 4},
+    )
+    trial.datetime_start = start
+    now = start + timedelta(seconds=20)  # for the two epochs since it was resumed
+    assert seconds_left(trial, 10, now) == pytest.approx(40)
+    assert seconds_left(trial, 6, now) == 0
+    trial.user_attrs["resumed_at"] = 6
+    assert seconds_left(trial, 10, now) is None
+
+
+def test_the_view_ends_with_what_the_study_holds_at_last(
+    tmp_path: Path, open_study: Open, run: Run
+) -> None:
+    stored, screen = open_study(tiny_settings(tmp_path)), io.StringIO()
+    with live_view(stored, screen):
+        run(stored, 2)
+    assert "2 / 2 trials" in screen.getvalue()
+
+
+def test_a_database_that_fails_stops_the_view_alone(
+    tmp_path: Path, open_study: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, screen = open_study(tiny_settings(tmp_path)), io.StringIO()
+
+    def away(*_: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("away"))
+
+    with live_view(stored, screen):
+        monkeypatch.setattr(StatusReader, "read", away)
+    assert "0 / 0 trials" in screen.getvalue()
+
+
+def test_the_five_best_are_listed_with_their_settings(
+    tmp_path: Path, open_study: Open, run: Run
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    run(stored, 6)
+    shown = drawn(best_table(stored.space, StatusReader(stored).read().leaders)).splitlines()
+    assert len(shown) == 6
+    ranked = sorted(stored.study.trials, key=lambda t: (t.value, t.number))
+    assert [int(line.split()[1]) for line in shown[1:]] == [t.number for t in ranked[:5]]
+    assert f"{ranked[0].params['out_lr']:.2g}" in shown[1]
+
+
+def test_piped_lines_are_plain(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, open_study: Open
+) -> None:
+    stored = open_study(tiny_settings(tmp_path))
+    stored.study.set_user_attr(WANTED, 5)
+    stored.study.add_trial(create_trial(state=TrialState.PRUNED))
+    with make_progress(stored) as progress:
+        progress.trial_started(3, tiny_configuration())
+        progress.trial_finished(
+            create_trial(
+                value=0.25, intermediate_values={0: 0.5, 1: 0.25}, user_attrs={"seconds": 9}
+            )
+        )
+        progress.trial_finished(
+            create_trial(
+                value=1.0,
+                intermediate_values={0: 1.0},
+                user_attrs={"fail_reason": "diverged: early"},
+            )
+        )
+        progress.trial_finished(
+            create_trial(state=TrialState.PRUNED, intermediate_values={0: 0.75})
+        )
+    started, complete, diverged, pruned = capsys.readouterr().err.splitlines()
+    assert started == "trial 3 started: 16@3 16@3 fc 32, 0.2 M multiply-adds"
+    assert "complete: error 25.0 % in 9.0 s; 2 of 5 trials; best 25.0 %" in complete
+    assert "diverged: early: error 100.0 %" in diverged
+    assert "best 25.0 %" in diverged
+    assert "pruned after epoch 0: error 75.0 %" in pruned
+    assert "4 of 5 trials" in pruned
+    assert "\x1b" not in started + complete + diverged + pruned

@@ -1,0 +1,341 @@
+"""Searches by real processes on real databases, killed and cut off."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+from sqlalchemy import create_engine, inspect
+
+from hpo.search.outcomes import MOST, OUTCOMES, fitting
+from hpo.study.limits import Budget, set_goal, spending
+from hpo.study.retry import first_try
+from hpo.study.storage import open_storage
+from hpo.study.study import FINISHED, StoredStudy, create_or_resume, load
+from hpo.view.status import StatusReader
+from tests.hpo.big_study import big_study
+from tests.hpo.made_up import check_standing
+from tests.hpo.servers import MariaDB, Postgres, find
+from tests.hpo.tiny_study import tiny_settings, write_tiny
+
+Url = Callable[[Path], str]
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    program = find("pg_ctl", "usr/lib/postgresql/*/bin")
+    if program is None:
+        pytest.skip("needs PostgreSQL: install the package postgresql")
+    server = Postgres(tmp_path_factory.mktemp("postgres"), program)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
+    install, program = find("mariadb-install-db"), find("mariadbd")
+    if install is None or program is None:
+        pytest.skip("needs MariaDB: install the package mariadb-server")
+    server = MariaDB(tmp_path_factory.mktemp("mariadb"), install, program)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'study.db'}"
+    return str(request.getfixturevalue(request.param).url)
+
+
+def hpo(*arguments: str, **options: object) -> list[str]:
+    """The command line of a search in a process of its own."""
+    return [sys.executable, "-c", "from hpo.cli import main; main()", *arguments]
+
+
+def begin(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        hpo(*arguments),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HPO_CACHE": str(folder / "cache")},
+    )
+
+
+def opened(url: str, name: str, patience: float = 60) -> StoredStudy:
+    """The study, once another process has made it."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return load(name, open_storage(url, create=False))
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def check_whole(stored: StoredStudy, trials: int) -> None:
+    """So many finished trials, each with all of its epochs, and none that still runs."""
+    every = stored.study.get_trials(deepcopy=False)
+    finished = [t for t in every if t.state in FINISHED]
+    assert len(finished) == trials
+    assert not [t.number for t in every if t.state == TrialState.RUNNING]
+    for trial in finished:
+        steps = sorted(trial.intermediate_values)
+        assert steps == list(range(len(steps)))
+        if trial.state == TrialState.COMPLETE and "fail_reason" not in trial.user_attrs:
+            assert len(steps) == stored.settings.training.epochs
+            assert trial.value == min(trial.intermediate_values.values())
+    tried = [tuple(sorted(t.params.items())) for t in finished]
+    assert len(set(tried)) == len(tried)
+
+
+@contextmanager
+def killing(stored: StoredStudy, seed: int, every: float) -> Iterator[list[int]]:
+    """Kill the process of a random running trial again and again, as long as the block runs.
+
+    Between two kills a trial has to end, so that a slow machine gets on as well.
+    """
+    chance, killed, over, before = random.Random(seed), list[int](), threading.Event(), -1
+
+    def kill() -> None:
+        nonlocal before
+        while not over.wait(every * chance.uniform(0.5, 1.5)):
+            ended = len(stored.study.get_trials(deepcopy=False, states=FINISHED))
+            if ended == before:
+                continue
+            before = ended
+            running = stored.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            pids = sorted(
+                {t.user_attrs["owner"]["pid"] for t in running if "owner" in t.user_attrs}
+            )
+            if pids:
+                victim = chance.choice(pids)
+                try:
+                    os.kill(victim, signal.SIGKILL)
+                    killed.append(victim)
+                except ProcessLookupError:
+                    pass
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_workers_that_are_killed_lose_nothing(url: str, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    search = begin(
+        tmp_path, "run", "tiny", "--trials", "60", "--workers", "4", "--storage", url,
+        "--set", "training.sampling.steps=6", "--set", "search.pruner=halving",
+    )  # fmt: skip
+    stored = opened(url, "tiny")
+    with killing(stored, seed=5, every=4) as killed:
+        output, _ = search.communicate(timeout=600)
+    assert search.returncode == 0, output
+    assert len(killed) >= 3
+    check_whole(stored, 60)
+    check_standing(stored)
+    waiting = stored.study.get_trials(states=(TrialState.WAITING,))
+    kept = {p.name for p in (tmp_path / "studies").rglob("*.safetensors*")}
+    assert kept <= {f"trial-{first_try(t)}.safetensors" for t in waiting}
+    retried = [t for t in stored.study.trials if "retry_of" in t.user_attrs]
+    assert retried
+    for trial in retried:
+        assert stored.study.trials[trial.user_attrs["retry_of"]].state == TrialState.FAIL
+    assert "geheim" not in output
+
+
+def test_the_outcomes_of_a_long_trial_fit_every_database(url: str, tmp_path: Path) -> None:
+    storage = open_storage(url, create=True)
+    settings = tiny_settings(tmp_path)
+    stored, _ = create_or_resume("long", settings, "strokes-1-0", storage)
+    kept = fitting([f"{number:054}" for number in range(1125)])
+    assert MOST - 300 < len(json.dumps(kept)) <= MOST
+    stored.study.ask().set_user_attr(OUTCOMES, kept)
+    (trial,) = opened(url, "long").study.trials
+    assert trial.user_attrs[OUTCOMES] == kept
+
+
+def test_what_is_spent_is_read_from_every_database(url: str) -> None:
+    stored = big_study(url, trials=45, epochs=4, name="spent")
+    for budget in (Budget(3600, "seconds"), Budget(1e15, "multiply-adds")):
+        set_goal(stored.study, None, budget)
+        assert StatusReader(stored).read().spending == spending(stored)
+
+
+def test_a_database_that_is_away_is_waited_for(postgres: Postgres, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies", "away")
+    search = begin(
+        tmp_path, "run", "away", "--trials", "14", "--workers", "2", "--storage", postgres.url,
+        "--set", "training.sampling.steps=12",
+    )  # fmt: skip
+    stored = opened(postgres.url, "away")
+    while len(stored.study.get_trials(deepcopy=False, states=FINISHED)) < 3:
+        time.sleep(0.2)
+    stored.storage.engine.dispose()
+    postgres.stop()
+    time.sleep(20)
+    postgres.start()
+    output, _ = search.communicate(timeout=300)
+    assert search.returncode == 0, output
+    assert "waiting for it" in output
+    assert "is replaced" not in output
+    stored = opened(postgres.url, "away")
+    check_whole(stored, 14)
+    failed = stored.study.get_trials(states=(TrialState.FAIL,))
+    # Both workers may have taken up a trial for the last place: the second hands it back.
+    full = "the study was full when it began"
+    assert {t.user_attrs.get("fail_reason") for t in failed} <= {full}
+
+
+def test_workers_join_a_study_that_was_only_made(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies", "joined")
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    made = begin(tmp_path, "run", "joined", "--trials", "5", "--workers", "0", "--storage", url)
+    output, _ = made.communicate(timeout=120)
+    assert made.returncode == 0
+    assert "hpo worker joined --storage" in output
+    stored = opened(url, "joined")
+    assert stored.study.get_trials() == []
+    joined = [begin(tmp_path, "worker", "joined", "--storage", url) for _ in range(2)]
+    outputs = [process.communicate(timeout=300)[0] for process in joined]
+    assert [process.returncode for process in joined] == [0, 0], outputs
+    check_whole(stored, 5)
+    hosts = {t.user_attrs["owner"]["pid"] for t in stored.study.get_trials(states=FINISHED)}
+    assert hosts <= {process.pid for process in joined}
+
+
+def test_sigterm_hands_the_trials_back_and_the_same_line_goes_on(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies", "stopped")
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    line = (
+        "run", "stopped", "--trials", "4", "--workers", "2", "--storage", url,
+        "--set", "training.sampling.steps=40", "--set", "training.epochs=6",
+    )  # fmt: skip
+    search = begin(tmp_path, *line)
+    stored = opened(url, "stopped")
+    while not any(t.intermediate_values for t in stored.study.get_trials(deepcopy=False)):
+        time.sleep(0.05)
+    search.terminate()
+    begun = time.monotonic()
+    output, _ = search.communicate(timeout=60)
+    # Ten seconds on a machine of one's own; tests share theirs.
+    assert time.monotonic() - begun < 30
+    assert search.returncode == 130, output
+    states = [t.state for t in stored.study.get_trials(deepcopy=False)]
+    assert TrialState.RUNNING not in states
+    assert TrialState.WAITING in states
+    output, _ = begin(tmp_path, *line).communicate(timeout=300)
+    check_whole(stored, 4)
+    assert any("resumed_at" in t.user_attrs for t in stored.study.trials), output
+
+
+def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies", "orphans")
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    search = begin(
+        tmp_path, "run", "orphans", "--trials", "50", "--workers", "2", "--storage", url,
+        "--set", "training.sampling.steps=100",
+    )  # fmt: skip
+    stored = opened(url, "orphans")
+    while not stored.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        time.sleep(0.05)
+    search.kill()
+    search.communicate()
+    deadline = time.monotonic() + 30
+    while stored.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_a_trial_killed_in_the_middle_ends_at_the_error_of_one_that_was_not(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies", "whole")
+    write_tiny(tmp_path / "studies", "broken")
+    longer = ("--set", "training.epochs=6", "--set", "training.sampling.steps=30")
+    urls = {name: f"sqlite:///{tmp_path / name}.db" for name in ("whole", "broken")}
+
+    def line(name: str) -> tuple[str, ...]:
+        return ("run", name, "--trials", "1", "--storage", urls[name], *longer)
+
+    whole = begin(tmp_path, *line("whole"))
+    assert whole.wait(timeout=120) == 0
+    broken = begin(tmp_path, *line("broken"))
+    stored = opened(urls["broken"], "broken")
+    while not any(len(t.intermediate_values) >= 2 for t in stored.study.get_trials(deepcopy=False)):
+        time.sleep(0.02)
+    broken.kill()
+    broken.communicate()
+    output, _ = begin(tmp_path, *line("broken")).communicate(timeout=120)
+    killed, retried = stored.study.trials
+    assert killed.state == TrialState.FAIL
+    assert retried.state == TrialState.COMPLETE, output
+    assert retried.user_attrs["resumed_at"] >= 1
+    (never,) = opened(urls["whole"], "whole").study.trials
+    assert retried.params == never.params
+    assert retried.intermediate_values == never.intermediate_values
+    assert retried.value == never.value
+
+
+def test_ray_places_the_workers_and_starts_a_lost_one_anew(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs Ray: install the extra ray")
+    write_tiny(tmp_path / "studies", "placed")
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    search = begin(
+        tmp_path, "run", "placed", "--trials", "12", "--workers", "2", "--ray", "local",
+        "--storage", url, "--set", "training.sampling.steps=60",
+    )  # fmt: skip
+    stored = opened(url, "placed")
+    while not stored.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        time.sleep(0.1)
+    with killing(stored, seed=1, every=3) as killed:
+        while not killed:
+            time.sleep(0.1)
+    output, _ = search.communicate(timeout=300)
+    assert search.returncode == 0, output
+    check_whole(stored, 12)
+    assert len({t.user_attrs["owner"]["pid"] for t in stored.study.get_trials(states=FINISHED)}) > 1
+    assert any("retry_of" in t.user_attrs for t in stored.study.trials)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("geheim-7", "falsch"), "cannot be used as a study database .*password"),
+        (("@127.0.0.1", "@nowhere.invalid"), "cannot be used as a study database"),
+        (("/hpo", "/postgres"), "holds no studies yet: start one with `hpo run`"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_sentence(
+    postgres: Postgres, tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    write_tiny(tmp_path / "studies")
+    url = postgres.url.replace(*change) if change[0] != "/hpo" else postgres.url[:-3] + "postgres"
+    process = begin(tmp_path, "status", "tiny", "--storage", url)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert re.search(message, output)
+    assert output.count("\n") == 1
+    assert not any(secret in output for secret in ("geheim", "falsch"))
+    if change[0] == "/hpo":
+        engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+        assert inspect(engine).get_table_names() == []
+        engine.dispose()

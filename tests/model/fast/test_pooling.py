@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from model.fast.pooling import BLOCK, first_layer, pool
+
+
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("dim", [0, 1])
+@pytest.mark.parametrize("side", [2, 3, 8, 9])
+def test_pooling_is_bias_pool_and_relu_gradients_included(dim: int, side: int, relu: bool) -> None:
+    chance = torch.Generator().manual_seed(side)
+    shape = [3, 3, 5]
+    shape[dim:dim] = [side, side]
+    # Small whole numbers: sums are exact, and many corners tie.
+    maps = torch.randint(-3, 4, shape[:4], generator=chance).float().requires_grad_()
+    bias = torch.randint(-2, 3, (shape[3],), generator=chance).float().requires_grad_()
+    found = pool(maps, bias, dim, relu)
+    order = (2, 3, 0, 1) if dim == 0 else (0, 3, 1, 2)
+    pooled = functional.max_pool2d(maps.permute(order) + bias.view(-1, 1, 1), 2)
+    pooled = torch.relu(pooled) if relu else pooled
+    expected = pooled.permute([order.index(axis) for axis in range(4)])
+    assert torch.equal(found, expected)
+    upstream = torch.randint(-3, 4, found.shape, generator=chance).float()
+    for one, other in zip(
+        torch.autograd.grad(found, (maps, bias), upstream),
+        torch.autograd.grad(expected, (maps, bias), upstream),
+        strict=True,
+    ):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize(("side", "kernel"), [(10, 3), (11, 3), (9, 8), (12, 11)])
+def test_the_first_layer_is_convolution_pool_and_relu(side: int, kernel: int, relu: bool) -> None:
+    chance = torch.Generator().manual_seed(side)
+    images = torch.randint(0, 2, (BLOCK + 3, 1, side, side), generator=chance).float()
+    weight = torch.randint(-3, 4, (4, 1, kernel, kernel), generator=chance).float().requires_grad_()
+    bias = torch.randint(-2, 3, (4,), generator=chance).float().requires_grad_()
+    found = first_layer(images, weight, bias, relu).permute(2, 3, 0, 1)
+    expected = functional.max_pool2d(functional.conv2d(images, weight, bias), 2)
+    expected = torch.relu(expected) if relu else expected
+    assert torch.equal(found, expected)
+    upstream = torch.randint(-3, 4, found.shape, generator=chance).float()
+    for one, other in zip(
+        torch.autograd.grad(found, (weight, bias), upstream),
+        torch.autograd.grad(expected, (weight, bias), upstream),
+        strict=True,
+    ):
+        assert torch.equal(one, other)
+
+
+def test_a_number_that_is_not_one_stays_visible() -> None:
+    maps = torch.zeros(4, 4, 1, 1)
+    maps[1, 1] = torch.nan
+    assert pool(maps, torch.zeros(1), 0, relu=True).isnan().any()

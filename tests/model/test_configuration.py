@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from model.configuration import Configuration, ConfigurationError
+from model.recipe import AllPairs, RandomPairs
+from tests.model.tiny import tiny_configuration
+
+
+def test_toml_and_back_is_the_same() -> None:
+    configuration = tiny_configuration()
+    assert Configuration.from_toml(configuration.to_toml(), "x") == configuration
+
+
+def test_the_recipe_key_holds_what_bears_on_the_training() -> None:
+    one = tiny_configuration()
+    others = [
+        tiny_configuration(seed=3),
+        tiny_configuration(epochs=9),
+        tiny_configuration(sampling=RandomPairs()),
+        tiny_configuration(sampling=AllPairs()),
+    ]
+    keys = {c.recipe_key for c in (one, *others)}
+    assert len(keys) == 5
+    assert Configuration.from_toml(one.to_toml(), "x").recipe_key == one.recipe_key
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("fc_units = 32", "fc_units = 32\nwidth = 3", "unknown key network.width"),
+        ("fc_units = 32", "fc_units = 0", "network.fc_units = 0: input should be greater"),
+        ("fc_units = 32\n", "", "the key network.fc_units is missing"),
+        ("kernel = 3", "kernel = 30", "kernel=30 does not fit: layer conv1 sees a 20×20 map"),
+        ("[rates.out]", "[rates.conv9]", "rates are for conv1, conv2, conv9, fc where"),
+        ("fc_units = 32", "fc_units = = 32", "is not TOML"),
+        ('set = "strokes"', 'set = "mnist"', "data.set = 'mnist'"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    text = tiny_configuration().to_toml()
+    assert old in text
+    file = tmp_path / "c.toml"
+    file.write_text(text.replace(old, new, 1))
+    with pytest.raises(ConfigurationError, match=message) as raised:
+        Configuration.read(file)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        Configuration.read(tmp_path / "none.toml")
+    (tmp_path / "b.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match="not text"):
+        Configuration.read(tmp_path / "b.toml")
+
+
+def test_the_document_is_plain_toml() -> None:
+    document = tomllib.loads(tiny_configuration().to_toml())
+    assert document["network"]["convolutions"][0] == {"kernel": 3, "filters": 16}
+    assert document["training"]["sampling"]["kind"] == "all-pairs"
