@@ -80,7 +80,7 @@ def _table(url: str, sampler: SamplerName) -> pd.DataFrame:
     )
     extra = pd.DataFrame(
         {
-            "outcomes": [" ".join(trials[n].user_attrs.get("outcomes", ())) for n in numbers],
+            "outcomes": [trials[n].user_attrs.get("outcomes") for n in numbers],
             "again": [" ".join(f"{e:.6g}" for e in again.get(n, ())) for n in numbers],
         },
         index=kept.index,

@@ -36,12 +36,8 @@ from benchmarks.networks import settings
 from benchmarks.stopwatch import Row, table
 from benchmarks.surrogate import Surrogate, read_record
 from data.files import write_whole
-from hpo.search.compute_pruner import ComputePruner
-from hpo.search.outcomes import OUTCOMES
-from hpo.search.paired_pruner import PairedPruner
 from hpo.search.sampler import BuildableSampler, UnivariateTPE
 from hpo.study.space import SearchSpace
-from model.scoring import pack
 
 BASE = ("random", "none")
 TRIALS = 200
@@ -62,8 +58,6 @@ PRUNERS: Mapping[str, Callable[[int], BasePruner]] = {
     "median": lambda epochs: MedianPruner(),
     "halving": lambda epochs: HalvingPruner(min_resource=2, reduction_factor=2),
     "Hyperband": lambda epochs: HyperbandPruner(1, epochs, 3),
-    "Wilcoxon": lambda epochs: PairedPruner(2),
-    "compute": lambda epochs: ComputePruner(3, 2),
 }
 
 Trace = list[tuple[float, float, float]]
@@ -89,12 +83,8 @@ def search(record: Path, sampler: str, pruner: str, seed: int, budget: float) ->
         trial = study.ask()
         params = space.suggest(trial)
         played = stand_in.play(params, np.random.default_rng([seed, trial.number]))
-        trial.set_user_attr("multiply_adds", space.architecture(params).multiply_adds)
-        price, right = played.cost / epochs, [pack(row) for row in played.right]
         for epoch, error in enumerate(played.errors):
-            spent += price
-            if pruner == "Wilcoxon":
-                trial.set_user_attr(OUTCOMES, right[: epoch + 1])
+            spent += played.cost / epochs
             trial.report(float(error), epoch)
             if trial.should_prune():
                 study.tell(trial, state=TrialState.PRUNED)

@@ -48,8 +48,6 @@ class Played:
 
     errors: Floats
     """(E,) after each epoch."""
-    right: NDArray[np.bool_]
-    """(E, T) which of the tasks were answered rightly."""
     cost: float
     """In full trainings of a network of mean cost."""
 
@@ -100,7 +98,7 @@ class Surrogate:
         right = np.stack([luck < self._right(e, self._sharpness) for e in self.curve(params)])
         multiply_adds = self._space.architecture(params).multiply_adds
         cost = float(np.polyval(self._price, multiply_adds)) / self._mean_price
-        return Played(1 - right.mean(axis=1), right, cost)
+        return Played(1 - right.mean(axis=1), cost)
 
     def _inputs(self, params: dict[str, Any]) -> Floats:
         """Parameters from 0 to 1, and what follows from them: cost, and side of the last map."""
@@ -146,7 +144,7 @@ def read_record(path: Path) -> pd.DataFrame:
 
 
 def _difficulty(record: pd.DataFrame, tasks: int) -> Floats:
-    """(T,) how rarely the networks have each task right after their last epoch, as a logit."""
+    """(T,) how rarely the networks have each task right in the epoch that is kept, as a logit."""
     last = record["outcomes"].dropna().map(lambda texts: unpack(texts.split()[-1], tasks))
     share = (np.stack(list(last)).sum(axis=0) + 0.5) / (len(last) + 1)
     return np.asarray(np.log((1 - share) / share))

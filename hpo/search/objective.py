@@ -14,7 +14,6 @@ from optuna.trial import FrozenTrial
 from data.split import Split
 from data.tasks import OneShotTasks
 from hpo.search.observer import Watcher
-from hpo.search.outcomes import keep_outcomes
 from hpo.search.pictures import artifact_folder, attach, filters, learning_curve, mistakes
 from hpo.search.stopping import Interrupted
 from hpo.study.retry import first_try, owing, owner
@@ -58,7 +57,6 @@ class Objective:
         """
         self._space = stored.space
         self._study_seed = stored.settings.search.seed
-        self._by_pairs = stored.settings.search.pruner == "wilcoxon"
         self._snapshots = snapshot_folder(results, stored.token)
         self._artifacts = artifact_folder(results)
         self._drawings, self._tasks, self._device = split.train, tasks, device
@@ -132,8 +130,6 @@ class Objective:
 
             def on_epoch(epoch: int, error: float) -> None:
                 snapshot.save_if_cheap(trainer)
-                if self._by_pairs:
-                    keep_outcomes(trial, history)
                 if time.perf_counter() - told > TELLING:
                     tell_seconds()
                 trial.report(error, epoch)
@@ -166,7 +162,7 @@ class Objective:
             if history.epochs:
                 trial.set_user_attr("best_epoch", history.best_epoch)
                 trial.set_user_attr("best_error", history.best_error)
-                keep_outcomes(trial, history)
+                trial.set_user_attr("outcomes", history.epochs[history.best_epoch].right)
             self._tell_pace(trial, history)
             tell_seconds()
             trial.set_user_attr("peak_memory_mb", round(peak(self._device) / 2**20))
@@ -188,8 +184,6 @@ class Objective:
     def _catch_up(self, trial: optuna.Trial, history: History) -> None:
         """Report what the earlier tries of a trial did; the pruner learns of every rung."""
         trial.set_user_attr("resumed_at", len(history.epochs))
-        if self._by_pairs:
-            keep_outcomes(trial, history)
         prune = False
         for epoch, done in enumerate(history.epochs):
             trial.report(done.error, epoch)

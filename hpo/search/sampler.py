@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 from optuna import Study
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.settings import SamplerName
@@ -50,10 +50,6 @@ def inner_sampler(name: SamplerName, startup_trials: int, seed: int) -> BaseSamp
             return UnivariateTPE(startup_trials, seed)
         case "gp":
             return GPSampler(
-                seed=seed, n_startup_trials=startup_trials, warn_independent_sampling=False
-            )
-        case "cmaes":
-            return CmaEsSampler(
                 seed=seed, n_startup_trials=startup_trials, warn_independent_sampling=False
             )
         case "random":
@@ -133,7 +129,7 @@ class BuildableSampler(BaseSampler):
             if attempt < ATTEMPTS:
                 proposal = self._inner.sample_relative(study, trial, open_space)
             proposal = {**(proposal or self._space.draw(chance)), **given}
-            self._shrink(proposal, given, trial.number, chance)
+            self._shrink(proposal, given, chance)
             if tuple(proposal[name] for name in open_space) not in known:
                 return proposal
         raise SpaceUsedUp(
@@ -167,11 +163,7 @@ class BuildableSampler(BaseSampler):
         return running.union(self._ended.values())
 
     def _shrink(
-        self,
-        proposal: dict[str, Any],
-        given: Mapping[str, Any],
-        trial: int,
-        chance: np.random.Generator,
+        self, proposal: dict[str, Any], given: Mapping[str, Any], chance: np.random.Generator
     ) -> None:
         """Lower one size at random by a step, again and again, until the network may be built.
 
@@ -184,7 +176,7 @@ class BuildableSampler(BaseSampler):
             whole = {**single, **proposal}
             if not space.fits([whole[name] for name in space.kernels]):
                 names = space.kernels
-            elif not space.affordable(whole, trial):
+            elif not space.affordable(whole):
                 names = list(sizes)
             else:
                 return

@@ -17,8 +17,8 @@ MULTIPLE = 16
 """Filters and fully connected units come in multiples of it (Koch et al. 2015, §3.3)."""
 
 RATES = ("lr", "momentum", "l2")
-SamplerName = Literal["tpe", "tpe-univariate", "gp", "random", "cmaes"]
-PrunerName = Literal["hyperband", "halving", "median", "wilcoxon", "compute", "none"]
+SamplerName = Literal["tpe", "tpe-univariate", "gp", "random"]
+PrunerName = Literal["hyperband", "halving", "median", "none"]
 
 
 class SettingsError(Exception):
@@ -90,15 +90,6 @@ class SpaceSettings(Frozen):
     """The most that a proposed network may take to encode one image, if there is a limit."""
 
 
-class Opening(Frozen):
-    """A limit of what a proposed network may cost that opens as the search goes on."""
-
-    multiply_adds: Annotated[float, Field(gt=0)]
-    """Of the first trial; then it rises by the same factor from trial to trial."""
-    trials: Annotated[int, Field(ge=1)]
-    """After so many it is ``space.multiply_adds``."""
-
-
 class SearchSettings(Frozen):
     """How the space is searched."""
 
@@ -109,9 +100,7 @@ class SearchSettings(Frozen):
     pruner_warmup: Annotated[int, Field(ge=1)] = 1
     """The epoch, counted from 0, after which a trial can first be pruned."""
     pruner_factor: Annotated[int, Field(ge=2)] = 3
-    """Of halving, by epochs or compute, and Hyperband: one trial in so many is let past a rung."""
-    opening: Opening | None = None
-    """Cheap networks first, if it is given."""
+    """Of halving and Hyperband: one trial in so many is let past a rung."""
     seed: Seed = 0
     first: tuple[dict[str, int | float], ...] = ()
     """Parameters of the first trials; what one leaves out is sampled."""
@@ -148,12 +137,6 @@ class StudySettings(Frozen):
             raise ValueError(
                 f"space.multiply_adds = {limit:g}: even the smallest network "
                 f"takes {smallest.multiply_adds:g}"
-            )
-        opening = self.search.opening
-        if opening and not (limit and smallest.multiply_adds <= opening.multiply_adds <= limit):
-            raise ValueError(
-                f"search.opening.multiply_adds = {opening.multiply_adds:g} is not between the "
-                f"{smallest.multiply_adds:g} of the smallest network and space.multiply_adds"
             )
         for edge in ("low", "high"):
             rates = {name: getattr(getattr(self.space, name), edge) for name in RATES}

@@ -61,21 +61,10 @@ class SearchSpace:
         given = [int(params[k]) for k in self.kernels if k in params]
         return not given or (len(given) == len(self.kernels) and self.fits(given))
 
-    def affordable(self, params: Mapping[str, Any], trial: int | None = None) -> bool:
-        """Whether a network that can be built takes no more multiply-adds than the study allows.
-
-        Args:
-            params: of the network.
-            trial: the number of the trial that it is for; else what any trial may take counts.
-        """
-        limit, opening = self.settings.space.multiply_adds, self.settings.search.opening
-        if limit is None:
-            return True
-        if opening and trial is not None and trial < opening.trials:
-            limit = opening.multiply_adds * (limit / opening.multiply_adds) ** (
-                trial / opening.trials
-            )
-        return self.architecture(params).multiply_adds <= limit
+    def affordable(self, params: Mapping[str, Any]) -> bool:
+        """Whether a network that can be built takes no more multiply-adds than the study allows."""
+        limit = self.settings.space.multiply_adds
+        return limit is None or self.architecture(params).multiply_adds <= limit
 
     def suggest(self, trial: optuna.Trial) -> Params:
         """Ask the trial for every parameter, under the static distributions."""

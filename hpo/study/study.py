@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError
@@ -152,7 +153,7 @@ def load(name: str, storage: PatientStorage) -> StoredStudy:
             f"{FORMAT}: use the version that made it, or start another study"
         )
     try:
-        settings = StudySettings.model_validate(attributes["settings"])
+        settings = StudySettings.model_validate(_without_nulls(attributes["settings"]))
     except ValidationError as error:
         raise StudyError(
             f"the study {name} was made by version {attributes.get('hpo_version')}, whose settings "
@@ -160,6 +161,15 @@ def load(name: str, storage: PatientStorage) -> StoredStudy:
         ) from error
     study.sampler, study.pruner = _sampler(settings, study), make_pruner(settings)
     return StoredStudy(study, storage, settings, attributes["data_fingerprint"])
+
+
+def _without_nulls(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that are not set: one that an older version knew may be gone since."""
+    return {
+        key: _without_nulls(value) if isinstance(value, Mapping) else value
+        for key, value in stored.items()
+        if value is not None
+    }
 
 
 def _sampler(settings: StudySettings, study: optuna.Study) -> BuildableSampler:

@@ -10,10 +10,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore
-from optuna.trial import FrozenTrial
 from optuna_dashboard import wsgi
 
-from hpo.search.outcomes import OUTCOMES
 from hpo.study.patient_storage import PatientStorage
 from hpo.study.settings import StudySettings
 from hpo.study.storage import StorageError
@@ -78,24 +76,9 @@ def make_dashboard(
         raise StorageError(
             f"port {port} cannot be used ({error.strerror}): name another with --port"
         ) from error
-    if not writable:  # a study that is renamed there is copied, and shall lose nothing
-        leave_out(storage, OUTCOMES)
     pictures = FileSystemArtifactStore(artifacts)
     server.set_app(guarded(wsgi(storage, pictures), server.server_port, writable))
     return server
-
-
-def leave_out(storage: PatientStorage, attribute: str) -> None:
-    """From now on read trials without an attribute that is of no use to a person."""
-
-    def without(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-        for trial in trials:
-            trial.user_attrs.pop(attribute, None)
-        return trials
-
-    one, many = storage.get_trial, storage._get_trials
-    storage.get_trial = lambda *a, **k: without([one(*a, **k)])[0]  # type: ignore[method-assign]
-    storage._get_trials = lambda *a, **k: without(many(*a, **k))  # type: ignore[method-assign]
 
 
 def _refuse(_environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:

@@ -26,6 +26,7 @@ from hpo.study.settings import StudySettings
 from hpo.study.storage import StorageError, storage_errors
 from hpo.study.study import StoredStudy, StudyError, finished
 from hpo.study.trials import best_trial
+from model.scoring import unpack
 from model.training import Trainer, train
 from tests.hpo.conftest import Run
 from tests.hpo.tiny_study import tiny_settings, write_tiny
@@ -56,6 +57,8 @@ def test_a_search_keeps_all_that_its_trials_did(tmp_path: Path, open_study: Open
         assert list(trial.intermediate_values) == [0, 1, 2]
         assert trial.value == min(trial.intermediate_values.values())
         assert trial.value == trial.user_attrs["best_error"]
+        right = unpack(trial.user_attrs["outcomes"])  # of the fixture's 100 tasks
+        assert right.sum() == round((1 - trial.value) * 100)
         network = stored.space.configuration(trial.params, 0).network
         assert trial.user_attrs["weights"] == network.weights
         assert trial.user_attrs["multiply_adds"] == network.multiply_adds

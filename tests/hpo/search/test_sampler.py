@@ -53,7 +53,7 @@ def search(
 
 @pytest.mark.parametrize(
     ("name", "trials"),
-    [("random", 1000), ("cmaes", 400), ("tpe", 400), ("tpe-univariate", 200), ("gp", 30)],
+    [("random", 1000), ("tpe", 400), ("tpe-univariate", 200), ("gp", 30)],
 )
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_every_proposal_is_buildable_new_and_of_the_static_space(
@@ -102,24 +102,6 @@ def test_what_a_trial_was_queued_with_is_kept_and_the_rest_goes_with_it(tmp_path
         params = space.suggest(study.ask())
         assert given.items() <= params.items()
         assert space.affordable(params)
-
-
-def test_the_limit_opens_from_trial_to_trial(tmp_path: Path) -> None:
-    free, chance = SearchSpace(tiny_settings(tmp_path)), np.random.default_rng(0)
-    drawn = sorted(free.architecture(free.draw(chance)).multiply_adds for _ in range(200))
-    low, high = drawn[80], drawn[-1]
-    opening = tiny_settings(
-        tmp_path,
-        f"space.multiply_adds={high}",
-        f"search.opening={{ multiply_adds = {low}, trials = 30 }}",
-    )
-    space = SearchSpace(opening)
-    found = [
-        space.architecture(t.params).multiply_adds for t in search(opening, "random", 80).trials
-    ]
-    for number, cost in enumerate(found):
-        assert cost <= low * (high / low) ** min(1, number / 30) * (1 + 1e-9)
-    assert max(found[:10]) < max(found[30:])
 
 
 def test_the_model_finds_what_chance_does_not() -> None:

@@ -94,6 +94,22 @@ def test_a_study_of_another_format_is_refused(tmp_path: Path, open_study: Open) 
         load("tiny", stored.storage)
 
 
+def test_a_study_of_an_older_version_resumes_unless_it_used_what_is_gone(
+    tmp_path: Path, open_study: Open
+) -> None:
+    settings = tiny_settings(tmp_path)
+    stored = open_study(settings)
+    older = settings.model_dump(mode="json")
+    older["search"]["opening"] = None
+    stored.study.set_user_attr("settings", older)
+    assert open_study(settings).settings == settings
+    for name, value in (("sampler", "cmaes"), ("pruner", "wilcoxon"), ("opening", {"trials": 9})):
+        used = {**older, "search": {**older["search"], name: value}}
+        stored.study.set_user_attr("settings", used)
+        with pytest.raises(StudyError, match=rf"search\.{name}.*: use that version"):
+            load("tiny", stored.storage)
+
+
 def test_a_study_that_is_not_there(tmp_path: Path, database: str) -> None:
     with pytest.raises(StorageError, match="start one with `hpo run`"):
         open_storage(database, create=False)

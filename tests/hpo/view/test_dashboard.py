@@ -10,7 +10,6 @@ import pytest
 from optuna_dashboard import get_note, save_note
 from PIL import Image
 
-from hpo.search.outcomes import OUTCOMES
 from hpo.search.pictures import attach
 from hpo.study.settings import StudySettings
 from hpo.study.storage import StorageError
@@ -33,7 +32,6 @@ def stored(
     """A study whose only trial runs and has a picture."""
     study = open_study(tiny_settings(tmp_path))
     trial = study.study.ask()
-    trial.set_user_attr(OUTCOMES, ["gQ"])
     trial.set_user_attr("precision", "fp32")
     attach(trial, artifacts, {"dot": Image.new("L", (1, 1))})
     return study
@@ -65,14 +63,6 @@ def test_the_study_is_shown(serving: tuple[bool, Ask]) -> None:
     assert "tiny" in json.dumps(studies)
     assert ask("GET", "/api/studies/1").status == 200
     assert b"<html" in ask("GET", "/dashboard/studies/1").read().lower()
-
-
-def test_outcomes_are_left_out_unless_a_copy_would_lose_them(serving: tuple[bool, Ask]) -> None:
-    writable, ask = serving
-    for page in ("/api/studies/1", "/csv/1"):
-        answer = ask("GET", page).read()
-        assert b"precision" in answer
-        assert (b"outcomes" in answer) == writable
 
 
 def test_pictures_are_shown(serving: tuple[bool, Ask], artifacts: Path) -> None:

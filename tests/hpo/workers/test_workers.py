@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import re
@@ -19,16 +18,15 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect
 
-from hpo.search.outcomes import MOST, OUTCOMES, fitting
 from hpo.study.limits import Budget, set_goal, spending
 from hpo.study.retry import first_try
 from hpo.study.storage import open_storage
-from hpo.study.study import FINISHED, StoredStudy, create_or_resume, load
+from hpo.study.study import FINISHED, StoredStudy, load
 from hpo.view.status import StatusReader
 from tests.hpo.big_study import big_study
 from tests.hpo.made_up import check_standing
 from tests.hpo.servers import MariaDB, Postgres, find
-from tests.hpo.tiny_study import tiny_settings, write_tiny
+from tests.hpo.tiny_study import write_tiny
 
 Url = Callable[[Path], str]
 
@@ -162,17 +160,6 @@ def test_workers_that_are_killed_lose_nothing(url: str, tmp_path: Path) -> None:
     for trial in retried:
         assert stored.study.trials[trial.user_attrs["retry_of"]].state == TrialState.FAIL
     assert "geheim" not in output
-
-
-def test_the_outcomes_of_a_long_trial_fit_every_database(url: str, tmp_path: Path) -> None:
-    storage = open_storage(url, create=True)
-    settings = tiny_settings(tmp_path)
-    stored, _ = create_or_resume("long", settings, "strokes-1-0", storage)
-    kept = fitting([f"{number:054}" for number in range(1125)])
-    assert MOST - 300 < len(json.dumps(kept)) <= MOST
-    stored.study.ask().set_user_attr(OUTCOMES, kept)
-    (trial,) = opened(url, "long").study.trials
-    assert trial.user_attrs[OUTCOMES] == kept
 
 
 def test_what_is_spent_is_read_from_every_database(url: str) -> None:
