@@ -19,7 +19,7 @@ from benchmarks.stopwatch import Row, machine, table
 from benchmarks.throughput import Setting, at_once, training, validation
 from data.sources.by_name import open_set
 from hpo.study.paths import data_folder
-from hpo.view.terminal import hush_optuna
+from hpo.view.terminal import log_to_stderr
 from model.fast.memory import keep_freed
 
 TITLES = {
@@ -49,10 +49,10 @@ def main() -> None:
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: the sections are {', '.join(TITLES)}")
     keep_freed()
-    hush_optuna()
+    log_to_stderr()
     warnings.filterwarnings("ignore", message="Heartbeat of storage")  # of single asks
     device = torch.device(chosen.device)
-    drawings = open_set("omniglot", 0, data_folder(chosen.data), _say)
+    drawings = open_set("omniglot", 0, data_folder(chosen.data))
     setting = Setting(drawings, device, chosen.workers, chosen.rounds, _say)
     sections: dict[str, Callable[[], list[Row]]] = {
         "training": lambda: training(setting),

@@ -26,9 +26,9 @@ from data.files import write_whole
 from hpo.results.retrain import fresh_tasks
 from hpo.study.paths import data_folder
 from hpo.study.settings import read_settings
-from model.inputs import open_split, validation_tasks
+from model.inputs import open_inputs
 from model.scoring import wilson_interval
-from model.training import Diverged, Trainer, train
+from model.training import Diverged, train
 
 TASKS = 4000
 
@@ -82,16 +82,15 @@ def score(name: str, seed: int, epochs: int | None, device: str, folder: Path) -
         update={"rates": rates, "training": training, "seed": seed}
     )
     choice = configuration.data
-    cut, _ = open_split(choice, configuration.network.image_size, folder, _say)
-    tasks = validation_tasks(choice, cut, where)
-    trainer = Trainer(configuration, cut.train.to(where), tasks, where)
+    inputs = open_inputs(choice, configuration.network.image_size, folder, where)
+    trainer = inputs.trainer(configuration)
     row: Row = {"change": name, "seed": seed}
     try:
         train(trainer)
     except Diverged as error:
         return row | {"error": None, "note": str(error)}
     history = trainer.history
-    trainer.tasks = fresh_tasks(choice, cut, TASKS, where)
+    trainer.tasks = fresh_tasks(choice, inputs, TASKS)
     return row | {
         "error": trainer.validate(),
         "search_like_error": history.best_error,

@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,18 +23,18 @@ from benchmarks.networks import settings
 from benchmarks.stopwatch import Breakdown, Row
 from benchmarks.throughput import Setting
 from data.sources.strokes import draw_strokes
-from data.split import Split, split
-from data.tasks import draw_tasks
 from hpo.search.loop import search
 from hpo.search.objective import Objective
-from hpo.search.observer import Unwatched
-from hpo.study.patient_storage import METHODS
+from hpo.search.observer import Unobserved
+from hpo.search.stopping import Stop
+from hpo.study.limits import WANTED
 from hpo.study.settings import StudySettings
 from hpo.study.storage import open_storage
-from hpo.study.study import WANTED, StoredStudy, create_or_resume, load
-from hpo.view.terminal import hush_optuna
+from hpo.study.study import StoredStudy, create_or_resume, load
+from hpo.view.terminal import log_to_stderr
 from model.fast.cuda_graph import Replayed
-from model.fast.memory import give_back
+from model.fast.memory import release_memory
+from model.inputs import inputs_from
 from model.snapshot import Snapshot
 from model.training import Trainer
 
@@ -65,8 +64,8 @@ def trial(setting: Setting) -> list[Row]:
     """Where the time of one `small` trial goes that trains to its last epoch."""
     setting.say("trial")
     chosen = settings("small")
-    cut = split(setting.drawings).resized(chosen.network.image_size)
-    tasks = draw_tasks(cut.validation, chosen.data.validation_tasks, 0).to(setting.device)
+    side = chosen.network.image_size
+    inputs = inputs_from(setting.drawings, chosen.data, side, setting.device)
     clock = Breakdown(setting.device)
     with (
         _new_study(chosen) as stored,
@@ -89,15 +88,7 @@ def trial(setting: Setting) -> list[Row]:
             (optuna.Trial, "_suggest", "Optuna"),
         ):
             patched.enter_context(clock.timing(owner, name, label))
-        objective = Objective(
-            stored,
-            _on(cut, setting.device),
-            tasks,
-            setting.device,
-            Path(folder),
-            Unwatched(),
-            lambda: None,
-        )
+        objective = Objective(stored, inputs, Path(folder), Unobserved(), lambda: None)
         start = time.perf_counter()
         asked = stored.study.ask()
         stored.study.tell(asked, objective(asked))
@@ -120,10 +111,6 @@ def _parts_of_step(device: torch.device) -> list[tuple[object, str, str]]:
         (torch.Tensor, "backward", "of these backward"),
         (torch.optim.SGD, "step", "optimizer"),
     ]
-
-
-def _on(cut: Split, device: torch.device) -> Split:
-    return replace(cut, train=cut.train.to(device))
 
 
 def overhead(setting: Setting, postgres: str | None) -> list[Row]:
@@ -215,13 +202,12 @@ def contention(setting: Setting, postgres: str | None) -> list[Row]:
 def _database_seconds(name: str, url: str) -> list[float]:
     """What the storage takes in each of a few trials of a minute."""
     torch.set_num_threads(1)
-    hush_optuna()
+    log_to_stderr()
     storage = open_storage(url, create=False)
     stored = load(name, storage)
     clock, taken = Breakdown(torch.device("cpu")), []
     with ExitStack() as patched:
-        for method in METHODS:
-            patched.enter_context(clock.timing(storage, method, "storage"))
+        patched.enter_context(clock.timing(storage, "outlast", "storage"))
         epochs = stored.settings.training.epochs
         time.sleep(os.getpid() % WORKERS / WORKERS * MINUTE / epochs)  # not all in step
         for _ in range(PACED):
@@ -241,18 +227,13 @@ def memory(setting: Setting) -> list[Row]:
     """Peak memory over many `demo` trials in one process: it should not grow."""
     setting.say(f"memory, {DEMO_TRIALS} demo trials")
     chosen = settings("demo")
-    cut = split(draw_strokes(chosen.data.seed)).resized(chosen.network.image_size)
-    tasks = draw_tasks(cut.validation, chosen.data.validation_tasks, 0).to(setting.device)
-    give_back(setting.device)
+    drawings, side = draw_strokes(chosen.data.seed), chosen.network.image_size
+    inputs = inputs_from(drawings, chosen.data, side, setting.device)
+    release_memory(setting.device)
     with _new_study(chosen) as stored, tempfile.TemporaryDirectory() as folder:
         stored.study.set_user_attr(WANTED, DEMO_TRIALS)
-        train, on, where = _on(cut, setting.device), setting.device, Path(folder)
-        search(
-            stored,
-            lambda step: Objective(stored, train, tasks, on, where, Unwatched(), step),
-            None,
-            Unwatched(),
-        )
+        stop, nobody = Stop(None), Unobserved()
+        search(stored, Objective(stored, inputs, Path(folder), nobody, stop.check), stop, nobody)
         peaks = [t.user_attrs["peak_memory_mb"] for t in stored.study.trials]
     tenths = [peaks[i : i + 10] for i in range(0, len(peaks), 10)]
     return [

@@ -1,8 +1,22 @@
-"""The one error of this package."""
+"""The errors that a person can mend."""
+
+from __future__ import annotations
 
 
-class DataError(Exception):
-    """Data that is missing, broken or too small for what was asked.
+class UserError(Exception):
+    """Something that a person can mend: the message is one sentence that says what to do next.
 
-    The message is one sentence for a person, and says what to do next.
+    Attributes:
+        advice: what to do, where the message alone does not say it.
     """
+
+    advice = ""
+
+    @property
+    def sentence(self) -> str:
+        """The message with the advice."""
+        return f"{self}: {self.advice}" if self.advice else str(self)
+
+
+class DataError(UserError):
+    """Data that is missing, broken or too small for what was asked."""

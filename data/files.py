@@ -6,7 +6,10 @@ import contextlib
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from data.errors import UserError
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -24,6 +27,21 @@ def write_whole(path: Path, content: bytes) -> None:
         # Where not even this is allowed, nothing was written either.
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path: Path, advice: str, kind: type[UserError] = UserError) -> Iterator[None]:
+    """Say in one sentence why a file cannot be written, if it cannot.
+
+    Args:
+        path: of the file.
+        advice: what to do then.
+        kind: of the error.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{path} cannot be written ({error.strerror or error}): {advice}") from error
 
 
 def check_writable(path: Path) -> None:

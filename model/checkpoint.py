@@ -11,7 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from data.files import write_whole
+from data.errors import UserError
+from data.files import write_whole, writing
 from model.configuration import Configuration, ConfigurationError
 from model.history import Epoch, History
 from model.siamese import SiameseNetwork
@@ -20,7 +21,7 @@ from model.training import build
 FORMAT = "hpo-checkpoint-1"
 
 
-class CheckpointError(Exception):
+class CheckpointError(UserError):
     """A file that is no checkpoint, or cannot be written. One sentence that says what to do."""
 
 
@@ -50,12 +51,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         name: tensor.detach().cpu().contiguous()
         for name, tensor in checkpoint.network.state_dict().items()
     }
-    try:
+    with writing(path, "see to the disk, or name another place", CheckpointError):
         write_whole(path, save(weights, metadata))
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be written ({error.strerror}): see to the disk, or name another place"
-        ) from error
 
 
 def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:

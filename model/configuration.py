@@ -9,11 +9,12 @@ from typing import Annotated, Literal, Self
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
+from data.errors import UserError
 from model.architecture import Architecture, Frozen
 from model.recipe import LayerRates, Seed, Training
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(UserError):
     """A file that is no valid configuration. One sentence that says what to do."""
 
 

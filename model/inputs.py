@@ -2,25 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from data.drawings import Drawings
 from data.sources.by_name import open_set
 from data.split import Split, split
 from data.tasks import OneShotTasks, draw_tasks
-from model.configuration import DataChoice
+from model.configuration import Configuration, DataChoice
+from model.training import Trainer
 
 
-def open_split(
-    choice: DataChoice, side: int, folder: Path, say: Callable[[str], None]
-) -> tuple[Split, str]:
-    """The data at an image size, cut; and its fingerprint."""
-    drawings = open_set(choice.set, choice.seed, folder, say)
-    return split(drawings).resized(side), drawings.fingerprint
+@dataclass(frozen=True)
+class Inputs:
+    """Data at the image size of some networks, on the device where they train.
+
+    Attributes:
+        split: the data; only its training set is on ``device``.
+        tasks: the validation tasks, on ``device``.
+        device: where to train.
+        fingerprint: of the data's content.
+    """
+
+    split: Split
+    tasks: OneShotTasks
+    device: torch.device
+    fingerprint: str
+
+    def trainer(self, configuration: Configuration) -> Trainer:
+        """A network of this configuration, ready to train; raises as `Trainer` does."""
+        return Trainer(configuration, self.split.train, self.tasks, self.device)
 
 
-def validation_tasks(choice: DataChoice, cut: Split, device: torch.device) -> OneShotTasks:
-    """The validation tasks of a study or configuration, on the device."""
-    return draw_tasks(cut.validation, choice.validation_tasks, choice.task_seed).to(device)
+def open_inputs(choice: DataChoice, side: int, folder: Path, device: torch.device) -> Inputs:
+    """Load the data of a study or configuration, and draw its validation tasks.
+
+    Args:
+        choice: the data set and the tasks.
+        side: height and width of the images, in pixels.
+        folder: where Omniglot is, or is downloaded to.
+        device: where to train.
+
+    Raises:
+        DataError: the data is absent, broken or too small.
+    """
+    return inputs_from(open_set(choice.set, choice.seed, folder), choice, side, device)
+
+
+def inputs_from(drawings: Drawings, choice: DataChoice, side: int, device: torch.device) -> Inputs:
+    """The same from drawings that are loaded already."""
+    cut = split(drawings).resized(side)
+    tasks = draw_tasks(cut.validation, choice.validation_tasks, choice.task_seed)
+    on_device = replace(cut, train=cut.train.to(device))
+    return Inputs(on_device, tasks.to(device), device, drawings.fingerprint)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from data.files import write_whole
 from model.history import Epoch
-from model.training import PartialEpoch, Trainer
+from model.training import Interrupted, OnEpoch, OnStep, PartialEpoch, Trainer, train
 
 FORMAT = "hpo-snapshot-2"
 SHARE = 20
@@ -107,6 +108,42 @@ class Snapshot:
         """Delete the file, and what a killed process left of one."""
         for path in (self.path, *self.path.parent.glob(f"{self.path.name}.*")):
             path.unlink(missing_ok=True)
+
+
+def train_resumably(
+    trainer: Trainer,
+    snapshot: Snapshot,
+    on_step: OnStep,
+    on_epoch: OnEpoch | None = None,
+    on_resume: Callable[[], None] | None = None,
+) -> None:
+    """Train to the end, from the snapshot on where it is of this training; and keep it up to date.
+
+    Args:
+        trainer: one that has not begun.
+        snapshot: of this training, if there is one.
+        on_step: called after each step; may raise `Interrupted`.
+        on_epoch: called after each epoch, once the snapshot may hold it.
+        on_resume: called before the first step, where the training goes on from the snapshot.
+
+    Raises:
+        Interrupted: the snapshot holds all that is done.
+        Diverged: as `train` does.
+        OSError: the snapshot cannot be written.
+    """
+    if snapshot.resume(trainer) and on_resume:
+        on_resume()
+
+    def end_epoch(epoch: int, error: float) -> None:
+        snapshot.save_if_cheap(trainer)
+        if on_epoch:
+            on_epoch(epoch, error)
+
+    try:
+        train(trainer, end_epoch, on_step)
+    except Interrupted:
+        snapshot.save(trainer)
+        raise
 
 
 def _optimizer_state(trainer: Trainer) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from data.drawings import Drawings
+from data.errors import UserError
 from data.pairs import (
     PairBatch,
     all_pairs_batches,
@@ -27,7 +28,7 @@ from model.configuration import Configuration
 from model.fast.cuda_graph import LAUNCH_BOUND, Replayed, recorder
 from model.fast.device import resolve_precision
 from model.fast.encoder import encoder
-from model.fast.memory import block_that_fits, give_back, out_of_memory
+from model.fast.memory import block_that_fits, out_of_memory, release_memory
 from model.fast.micro_batches import backward
 from model.history import Epoch, History
 from model.loss import batch_loss
@@ -45,12 +46,18 @@ OnStep = Callable[[], None]
 """Called after each step; what it raises ends the training there."""
 
 
-class Diverged(Exception):
+class Interrupted(Exception):
+    """What `OnStep` raises to end a training that can go on from its snapshot; says why."""
+
+
+class Diverged(UserError):
     """The loss or the error is no longer a finite number; the message says when.
 
     Attributes:
         epoch: in which epoch (from 0) it happened.
     """
+
+    advice = "lower the rates of the configuration, or take another trial's"
 
     def __init__(self, epoch: int, step: int) -> None:
         super().__init__(f"the loss was no longer finite in epoch {epoch}, by step {step}")
@@ -188,7 +195,7 @@ class Trainer:
                 if not out_of_memory(error) or smaller < 1:
                     raise
                 self._block = smaller
-            give_back(self.device)  # the failed try's tensors are gone with its traceback
+            release_memory(self.device)  # the failed try's tensors are gone with its traceback
 
     @torch.no_grad()
     def validate(self) -> float:

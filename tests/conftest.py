@@ -16,6 +16,7 @@ from data.sources import omniglot
 from data.sources.strokes import draw_strokes
 from data.split import Split, split
 from data.tasks import OneShotTasks, draw_tasks
+from model.inputs import Inputs
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # several workers share the cores
@@ -37,6 +38,12 @@ def small_split(strokes: Drawings) -> Split:
 def small_tasks(small_split: Split) -> OneShotTasks:
     """100 validation tasks at 20×20."""
     return draw_tasks(small_split.validation, 100, seed=3)
+
+
+@pytest.fixture(scope="session")
+def small_inputs(small_split: Split, small_tasks: OneShotTasks) -> Inputs:
+    """Both, on the CPU."""
+    return Inputs(small_split, small_tasks, torch.device("cpu"), "strokes-1-0")
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -13,14 +12,13 @@ from data.sources.strokes import load_strokes
 SetName = Literal["omniglot", "strokes"]
 
 
-def open_set(name: SetName, seed: int, folder: Path, say: Callable[[str], None]) -> Drawings:
+def open_set(name: SetName, seed: int, folder: Path) -> Drawings:
     """Load or make a data set; Omniglot is downloaded where it is absent.
 
     Args:
         name: which.
         seed: of the strokes.
         folder: where Omniglot is, or is downloaded to.
-        say: is told what is fetched.
 
     Raises:
         DataError: Omniglot is broken, or absent and cannot be fetched.
@@ -30,5 +28,5 @@ def open_set(name: SetName, seed: int, folder: Path, say: Callable[[str], None])
     if omniglot.find(folder) is None:
         from data.sources.download import download  # torchvision takes seconds to import
 
-        download(folder, say)
+        download(folder)
     return omniglot.load(folder)

@@ -5,6 +5,7 @@ Omniglot is under the MIT licence, © 2015 Brenden Lake.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -24,30 +25,31 @@ RUNS_URL = (
 )
 TIMEOUT = 30.0  # seconds without an answer
 
+logger = logging.getLogger(__name__)
 
-def download(folder: Path, say: Callable[[str], None]) -> None:
+
+def download(folder: Path) -> None:
     """Fetch the two official parts and the 20 one-shot runs into ``folder``; keep what is there.
 
     Args:
         folder: made if it is absent.
-        say: is told each file that is fetched.
 
     Raises:
         DataError: no network, or the folder cannot be written. The runs alone are not an error.
     """
     for part in PARTS:
-        _fetch(f"{Omniglot.download_url_prefix}/{part}.zip", folder, say, Omniglot.zips_md5[part])
+        _fetch(f"{Omniglot.download_url_prefix}/{part}.zip", folder, Omniglot.zips_md5[part])
     try:
-        _fetch(RUNS_URL, folder, say)
+        _fetch(RUNS_URL, folder)
     except DataError as error:
-        say(f"without the official one-shot runs ({error})")
+        logger.info("without the official one-shot runs (%s)", error)
 
 
-def _fetch(url: str, folder: Path, say: Callable[[str], None], md5: str | None = None) -> None:
+def _fetch(url: str, folder: Path, md5: str | None = None) -> None:
     name = url.rpartition("/")[2]
     if (folder / name).exists() or (folder / name.removesuffix(".zip")).is_dir():
         return
-    say(f"fetching {url} (MIT licence, Lake et al. 2015)")
+    logger.info("fetching %s (MIT licence, Lake et al. 2015)", url)
     try:
         _save(url, folder, md5, is_zipfile)
     except (OSError, RuntimeError) as error:
@@ -58,12 +60,11 @@ def _fetch(url: str, folder: Path, say: Callable[[str], None], md5: str | None =
         ) from error
 
 
-def download_mnist(folder: Path, say: Callable[[str], None]) -> None:
+def download_mnist(folder: Path) -> None:
     """Fetch MNIST's test digits into ``folder``; keep what is there.
 
     Args:
         folder: made if it is absent.
-        say: is told each file that is fetched.
 
     Raises:
         DataError: no mirror answers, or the folder cannot be written.
@@ -72,7 +73,7 @@ def download_mnist(folder: Path, say: Callable[[str], None]) -> None:
     for name in (f"{IMAGES}.gz", f"{LABELS}.gz"):
         failures: list[str] = []
         for mirror in () if (folder / name).exists() else MNIST.mirrors:
-            say(f"fetching {mirror}{name} (MNIST, LeCun et al. 1998)")
+            logger.info("fetching %s%s (MNIST, LeCun et al. 1998)", mirror, name)
             try:
                 _save(f"{mirror}{name}", folder, digests[name])
                 break
@@ -96,7 +97,7 @@ def _save(
         RuntimeError: what came is not what was asked for.
     """
     name = url.rpartition("/")[2]
-    patience = socket.getdefaulttimeout()
+    before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     partial = f"{name}.{os.getpid()}.partial"
     try:
@@ -106,6 +107,6 @@ def _save(
             raise RuntimeError("what came is no zip")
         (folder / partial).replace(folder / name)
     finally:
-        socket.setdefaulttimeout(patience)
+        socket.setdefaulttimeout(before)
         if folder.is_dir():
             (folder / partial).unlink(missing_ok=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from data.errors import DataError
+from data.errors import UserError
 from hpo import __version__
 from hpo.cli import (
     baselines,
@@ -26,19 +27,9 @@ from hpo.cli import (
     verify,
     worker,
 )
-from hpo.cli.options import DeviceError, say
-from hpo.cli.report import ReportError
-from hpo.paper.verification_results import VerificationError
-from hpo.search.loop import MachineFailure
-from hpo.search.sampler import SpaceUsedUp
-from hpo.study.settings import SettingsError
-from hpo.study.storage import StorageError
-from hpo.study.study import StudyError
-from hpo.view.terminal import hush_optuna
-from model.checkpoint import CheckpointError
-from model.configuration import ConfigurationError
-from model.fast.memory import DoesNotFit, keep_freed
-from model.training import Diverged
+from hpo.cli.options import say
+from hpo.view.terminal import log_to_stderr
+from model.fast.memory import keep_freed
 
 app = typer.Typer(
     help="Bayesian hyper-parameter search for one-shot siamese networks (Koch et al. 2015).",
@@ -66,52 +57,40 @@ def _options(
     """Bayesian hyper-parameter search for one-shot siamese networks (Koch et al. 2015)."""
 
 
-app.command()(run.run)
-app.command()(worker.worker)
-app.command("status")(status.show_status)
-app.command()(dashboard.dashboard)
-app.command()(confirm.confirm)
-app.command()(export.export)
-app.command()(delete.delete)
-app.command("report")(report.write_report)
-app.command("train")(train.train_configuration)
-app.command()(evaluate.evaluate)
-app.command()(baselines.baselines)
-app.command()(verify.verify)
-app.command()(classify.classify)
-data_app.command()(data.show)
-data_app.command()(data.check)
-data_app.command("download")(data.fetch)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    run.run,
+    worker.worker,
+    status.status,
+    dashboard.dashboard,
+    confirm.confirm,
+    export.export,
+    delete.delete,
+    report.report,
+    train.train,
+    evaluate.evaluate,
+    baselines.baselines,
+    verify.verify,
+    classify.classify,
+)
+DATA_COMMANDS: tuple[Callable[..., None], ...] = (data.show, data.check, data.download)
+for command in COMMANDS:
+    app.command()(command)
+for command in DATA_COMMANDS:
+    data_app.command()(command)
 
 
 def main() -> None:
-    """Run the command line: a person's mistake is one sentence and exit status 2."""
+    """Run the command line: what a person can mend is one sentence and exit status 2."""
     keep_freed()
-    hush_optuna()
+    log_to_stderr()
     try:
         sys.exit(app(standalone_mode=False))
-    except (
-        CheckpointError,
-        ConfigurationError,
-        DataError,
-        DeviceError,
-        MachineFailure,
-        ReportError,
-        SettingsError,
-        SpaceUsedUp,
-        StorageError,
-        StudyError,
-        VerificationError,
-    ) as error:
-        _fail(str(error))
-    except Diverged as error:
-        _fail(f"{error}: lower the rates of the configuration, or take another trial's")
-    except DoesNotFit as error:
-        _fail(f"{error}: free some, or take a smaller network")
+    except UserError as error:
+        _fail(error.sentence)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
-        command = context.command_path if context else "hpo"
-        _fail(f"{error.format_message().rstrip('.')}: see {command} --help")
+        path = context.command_path if context else "hpo"
+        _fail(f"{error.format_message().rstrip('.')}: see {path} --help")
     except (KeyboardInterrupt, typer.Abort):
         say("hpo: interrupted")
         sys.exit(130)

@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-import torch
-
-from data.split import Split
-from data.tasks import OneShotTasks
 from hpo.cli.options import print_wide, say
 from hpo.search.cost_estimate import estimate
-from hpo.study.limits import spending
+from hpo.study.limits import spending_of, wanted_trials
 from hpo.study.storage import shown
-from hpo.study.study import StoredStudy, finished, wanted
-from hpo.study.trials import trained_trials
-from hpo.view.format import duration, percent
+from hpo.study.study import StoredStudy
+from hpo.study.trials import finished, trained_trials
+from hpo.view.format import amount, duration, percent
 from hpo.view.status import LEADERS, StatusReader
 from hpo.view.terminal import best_table
 from model.fast.device import device_name
 from model.fast.memory import out_of_memory
+from model.inputs import Inputs
 
 
 def announce(
-    stored: StoredStudy,
-    created: bool,
-    url: str,
-    cut: Split,
-    tasks: OneShotTasks,
-    device: torch.device | None,
+    stored: StoredStudy, created: bool, url: str, inputs: Inputs, estimate_here: bool
 ) -> None:
-    """Say what is about to happen, and what it will cost on ``device`` if it is done there."""
+    """Say what is about to happen, and what it will cost.
+
+    Args:
+        stored: the study.
+        created: whether it was made just now.
+        url: of its database.
+        inputs: its data.
+        estimate_here: whether its trials run in this process, on the device of the data.
+    """
     done, settings = finished(stored.study), stored.settings
-    limit, spent = wanted(stored.study), spending(stored)
+    limit, spent = wanted_trials(stored.study), spending_of(stored)
     left = None if limit is None else max(limit - done, 0)
     say(f"study    {stored.study.study_name} {'(new)' if created else '(resumed)'} in {shown(url)}")
-    if device:
-        say(f"device   {device_name(device)}")
+    if estimate_here:
+        say(f"device   {device_name(inputs.device)}")
     say(
         f"data     {settings.data.set} at {settings.network.image_size}×"
-        f"{settings.network.image_size}: {len(cut.train.alphabet_of)} characters to train on, "
-        f"{len(tasks)} validation tasks"
+        f"{settings.network.image_size}: {len(inputs.split.train.alphabet_of)} characters to "
+        f"train on, {len(inputs.tasks)} validation tasks"
     )
     if spent:
-        say(f"budget   {spent} spent{_of_work(spent.seconds_left)}")
+        say(f"budget   {amount(spent)} spent{_of_work(spent.seconds_left)}")
     if left == 0 or (spent and spent.used_up):
         say(f"trials   {done} finished, none left")
         return
@@ -48,10 +48,10 @@ def announce(
     if seconds:
         whole = "" if left is None else f"about {duration(seconds * left)} of work, as "
         cost = f"{whole}the trials so far took {duration(seconds)} each"
-    elif device is None:
-        cost = "each worker takes one at a time"
+    elif estimate_here:
+        cost = _estimated(stored, left, inputs)
     else:
-        cost = _estimated(stored, left, cut, tasks, device)
+        cost = "each worker takes one at a time"
     say(f"trials   {done} finished{'' if left is None else f', {left} left'}: {cost}")
 
 
@@ -59,16 +59,14 @@ def _of_work(seconds: float | None) -> str:
     return f", about {duration(seconds)} of work left" if seconds else ""
 
 
-def _estimated(
-    stored: StoredStudy, left: int | None, cut: Split, tasks: OneShotTasks, device: torch.device
-) -> str:
+def _estimated(stored: StoredStudy, left: int | None, inputs: Inputs) -> str:
     try:
-        guess = estimate(stored.space, cut.train, tasks, device)
+        guess = estimate(stored.space, inputs)
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
         return "no telling how long, as the network of median size does not fit the memory"
-    if device.type == "cpu" and guess.trial > 3600:
+    if inputs.device.type == "cpu" and guess.trial > 3600:
         say("         it is made for a GPU; for a CPU there is: hpo run small --trials 20")
     whole = "" if left is None else f"up to {duration(guess.trial * left)}, or "
     return (

@@ -14,14 +14,14 @@ import torch
 import typer
 from rich.table import Table
 
+from data.files import check_writable, writing
 from data.sources import omniglot
 from data.sources.by_name import open_set
 from data.sources.mnist import SIDE as MNIST_SIDE
-from data.split import split
 from data.tasks import OneShotTasks
 from hpo.cli.evaluate import On, Runs, chosen_tasks, count_looks
 from hpo.cli.options import AsJson, Data, Device, Storage, find_device, print_wide, say
-from hpo.cli.train import check_target, train_in_full
+from hpo.cli.train import train_in_full
 from hpo.paper.baselines import BASELINES, NAMES, Measured, keep, measure, measure_network
 from hpo.paper.published import MNIST, OMNIGLOT
 from hpo.paper.reference_networks import (
@@ -35,9 +35,10 @@ from hpo.study.evaluations import look
 from hpo.study.paths import data_folder
 from hpo.study.settings import SettingsError
 from hpo.view.format import duration, percent, shape
-from model.checkpoint import Checkpoint, load_checkpoint
+from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from model.configuration import DataChoice
 from model.fast.device import device_name
+from model.inputs import open_inputs
 
 CONV = "siamese-conv"
 
@@ -134,15 +135,15 @@ def baselines(
 
 
 def _trained_network(name: str, folder: Path, device: torch.device, train: bool) -> _Network | None:
-    """The network of this name, trained in full unless it was before; None if it shall not be."""
+    """The network of this name, trained in full unless it was before; None if it is not to be."""
     configuration = configuration_of(name)
     choice, side = configuration.data, configuration.network.image_size
     absent = f"{name} is not trained: leave --no-train out to train it"
     if not train and choice.set == "omniglot" and omniglot.find(folder) is None:
         say(absent)  # without the data nobody can tell on what a kept one was trained
         return None
-    drawings = open_set(choice.set, choice.seed, folder, say)
-    key = network_key(name, configuration, drawings.fingerprint)
+    fingerprint = open_set(choice.set, choice.seed, folder).fingerprint
+    key = network_key(name, configuration, fingerprint)
     file, checkpoint = checkpoint_file(key), kept_network(key, device)
     if checkpoint:
         say(f"{name} was trained before: {file}")
@@ -150,15 +151,15 @@ def _trained_network(name: str, folder: Path, device: torch.device, train: bool)
     if not train:
         say(absent)
         return None
-    check_target(file, "name another folder with HPO_CACHE")
+    with writing(file, "name another folder with HPO_CACHE", CheckpointError):
+        check_writable(file)
     say(
         f"{name} is trained now: {shape(configuration.network)} at {side}×{side}, up to "
         f"{configuration.training.epochs} epochs on {device_name(device)}; then it is kept as "
         f"{file}, and Ctrl-C stops it until the same line goes on"
     )
-    cut = split(drawings).resized(side)
-    trained = train_in_full(configuration, cut, drawings.fingerprint, file, device)
-    return _Network(trained, key)
+    inputs = open_inputs(choice, side, folder, device)
+    return _Network(train_in_full(configuration, inputs, file), key)
 
 
 def _keep(one: Measured, drawn_from: str | None, key: str | None, runs: Path | None) -> None:

@@ -11,25 +11,36 @@ import optuna
 import typer
 from optuna.trial import FrozenTrial
 
-from hpo.cli.options import AsJson, Data, Device, Storage, StudyArgument, find_device, say
+from data.tasks import WAY
+from hpo.cli.options import (
+    AsJson,
+    Data,
+    Device,
+    Storage,
+    StudyArgument,
+    Timeout,
+    end,
+    find_device,
+    opened_study,
+    say,
+)
 from hpo.results.retrain import Retraining, fresh_tasks
-from hpo.results.significance import lead
+from hpo.results.significance import compare_best
 from hpo.search.loop import MachineFailure
-from hpo.search.stopping import Brake, Interrupted
-from hpo.study.confirmations import Confirmed, confirmed, is_done, record
-from hpo.study.paths import data_folder, find_study, storage_url
+from hpo.search.stopping import Stop
+from hpo.study.confirmations import Confirmed, confirmed, is_done, keep_result
+from hpo.study.paths import data_folder
 from hpo.study.settings import SettingsError
-from hpo.study.storage import open_storage, shown, storage_errors
-from hpo.study.study import StudyError, load
-from hpo.study.trials import trained_trials
+from hpo.study.storage import shown
+from hpo.study.study import StudyError
+from hpo.study.trials import record, trained_trials
 from hpo.view.format import duration, percent
 from model.fast.device import device_name
-from model.inputs import open_split, validation_tasks
+from model.training import Interrupted
 
 TASKS = 4000
 """Tasks to score a network on by default: a standard error near 0.5 points at 10 % error."""
 MOST_TASKS = 40_000  # beyond it the images alone take gigabytes, and chance is no longer the limit
-WAY = 20  # tasks of a draw
 
 
 def confirm(
@@ -40,7 +51,7 @@ def confirm(
     storage: Storage = None,
     data: Data = None,
     device: Device = "auto",
-    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds until it stops.")] = None,
+    timeout: Timeout = None,
     json_: AsJson = False,
 ) -> None:
     """Train the best trials again from new seeds, score them on fresh tasks, and rank them.
@@ -55,25 +66,14 @@ def confirm(
         raise SettingsError(
             f"--tasks {tasks} cannot be drawn: give a multiple of {WAY} up to {MOST_TASKS}"
         )
-    place, where = find_study(study), find_device(device)
-    url, brake = storage_url(storage, place), Brake(timeout)
-    with storage_errors(url):
-        stored = load(place.name, open_storage(url, create=False, say=say))
-        stored.storage.hurried = lambda: brake.reason is not None
+    where, stop = find_device(device), Stop(timeout)
+    with opened_study(study, storage, give_up=stop.requested) as (place, stored):
         candidates = trained_trials(stored.study)[:top]
         if not candidates:
             raise StudyError(
                 f"the study {place.name} has no complete trial yet: go on with `hpo run {study}`"
             )
-        choice = stored.settings.data
-        cut, fingerprint = open_split(
-            choice, stored.settings.network.image_size, data_folder(data), say
-        )
-        if fingerprint != stored.data_fingerprint:
-            raise StudyError(
-                f"the data is not that of the study {place.name} ({stored.data_fingerprint} → "
-                f"{fingerprint}): name the folder that it was run with by --data"
-            )
+        inputs = stored.open_inputs(data_folder(data), where)
         # One seed of every trial before the next: wherever it is stopped, they are nearly level.
         todo = [
             (trial, k)
@@ -81,33 +81,25 @@ def confirm(
             for trial in candidates
             if not is_done(stored.study, trial.number, k, tasks)
         ]
-        say(f"study    {place.name} in {shown(url)}")
+        say(f"study    {place.name} in {shown(place.url)}")
         say(f"device   {device_name(where)}")
         say(f"tasks    {tasks:,} fresh ones of the validation alphabets")
         say(_plan(len(candidates) * seeds, [trial for trial, _ in todo]))
         reason = None
         if todo:
-            retrain = Retraining(
-                stored,
-                cut.train.to(where),
-                validation_tasks(choice, cut, where),
-                fresh_tasks(choice, cut, tasks, where),
-                where,
-                place.folder,
-                brake.check,
-            )
-            reason = _work(stored.study, todo, retrain, brake)
+            fresh = fresh_tasks(stored.settings.data, inputs, tasks)
+            retrain = Retraining(stored, inputs, fresh, place.folder, stop.check)
+            reason = _work(stored.study, todo, retrain, stop)
         _print(place.name, confirmed(stored.study), json_)
     if reason:
         say(f"stopped by {reason}; what is done is kept, and the same line goes on from here")
-        if reason != "the time is up":
-            raise typer.Exit(130)
+        end(reason)
 
 
 def _plan(whole: int, todo: list[FrozenTrial]) -> str:
     if not todo:
         return f"seeds    all {whole} trainings are done"
-    seconds = sum(trial.user_attrs.get("seconds", 0.0) for trial in todo)
+    seconds = sum(record(trial).seconds or 0.0 for trial in todo)
     return (
         f"seeds    {whole - len(todo)} of {whole} trainings done, {len(todo)} left: the search "
         f"took {duration(seconds)} for the like"
@@ -118,13 +110,13 @@ def _work(
     study: optuna.Study,
     todo: list[tuple[FrozenTrial, int]],
     retrain: Retraining,
-    brake: Brake,
+    stop: Stop,
 ) -> str | None:
     """Do the trainings that are left; gives why it ended before its time, or None."""
-    with brake.on_signals():
+    with stop.on_signals():
         for number, (trial, k) in enumerate(todo, start=1):
             try:
-                brake.check()
+                stop.check()
                 result = retrain(trial, k)
             except Interrupted as error:
                 return str(error)
@@ -133,7 +125,7 @@ def _work(
                     f"trial {trial.number} cannot be confirmed ({error}): see to the machine, then "
                     "type the same line"
                 ) from error
-            record(study, trial.number, k, result)
+            keep_result(study, trial.number, k, result)
             errors = f"error {percent(result['error'])}, on the search's own tasks "
             errors += percent(result["search_like_error"])
             say(
@@ -144,7 +136,7 @@ def _work(
 
 
 def _print(name: str, ranked: list[Confirmed], as_json: bool) -> None:
-    ahead = lead(ranked)
+    ahead = compare_best(ranked)
     if as_json:
         shown = {
             "study": name,

@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli.options import Results, Storage, StudyArgument, _load, say
-from hpo.search.pictures import artifact_folder
-from hpo.study.paths import find_study, storage_url
-from hpo.study.storage import storage_errors
+from hpo.cli.options import Results, Storage, StudyArgument, opened_study, say
+from hpo.study.paths import artifacts_folder
 from hpo.view.dashboard import HOST, make_dashboard
 
 
@@ -26,13 +24,9 @@ def dashboard(
 
     Example: hpo dashboard small
     """
-    place = find_study(study)
-    url = storage_url(storage, place)
-    with storage_errors(url):
-        stored = _load(place, url)
-        server = make_dashboard(
-            stored.storage, artifact_folder(results or place.folder), port, writable
-        )
+    with opened_study(study, storage) as (place, stored):
+        pictures = artifacts_folder(results or place.folder)
+        server = make_dashboard(stored.storage, pictures, port, writable)
         number = stored.storage.get_study_id_from_name(stored.study.study_name)
     address = f"http://{HOST}:{server.server_port}/dashboard/studies/{number}"
     print(address, flush=True)

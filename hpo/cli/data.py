@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from data.errors import DataError
+from data.files import writing
 from data.sources import omniglot
 from data.sources.by_name import SetName, open_set
 from data.tasks import find_official_runs
@@ -29,12 +29,10 @@ def show(
 
     Example: hpo data show strokes -o strokes.png
     """
-    drawings = open_set(name, 0, data_folder(data), say)
+    drawings = open_set(name, 0, data_folder(data))
     picture = contact_sheet(drawings, alphabets, characters, len(drawings.drawers))
-    try:
+    with writing(output, "give another with -o"):
         picture.save(output, format="PNG")
-    except OSError as error:
-        raise DataError(f"{output} cannot be written ({error}): give another with -o") from error
     say(f"wrote {output}")
 
 
@@ -53,13 +51,13 @@ def check(data: Data = None) -> None:
     print(f"official one-shot runs: {runs or 'not here; evaluation draws its tasks at random'}")
 
 
-def fetch(data: Data = None) -> None:
+def download(data: Data = None) -> None:
     """Fetch Omniglot (MIT licence, Lake et al. 2015) and its one-shot runs.
 
     Example: hpo data download --data ~/omniglot
     """
     folder = data or data_folder(None)
-    from data.sources.download import download  # torchvision takes seconds to import
+    from data.sources.download import download as fetch  # torchvision takes seconds to import
 
-    download(folder, say)
+    fetch(folder)
     print(folder)

@@ -8,13 +8,11 @@ from typing import Annotated
 import optuna
 import typer
 
-from hpo.cli.options import Results, Storage, StudyArgument, _load
-from hpo.results.retrain import retraining_folder
-from hpo.search.objective import snapshot_folder
-from hpo.search.pictures import artifact_folder, delete_artifacts
-from hpo.study.paths import find_study, storage_url
+from hpo.cli.options import Results, Storage, StudyArgument, opened_study
+from hpo.search.pictures import delete_artifacts
+from hpo.study.paths import artifacts_folder, confirmation_folder, snapshots_folder
 from hpo.study.retry import reclaim
-from hpo.study.storage import shown, storage_errors
+from hpo.study.storage import shown
 from hpo.study.study import StudyError
 from hpo.view.status import StatusReader
 
@@ -29,10 +27,8 @@ def delete(
 
     Checkpoints and configurations stay. Example: hpo delete demo
     """
-    place = find_study(study)
-    url, folder = storage_url(storage, place), results or place.folder
-    with storage_errors(url):
-        stored = _load(place, url)
+    with opened_study(study, storage) as (place, stored):
+        folder = results or place.folder
         reclaim(stored.study, stored.storage)
         name, trials = stored.study.study_name, len(stored.study.get_trials(deepcopy=False))
         running = len(StatusReader(stored).read().running)
@@ -42,9 +38,11 @@ def delete(
                 "search first"
             )
         if not yes:
-            typer.confirm(f"delete {name} with its {trials} trials from {shown(url)}?", abort=True)
-        pictures = delete_artifacts(stored.study, stored.storage, artifact_folder(folder))
-        for unfinished in (snapshot_folder, retraining_folder):
+            typer.confirm(
+                f"delete {name} with its {trials} trials from {shown(place.url)}?", abort=True
+            )
+        pictures = delete_artifacts(stored.study, stored.storage, artifacts_folder(folder))
+        for unfinished in (snapshots_folder, confirmation_folder):
             rmtree(unfinished(folder, stored.token), ignore_errors=True)
         optuna.delete_study(study_name=name, storage=stored.storage)
     print(f"deleted {name}: {trials} trials, {pictures} pictures")

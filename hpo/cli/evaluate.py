@@ -14,7 +14,7 @@ import typer
 from data.tasks import OneShotTasks
 from hpo.cli.options import AsJson, Data, Device, Storage, find_device, say
 from hpo.results.evaluate import evaluate_checkpoint, evaluation_tasks, mnist_tasks
-from hpo.study.evaluations import Look, evaluations, look, record
+from hpo.study.evaluations import Look, evaluations, keep_look, look
 from hpo.study.paths import data_folder, storage_of
 from hpo.study.settings import SettingsError
 from hpo.study.storage import StorageError, open_storage, shown, storage_errors
@@ -105,8 +105,8 @@ def chosen_tasks(
         )
     folder = data_folder(data)
     if on == "mnist":
-        return mnist_tasks(folder, side, say, shots)
-    return evaluation_tasks(choice, folder, runs, say, shots)
+        return mnist_tasks(folder, side, shots)
+    return evaluation_tasks(choice, folder, runs, shots)
 
 
 def count_looks(looks: list[Look], origin: Provenance | None, storage: str | None) -> None:
@@ -118,17 +118,17 @@ def count_looks(looks: list[Look], origin: Provenance | None, storage: str | Non
     try:
         url = storage_of(storage, origin.study)
         with storage_errors(url):
-            stored = load(origin.study, open_storage(url, create=False))
-            stored.storage.hurried = lambda: True  # a count is not worth waiting for
+            # A count is not worth waiting for.
+            stored = load(origin.study, open_storage(url, create=False, give_up=lambda: True))
             if origin.study_token not in (None, stored.token):
                 raise StudyError(f"the study {origin.study} in {shown(url)} is another one")
             for one in looks:
-                record(stored.study, one)
+                keep_look(stored.study, one)
             count = len(evaluations(stored.study))
     except (SettingsError, StorageError, StudyError) as error:
         say(
-            f"{these} not counted, for want of the study {origin.study} ({error}); name its "
-            "database with --storage"
+            f"{these} not counted, without the study {origin.study} ({error}); name its database "
+            "with --storage"
         )
         return
     first = count - len(looks) + 1

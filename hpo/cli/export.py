@@ -7,13 +7,10 @@ from typing import Annotated
 
 import typer
 
-from data.files import write_whole
-from hpo.cli.options import Storage, StudyArgument, _load, say
+from data.files import write_whole, writing
+from hpo.cli.options import Storage, StudyArgument, opened_study, say
 from hpo.results.export import Choice, choose, export_best
-from hpo.study.paths import find_study, storage_url
-from hpo.study.storage import storage_errors
 from hpo.view.format import percent
-from model.configuration import ConfigurationError
 
 
 def export(
@@ -32,22 +29,15 @@ def export(
 
     Example: hpo export small -o best.toml
     """
-    place = find_study(study)
-    url = storage_url(storage, place)
-    with storage_errors(url):
-        stored = _load(place, url)
+    with opened_study(study, storage) as (_, stored):
         choice = choose(stored, trial)
         text = export_best(stored, choice).to_toml()
     _tell(choice, study)
     if output is None:
         print(text, end="")
         return
-    try:
+    with writing(output, "give another place with -o"):
         write_whole(output, text.encode())
-    except OSError as error:
-        raise ConfigurationError(
-            f"{output} cannot be written ({error.strerror}): give another place with -o"
-        ) from error
     say(f"wrote {output}; train it with: hpo train {output}")
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -13,19 +11,14 @@ from typing import Annotated
 
 import typer
 
-from data.files import check_writable, write_whole
-from hpo.cli.options import Storage, StudyArgument, say
+from data.errors import UserError
+from data.files import check_writable, write_whole, writing
+from hpo.cli.options import Storage, StudyArgument, opened_study, say
 from hpo.paper.baselines import kept_scores
-from hpo.study.paths import find_study, storage_url
-from hpo.study.storage import open_storage, shown, storage_errors
-from hpo.study.study import load
+from hpo.study.storage import shown
 
 
-class ReportError(Exception):
-    """A file of a report that cannot be written. One sentence that says what to do."""
-
-
-def write_report(
+def report(
     study: StudyArgument = "paper",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="[default: report.html in its folder]")
@@ -41,14 +34,11 @@ def write_report(
     Example: hpo report small -o small.html --csv trials.csv
     """
     if parquet and find_spec("pyarrow") is None:
-        raise ReportError(
+        raise UserError(
             "--parquet needs pyarrow: install it with pip install 'hpo-siamese[parquet]'"
         )
-    place = find_study(study)
-    url = storage_url(storage, place)
-    with storage_errors(url):
-        stored = load(place.name, open_storage(url, create=False))
-        # pandas takes a second to load, which no other command shall wait for.
+    with opened_study(study, storage) as (place, stored):
+        # pandas takes a second to load, which no other command waits for.
         from hpo.report.page import make_page
         from hpo.report.table import trials_table
 
@@ -63,26 +53,16 @@ def write_report(
         table.to_parquet(buffer, index=False)
         wanted.append((parquet, buffer.getvalue(), "--parquet"))
     for path, _, option in wanted:
-        with _writing(path, option):
+        with writing(path, f"give another place with {option}"):
             check_writable(path)
     for path, content, option in wanted:
-        with _writing(path, option):
+        with writing(path, f"give another place with {option}"):
             write_whole(path, content)
     piped = str(csv) == "-"
     if piped:
         table.to_csv(sys.stdout, index=False)
     for path, _, _ in wanted:
         say(str(path)) if piped else print(path)
-
-
-@contextmanager
-def _writing(path: Path, option: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ReportError(
-            f"{path} cannot be written ({error.strerror}): give another place with {option}"
-        ) from error
 
 
 def _export_command(study: str, storage: str | None) -> str:

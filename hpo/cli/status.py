@@ -12,20 +12,18 @@ from typing import Annotated, Any
 import typer
 from optuna.trial import TrialState
 
-from hpo.cli.options import AsJson, Storage, StudyArgument, print_wide, say
+from hpo.cli.options import AsJson, Storage, StudyArgument, opened_study, print_wide
 from hpo.study.limits import Spending
-from hpo.study.paths import find_study, storage_url
-from hpo.study.storage import open_storage, storage_errors
-from hpo.study.study import StoredStudy, StudyError, load
-from hpo.view.format import duration, how_far, percent
-from hpo.view.status import StatusReader, status
+from hpo.study.study import StoredStudy, StudyError
+from hpo.view.format import amount, duration, how_far, percent
+from hpo.view.status import StatusReader, as_json
 from hpo.view.terminal import best_table, live_view
 
 LOOK = 1.0
 """Seconds between two looks at a study that is watched."""
 
 
-def show_status(
+def status(
     study: StudyArgument = "paper",
     storage: Storage = None,
     json_: AsJson = False,
@@ -37,14 +35,11 @@ def show_status(
     """
     if watch and json_:
         raise StudyError("--watch and --json do not go together: leave one of them out")
-    place = find_study(study)
-    url = storage_url(storage, place)
-    with storage_errors(url):
-        stored = load(place.name, open_storage(url, create=False, say=say))
+    with opened_study(study, storage) as (_, stored):
         if watch:
             _watch(stored)
         now = StatusReader(stored).read()
-        figures = status(stored, now)
+        figures = as_json(stored, now)
         if json_:
             print(json.dumps(figures, indent=2))
             return
@@ -65,7 +60,7 @@ def _watch(stored: StoredStudy) -> None:
             ended = sum(now.states[state] for state in TrialState if state.is_finished())
             if not on_terminal and ended != said:
                 said = ended
-                _print_status(status(stored, now), now.spending)
+                _print_status(as_json(stored, now), now.spending)
             time.sleep(LOOK)
 
 
@@ -74,7 +69,7 @@ def _print_status(figures: Mapping[str, Any], spending: Spending | None) -> None
     trials = how_far(figures["finished"], figures["wanted"], None)
     print(f"{figures['study']}: {trials} finished ({states or 'none yet'})")
     if spending:
-        print(f"budget: {spending} spent")
+        print(f"budget: {amount(spending)} spent")
     if figures["best"]:
         print(f"best: {percent(figures['best']['error'])} error, trial {figures['best']['trial']}")
     if figures["trials_per_hour"]:

@@ -5,23 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 
-from data.files import check_writable
-from data.split import Split
+from data.files import check_writable, writing
 from hpo.cli.options import Data, Device, find_device, say
-from hpo.search.stopping import Brake, Interrupted
+from hpo.search.stopping import Stop
 from hpo.study.paths import data_folder
 from hpo.view.format import percent
 from model.checkpoint import Checkpoint, CheckpointError, save_checkpoint
 from model.configuration import Configuration, ConfigurationError
-from model.inputs import open_split, validation_tasks
-from model.snapshot import Snapshot
-from model.training import Diverged, Trainer, train
+from model.inputs import Inputs, open_inputs
+from model.snapshot import Snapshot, train_resumably
+from model.training import Diverged, Interrupted
 
 
-def train_configuration(
+def train(
     configuration: Annotated[Path, typer.Argument(metavar="CONFIG", help="From hpo export.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="[default: CONFIG as .safetensors]")
@@ -39,7 +37,8 @@ def train_configuration(
     """
     config, where = Configuration.read(configuration), find_device(device)
     target = output or configuration.with_suffix(".safetensors")
-    check_target(target, "give another place with -o")
+    with writing(target, "give another place with -o", CheckpointError):
+        check_writable(target)
     changes: dict[str, Any] = {}
     if as_trial:
         if config.provenance is None:
@@ -50,62 +49,40 @@ def train_configuration(
     if seed is not None:
         changes["seed"] = seed
     config = config.model_copy(update=changes)
-    cut, fingerprint = open_split(config.data, config.network.image_size, data_folder(data), say)
-    if config.provenance and config.provenance.data_fingerprint != fingerprint:
-        say(f"the data is not the trial's: {config.provenance.data_fingerprint} → {fingerprint}")
-    history = train_in_full(config, cut, fingerprint, target, where).history
+    inputs = open_inputs(config.data, config.network.image_size, data_folder(data), where)
+    if config.provenance and config.provenance.data_fingerprint != inputs.fingerprint:
+        changed = f"{config.provenance.data_fingerprint} → {inputs.fingerprint}"
+        say(f"the data is not the trial's: {changed}")
+    history = train_in_full(config, inputs, target).history
     print(
         f"{target}: one-shot validation error {percent(history.best_error)} in epoch "
         f"{history.best_epoch} of {len(history.epochs)}"
     )
 
 
-def check_target(target: Path, otherwise: str) -> None:
-    """Find out, before the training, whether its checkpoint can be written.
-
-    Args:
-        target: the file.
-        otherwise: what to do if it cannot, for the message.
-
-    Raises:
-        CheckpointError: it cannot.
-    """
-    try:
-        check_writable(target)
-    except OSError as error:
-        raise CheckpointError(
-            f"{target} cannot be written ({error.strerror}): {otherwise}"
-        ) from error
-
-
-def train_in_full(
-    config: Configuration, cut: Split, fingerprint: str, target: Path, device: torch.device
-) -> Checkpoint:
+def train_in_full(config: Configuration, inputs: Inputs, target: Path) -> Checkpoint:
     """Train a configuration, or go on with a training that was stopped, and write its checkpoint.
 
     What is not finished stands in ``target`` with ``.unfinished`` after its name.
 
     Args:
         config: what to train.
-        cut: its data, at the size of its images.
-        fingerprint: of the data.
+        inputs: its data.
         target: the file of the checkpoint.
-        device: where to train.
 
     Raises:
         CheckpointError: a file cannot be written.
         Diverged: in the first epoch; later on, the best epoch before is kept.
         typer.Exit: the training was stopped; the status is 130.
     """
-    tasks = validation_tasks(config.data, cut, device)
-    trainer = Trainer(config, cut.train.to(device), tasks, device)
-    snapshot, brake = Snapshot(target.with_name(f"{target.name}.unfinished")), Brake(None)
+    trainer, stop = inputs.trainer(config), Stop(None)
+    snapshot = Snapshot(target.with_name(f"{target.name}.unfinished"))
     history = trainer.history
-    if snapshot.resume(trainer):
+
+    def on_resume() -> None:
         say(f"going on after {len(history.epochs)} epochs that were trained before")
 
     def on_epoch(number: int, error: float) -> None:
-        snapshot.save_if_cheap(trainer)
         epoch = history.epochs[-1]
         say(
             f"epoch {number}: error {percent(error)}, best {percent(history.best_error)}, "
@@ -113,17 +90,9 @@ def train_in_full(
         )
 
     try:
-        with brake.on_signals():
-            try:
-                train(trainer, on_epoch, brake.check)
-            except Interrupted:
-                snapshot.save(trainer)
-                raise
-    except OSError as error:
-        raise CheckpointError(
-            f"{snapshot.path} cannot be written ({error.strerror}): see to the disk, then type the "
-            "same line"
-        ) from error
+        advice = "see to the disk, then type the same line"
+        with writing(snapshot.path, advice, CheckpointError), stop.on_signals():
+            train_resumably(trainer, snapshot, stop.check, on_epoch, on_resume)
     except Interrupted as error:
         say(f"stopped by {error}; the same line goes on from here")
         raise typer.Exit(130) from error
@@ -131,7 +100,7 @@ def train_in_full(
         if not history.epochs:
             raise
         say(f"{error}; the best epoch before is kept")
-    checkpoint = Checkpoint(trainer.network, config, history, fingerprint)
+    checkpoint = Checkpoint(trainer.network, config, history, inputs.fingerprint)
     save_checkpoint(target, checkpoint)
     snapshot.remove()
     return checkpoint

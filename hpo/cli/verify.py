@@ -9,36 +9,38 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich.table import Table
 
-from data.files import check_writable
-from data.split import Split
-from data.tasks import OneShotTasks
+from data.files import check_writable, writing
 from hpo.cli.options import AsJson, Data, Device, find_device, print_wide, say
 from hpo.paper.published import VERIFICATION
-from hpo.paper.verification import CELLS, COPIES, PAIRS, SEED, Cell, cell_configuration, verify_cell
-from hpo.paper.verification_results import (
+from hpo.paper.verification import (
+    CELLS,
+    COPIES,
+    PAIRS,
+    Cell,
     Result,
-    VerificationError,
+    cell_configuration,
     fingerprint,
     keep_result,
     read_results,
+    verify_cell,
 )
 from hpo.search.cost_estimate import estimate_one
-from hpo.search.stopping import Brake, Interrupted
+from hpo.search.stopping import Stop
 from hpo.study.paths import data_folder
 from hpo.study.settings import SettingsError
 from hpo.view.format import duration, percent, shape
 from model.configuration import Configuration
 from model.fast.device import device_name
-from model.inputs import open_split, validation_tasks
+from model.inputs import Inputs, open_inputs
 from model.recipe import Training
 from model.snapshot import Snapshot
-from model.training import Trainer
+from model.training import Interrupted, Trainer
 
 RESULTS = "verification.json"
+UNWRITABLE = "see to the disk and type the same line, or name another folder with -o"
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,11 @@ def verify(
     folder = results or configuration.with_suffix(".verification")
     file = folder / RESULTS
     kept = read_results(file)
-    try:
+    with writing(file, UNWRITABLE):
         check_writable(file)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    cut, content = open_split(config.data, config.network.image_size, data_folder(data), say)
+    inputs = open_inputs(config.data, config.network.image_size, data_folder(data), where)
     planned = [
-        _Planned(cell, one, fingerprint(one, content, PAIRS, SEED))
+        _Planned(cell, one, fingerprint(one, inputs.fingerprint))
         for cell, one in zip(chosen, configurations, strict=True)
     ]
     todo = [one for one in planned if one.key not in kept]
@@ -107,11 +107,9 @@ def verify(
     say(f"budget   {_budget(configurations[0].training)}")
     left = f"{len(planned) - len(todo)} of {len(planned)} done, {len(todo)} left"
     if todo:
-        tasks = validation_tasks(config.data, cut, where)
-        drawings = cut.train.to(where)
-        cost = sum(estimate_one(p.configuration, drawings, tasks, where).trial for p in todo)
+        cost = sum(estimate_one(one.configuration, inputs).trial for one in todo)
         say(f"cells    {left}: up to {duration(cost)}")
-        _work(todo, cut, tasks, where, folder)
+        _work(todo, inputs, folder)
     else:
         say(f"cells    {left}")
     kept = read_results(file)
@@ -137,32 +135,17 @@ def _budget(training: Training) -> str:
     return f"{epochs * steps:,} steps a cell: {epochs} epochs of {steps:,}"
 
 
-def _unwritable(folder: Path, error: OSError) -> VerificationError:
-    return VerificationError(
-        f"{folder} cannot be written ({error.strerror}): see to the disk and type the same line, "
-        "or name another folder with -o"
-    )
-
-
-def _work(
-    todo: Sequence[_Planned], cut: Split, tasks: OneShotTasks, device: torch.device, folder: Path
-) -> None:
+def _work(todo: Sequence[_Planned], inputs: Inputs, folder: Path) -> None:
     """Measure the cells that are left, each kept as soon as it is done."""
-    brake = Brake(None)
+    stop = Stop(None)
     try:
-        with brake.on_signals():
+        with writing(folder, UNWRITABLE), stop.on_signals():
             for number, one in enumerate(todo, start=1):
-                brake.check()
+                stop.check()
                 snapshot = Snapshot(folder / f"{one.cell.name}-{one.key}.unfinished")
+                on_epoch = partial(_say_epoch, one.cell.name)
                 result = verify_cell(
-                    one.cell,
-                    one.configuration,
-                    cut,
-                    tasks,
-                    device,
-                    snapshot,
-                    partial(_say_epoch, one.cell.name),
-                    brake.check,
+                    one.cell, one.configuration, inputs, snapshot, on_epoch, stop.check
                 )
                 keep_result(folder / RESULTS, one.key, result)
                 snapshot.remove()
@@ -173,8 +156,6 @@ def _work(
                     f"{percent(result.one_shot_error)}, in {duration(result.seconds)}; "
                     f"{len(todo) - number} left"
                 )
-    except OSError as error:
-        raise _unwritable(folder, error) from error
     except Interrupted as error:
         say(f"stopped by {error}; what is done is kept, and the same line goes on from here")
         raise typer.Exit(130) from error

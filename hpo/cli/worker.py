@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from hpo.cli.options import (
     Data,
     Device,
@@ -11,17 +9,18 @@ from hpo.cli.options import (
     Storage,
     StudyArgument,
     Timeout,
+    end,
     find_device,
+    opened_study,
     say,
 )
-from hpo.cli.run import _job
-from hpo.study.limits import spending
-from hpo.study.paths import find_study, storage_url
-from hpo.study.storage import open_storage, shown, storage_errors
-from hpo.study.study import finished, load, wanted
+from hpo.study.limits import spending_of, wanted_trials
+from hpo.study.paths import data_folder
+from hpo.study.storage import shown
+from hpo.study.trials import finished
 from hpo.view.format import how_far
-from hpo.view.terminal import make_progress
-from hpo.workers.worker import work
+from hpo.view.terminal import show_progress
+from hpo.workers.worker import Work, work
 from model.fast.device import device_name
 
 
@@ -37,18 +36,18 @@ def worker(
 
     Its settings come from the study itself. Example: hpo worker small --storage postgresql://me@host/hpo
     """
-    place, where = find_study(study), find_device(device)
-    url = storage_url(storage, place)
-    with storage_errors(url):
-        stored = load(place.name, open_storage(url, create=False, say=say))
-        standing = how_far(finished(stored.study), wanted(stored.study), spending(stored))
-        say(f"study    {place.name} in {shown(url)}: {standing}")
+    where = find_device(device)
+    with opened_study(study, storage) as (place, stored):
+        standing = how_far(finished(stored.study), wanted_trials(stored.study), spending_of(stored))
+        say(f"study    {place.name} in {shown(place.url)}: {standing}")
         say(f"device   {device_name(where)}")
         stored.storage.engine.dispose()
-        job = _job(place, url, data, where, results, timeout)
-        with make_progress(stored) as progress:
-            reason = work(job, say, progress)
+        folder = (results or place.folder).absolute()
+        job = Work(
+            place.name, place.url, data_folder(data).absolute(), str(where), folder, timeout=timeout
+        )
+        with show_progress(stored) as observer:
+            reason = work(job, observer)
         if reason:
             say(f"stopped by {reason}; its trial is handed back")
-            if reason != "the time is up":
-                raise typer.Exit(130)
+            end(reason)

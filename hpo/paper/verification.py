@@ -1,33 +1,41 @@
 """The paper's first table: verification after training on more and more pairs.
 
 Koch et al. 2015, table 1. Every cell is one network, trained on a set of its own: 30, 90 or 150
-thousand pairs, plain or with distorted copies.
+thousand pairs, plain or with distorted copies. The measured cells are kept in one file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, Literal
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from data.drawings import Drawings
+from data.errors import UserError
+from data.files import write_whole
 from data.pairs import draw_pairs
 from data.split import Split
-from data.tasks import OneShotTasks
-from hpo.paper.verification_results import Result, VerificationError
-from hpo.search.stopping import Interrupted
-from model.configuration import Configuration
+from hpo.study.settings import SettingsError
+from model.architecture import Frozen
+from model.configuration import Configuration, first_problem
 from model.fast.device import device_name
 from model.fast.encoder import encoder
+from model.history import Epoch
+from model.inputs import Inputs
 from model.recipe import RandomPairs
 from model.scoring import wilson_interval
-from model.snapshot import Snapshot
-from model.training import Diverged, Trainer, train
+from model.snapshot import Snapshot, train_resumably
+from model.training import Diverged, Trainer
 from model.verification import best_threshold, pair_logits, verification_accuracy
 
+FORMAT: Final = "hpo-verification-1"
 PAIRS = 10_000  # to choose the threshold on, and again to score on (Koch et al. 2015, §4.2)
 SEED = 0  # of both draws
 COPIES = 8  # distorted ones of each pair, in the cells that have any
@@ -50,6 +58,58 @@ CELLS = {
 }
 
 
+class Result(Frozen):
+    """What was measured of one cell."""
+
+    cell: str
+    pairs: int
+    """In the training set, before the distorted copies."""
+    copies: int
+    """Distorted ones of each pair."""
+    accuracy: float
+    """On pairs of the evaluation alphabets, in [0, 1]."""
+    interval: tuple[float, float]
+    """95 %, Wilson, as if no two pairs shared a drawing."""
+    evaluation_pairs: int
+    threshold: float
+    """A larger logit means "same"."""
+    validation_accuracy: float
+    """On as many pairs of the validation alphabets, the ones that chose the threshold."""
+    one_shot_error: float
+    """On the validation tasks, the lowest of any epoch."""
+    best_epoch: int
+    epochs: tuple[Epoch, ...]
+    seconds: float
+    """Of training and validation."""
+    configuration: dict[str, Any]
+    device: str
+    precision: str
+    diverged: str | None = None
+    """When, where the training ended by that; its best epoch before was measured."""
+
+
+class _File(Frozen):
+    """All results, by the fingerprint of their settings: other settings are other results."""
+
+    format: Literal["hpo-verification-1"]
+    results: dict[str, Result]
+
+
+def fingerprint(
+    configuration: Configuration, data_fingerprint: str, pairs: int = PAIRS, seed: int = SEED
+) -> str:
+    """What tells a result from those of any other settings, in 16 hexadecimal digits.
+
+    Args:
+        configuration: that the network trains by.
+        data_fingerprint: of the drawings.
+        pairs: how many are scored.
+        seed: of their draw.
+    """
+    whole = json.dumps([configuration.recipe_key, data_fingerprint, pairs, seed])
+    return sha256(whole.encode()).hexdigest()[:16]
+
+
 def cell_configuration(
     configuration: Configuration, cell: Cell, steps: int | None
 ) -> Configuration:
@@ -58,12 +118,12 @@ def cell_configuration(
     Args:
         configuration: whose network, rates and schedule every cell has.
         cell: which.
-        steps: what every cell shall train for at the most, in as many epochs as the
+        steps: what every cell trains for at the most, in as many epochs as the
             configuration has, so that their schedules are the same too; None: every epoch is the
             whole set, and training ends as the configuration says.
 
     Raises:
-        VerificationError: fewer steps than epochs.
+        SettingsError: fewer steps than epochs.
     """
     training = configuration.training
     old = training.sampling if isinstance(training.sampling, RandomPairs) else RandomPairs()
@@ -71,7 +131,7 @@ def cell_configuration(
     recipe: dict[str, Any] = {}
     if steps is not None:
         if steps < training.epochs:
-            raise VerificationError(
+            raise SettingsError(
                 f"--steps {steps} is less than one for each of the configuration's "
                 f"{training.epochs} epochs: give at least {training.epochs}"
             )
@@ -103,9 +163,7 @@ def measure(
 def verify_cell(
     cell: Cell,
     configuration: Configuration,
-    cut: Split,
-    tasks: OneShotTasks,
-    device: torch.device,
+    inputs: Inputs,
     snapshot: Snapshot,
     on_epoch: Callable[[Trainer], None],
     on_step: Callable[[], None],
@@ -115,9 +173,7 @@ def verify_cell(
     Args:
         cell: which.
         configuration: from `cell_configuration`.
-        cut: the data at the network's image size.
-        tasks: the validation tasks, on ``device``; they choose the epoch.
-        device: where to train.
+        inputs: its data; the validation tasks choose the epoch.
         snapshot: of a training of this configuration on this data, if there is one.
         on_epoch: called after every epoch.
         on_step: called after every step; may raise `Interrupted`.
@@ -127,19 +183,10 @@ def verify_cell(
         Diverged: in its first epoch.
         OSError: the snapshot cannot be written.
     """
-    trainer = Trainer(configuration, cut.train.to(device), tasks, device)
-    snapshot.resume(trainer)
-
-    def end_epoch(_epoch: int, _error: float) -> None:
-        snapshot.save_if_cheap(trainer)
-        on_epoch(trainer)
-
+    trainer = inputs.trainer(configuration)
     diverged = None
     try:
-        train(trainer, end_epoch, on_step)
-    except Interrupted:
-        snapshot.save(trainer)
-        raise
+        train_resumably(trainer, snapshot, on_step, lambda *_: on_epoch(trainer))
     except Diverged as error:
         if not trainer.history.epochs:
             raise
@@ -148,12 +195,12 @@ def verify_cell(
     encode = encoder(network, trainer.precision)
 
     def score(drawings: Drawings) -> tuple[Tensor, Tensor]:
-        here = drawings.to(device)
+        here = drawings.to(inputs.device)
         pairs = draw_pairs(here, PAIRS, 0, SEED)
         return pair_logits(here, pairs, encode, network.score), pairs.same
 
     with torch.inference_mode():
-        threshold, chosen, accuracy = measure(score, cut)
+        threshold, chosen, accuracy = measure(score, inputs.split)
     return Result(
         cell=cell.name,
         pairs=cell.pairs,
@@ -168,7 +215,39 @@ def verify_cell(
         epochs=tuple(history.epochs),
         seconds=history.seconds,
         configuration=configuration.model_dump(mode="json", exclude_none=True),
-        device=device_name(device),
+        device=device_name(inputs.device),
         precision=trainer.precision,
         diverged=diverged,
     )
+
+
+def read_results(path: Path) -> Mapping[str, Result]:
+    """The results that are kept in a file, by their fingerprint; none where there is no file.
+
+    Raises:
+        UserError: it cannot be read, or is something else.
+    """
+    try:
+        return _File.model_validate_json(path.read_bytes()).results
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): name another folder with -o"
+        ) from error
+    except ValidationError as error:
+        raise UserError(
+            f"{path} holds no verification results ({first_problem(error)}): move it away, or name "
+            "another folder with -o"
+        ) from error
+
+
+def keep_result(path: Path, key: str, result: Result) -> None:
+    """Add a result to the file, beside those that another process may have added by now.
+
+    Raises:
+        UserError: the file has become something else.
+        OSError: it cannot be written.
+    """
+    whole = _File(format=FORMAT, results={**read_results(path), key: result})
+    write_whole(path, f"{whole.model_dump_json(indent=2)}\n".encode())

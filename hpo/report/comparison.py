@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from hpo.paper.baselines import KeptScore
 from hpo.paper.published import OMNIGLOT
-from hpo.report.markup import paragraph, table
+from hpo.report.template import HTML
 from hpo.study.evaluations import Look
 from hpo.view.format import percent
 
@@ -16,7 +18,7 @@ WORDS = (0, 2, 4, 6)
 """Columns of the table without numbers."""
 
 
-def comparison(scores: Sequence[KeptScore], looks: Sequence[Look]) -> str:
+def comparison(scores: Sequence[KeptScore], looks: Sequence[Look]) -> Markup:
     """The table of all systems on Omniglot's one-shot tasks.
 
     Args:
@@ -42,7 +44,7 @@ def comparison(scores: Sequence[KeptScore], looks: Sequence[Look]) -> str:
         said = "No other system has been measured here: `hpo baselines` does it. " + said
     if latest:
         said += " A row of this study is its last look at those tasks."
-    return paragraph(said) + table(
+    return HTML.paragraph(said) + HTML.table(
         "Accuracy in 20-way one-shot tasks of the evaluation alphabets", HEADER, rows, WORDS
     )
 

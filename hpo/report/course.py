@@ -20,7 +20,7 @@ from hpo.report.plot import (
     short,
 )
 from hpo.report.table import trained
-from hpo.study.trials import finite_errors
+from hpo.study.trials import finite_errors, record
 
 CURVE_POINTS = 30_000  # in all learning curves together: a page of some megabytes stays quick
 UNITS = (("seconds", 1), ("minutes", 60), ("hours", 3600), ("days", 86_400))
@@ -42,11 +42,11 @@ def error_over_compute(table: pd.DataFrame) -> Plot:
     """The best error against the multiply-adds that all trials had spent by then.
 
     Args:
-        table: of the trials, with a column ``spent``, multiply-adds.
+        table: of the trials.
     """
-    ended = table.dropna(subset=["ended", "spent"]).sort_values("ended")
+    ended = table.dropna(subset=["ended", "multiply_adds_spent"]).sort_values("ended")
     plot = _error_over(
-        ended.assign(at=ended["spent"].cumsum()),
+        ended.assign(at=ended["multiply_adds_spent"].cumsum()),
         "Best error over compute",
         "multiply-adds spent",
         "Multiply-adds of the forward passes over the training images; the backward passes cost "
@@ -106,7 +106,7 @@ def learning_curves(trials: Sequence[FrozenTrial], best: int | None) -> Plot:
         best: the number of the best one.
     """
     title = "Learning curves"
-    curves = {t.number: finite_errors(t) for t in trials if "fail_reason" not in t.user_attrs}
+    curves = {t.number: finite_errors(t) for t in trials if record(t).fail_reason is None}
     states = {t.number: t.state for t in trials}
     drawn = [n for n in curves if curves[n]]
     if not drawn:

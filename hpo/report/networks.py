@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from hpo.report.markup import facts, paragraph, table, text
+from hpo.report.template import HTML
 from hpo.view.format import magnitude, percent
 from model.configuration import Configuration
 
@@ -15,7 +16,7 @@ MOST_ROWS = 1000
 """Trials in the page's table; a larger one makes a browser slow."""
 
 
-def best_configuration(configuration: Configuration, command: str) -> str:
+def best_configuration(configuration: Configuration, command: str) -> Markup:
     """The network that is exported, with the command that exports it.
 
     Args:
@@ -35,7 +36,7 @@ def best_configuration(configuration: Configuration, command: str) -> str:
         seeds = f"{origin.confirmed_seeds} new seeds"
         found.append(("Confirmed", f"{percent(origin.confirmed_error)}, mean of {seeds}"))
     return (
-        facts(
+        HTML.facts(
             [
                 *found,
                 ("Best epoch", origin.best_epoch),
@@ -44,9 +45,9 @@ def best_configuration(configuration: Configuration, command: str) -> str:
                 ("Seed", origin.seed),
             ]
         )
-        + table("Layers of the best configuration", header, rows, words=(0, 1, 2))
-        + paragraph("To have it as a file, for `hpo train`:")
-        + f'<pre tabindex="0"><code>{text(command)}</code></pre>'
+        + HTML.table("Layers of the best configuration", header, rows, words=(0, 1, 2))
+        + HTML.paragraph("To have it as a file, for `hpo train`:")
+        + HTML.typed(command)
     )
 
 
@@ -62,19 +63,19 @@ def _size(configuration: Configuration, layer: str) -> tuple[str, str]:
     return f"{one.filters} filters {one.kernel}×{one.kernel}", f"{one.filters} × {side}×{side}"
 
 
-def trials(table_of: pd.DataFrame, parameters: Iterable[str]) -> str:
+def trials(those: pd.DataFrame, parameters: Iterable[str]) -> Markup:
     """Every trial as a row, the best first; a click on a header sorts.
 
     Args:
-        table_of: the trials.
+        those: the trials.
         parameters: names of its columns of search parameters.
     """
-    if table_of.empty:
-        return paragraph("There is no trial yet.")
-    untrainable = (table_of["state"] == "complete") & table_of["fail_reason"].notna()
+    if those.empty:
+        return HTML.paragraph("There is no trial yet.")
+    untrainable = (those["state"] == "complete") & ~those["trained"]
     # A pruned trial's lowest error is no rival of a complete one's.
-    rank = table_of["state"].map({"complete": 0, "pruned": 1, "running": 2}).fillna(3)
-    order = table_of.assign(rank=rank.mask(untrainable, 2)).sort_values(["rank", "error", "number"])
+    rank = those["state"].map({"complete": 0, "pruned": 1, "running": 2}).fillna(3)
+    order = those.assign(rank=rank.mask(untrainable, 2)).sort_values(["rank", "error", "number"])
     shown = order.head(MOST_ROWS)
     columns: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "number": ("trial", str),
@@ -108,4 +109,4 @@ def trials(table_of: pd.DataFrame, parameters: Iterable[str]) -> str:
             "hpo report --csv FILE writes all"
         )
     header = [title for title, _ in columns.values()]
-    return table(caption, header, zip(*cells, strict=True), words, sortable=True)
+    return HTML.table(caption, header, zip(*cells, strict=True), words, sortable=True)

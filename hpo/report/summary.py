@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from hpo.report.markup import facts, paragraph, table, tiles
-from hpo.report.spending import seconds_spent
 from hpo.report.table import trained
-from hpo.results.significance import lead
+from hpo.report.template import HTML
+from hpo.results.significance import compare_best
 from hpo.study.confirmations import confirmed
 from hpo.study.evaluations import evaluations
 from hpo.study.settings import StudySettings
@@ -20,19 +20,19 @@ from hpo.view.format import duration, magnitude, percent
 from model.scoring import wilson_interval
 
 
-def summary(trials: pd.DataFrame, settings: StudySettings, figures: Mapping[str, Any]) -> str:
+def summary(trials: pd.DataFrame, settings: StudySettings, figures: Mapping[str, Any]) -> Markup:
     """The first section.
 
     Args:
-        trials: the table of trials, with their multiply-adds ``spent``.
+        trials: the table of trials.
         settings: of the study.
-        figures: as `hpo.view.status.status` gives them.
+        figures: as `hpo.view.status.as_json` gives them.
     """
     return (
-        tiles(_headline(trials, settings, figures))
+        HTML.tiles(_headline(trials, settings, figures))
         + _caution(trials, settings)
-        + facts(_searched(settings), "What is searched")
-        + facts(_ran(trials, figures), "How it ran")
+        + HTML.facts(_searched(settings), "What is searched")
+        + HTML.facts(_ran(trials, figures), "How it ran")
     )
 
 
@@ -52,8 +52,16 @@ def _headline(
         ("Best error", error, found),
         ("Accuracy", accuracy, "one-shot, validation"),
         ("Trials", _count(figures), states or "none yet"),
-        ("Training time", duration(seconds_spent(trials)), f"{wall} from first to last"),
-        ("Compute", magnitude(float(trials["spent"].sum())), "multiply-adds, forward"),
+        (
+            "Training time",
+            duration(float(trials["seconds_spent"].sum())),
+            f"{wall} from first to last",
+        ),
+        (
+            "Compute",
+            magnitude(float(trials["multiply_adds_spent"].sum())),
+            "multiply-adds, forward",
+        ),
     ]
 
 
@@ -62,12 +70,12 @@ def _count(figures: Mapping[str, Any]) -> str:
     return str(done) if wanted is None else f"{done} of {wanted}"
 
 
-def _caution(trials: pd.DataFrame, settings: StudySettings) -> str:
+def _caution(trials: pd.DataFrame, settings: StudySettings) -> Markup:
     ranked, tasks = trained(trials), settings.data.validation_tasks
     if ranked.empty:
-        return ""
+        return Markup()
     low, high = wilson_interval(float(ranked["error"].iloc[0]), tasks)
-    return paragraph(
+    return HTML.paragraph(
         f"{tasks} tasks leave an error of one network uncertain: here 95 % lie between "
         f"{percent(low)} and {percent(high)}. The lowest of {len(ranked)} such errors is low by "
         "luck too; `hpo confirm` tells by how much."
@@ -105,11 +113,11 @@ def _ran(trials: pd.DataFrame, figures: Mapping[str, Any]) -> list[tuple[str, An
     ]
 
 
-def confirmation(stored: StoredStudy) -> str:
+def confirmation(stored: StoredStudy) -> Markup:
     """What new seeds and fresh tasks said of the best trials; empty if they were not asked."""
     ranked = confirmed(stored.study)
     if not ranked:
-        return paragraph(
+        return HTML.paragraph(
             "The best trials have not been trained again from new seeds yet: "
             f"`hpo confirm {stored.study.study_name}` does it."
         )
@@ -127,16 +135,16 @@ def confirmation(stored: StoredStudy) -> str:
     ]
     header = ("rank", "trial", "in the search", "mean", "spread", "by seed", "tasks")
     caption = "Errors of the best trials, trained again from new seeds, on fresh tasks"
-    ahead = lead(ranked)
+    ahead = compare_best(ranked)
     said = f"{str(ahead).capitalize()}." if ahead else ""
-    return table(caption, header, rows, words=(5,)) + (paragraph(said) if said else "")
+    return HTML.table(caption, header, rows, words=(5,)) + (HTML.paragraph(said) if said else "")
 
 
-def evaluation(stored: StoredStudy) -> str:
+def evaluation(stored: StoredStudy) -> Markup:
     """Every look at the evaluation set; who looks often and keeps the best has tuned on it."""
     looks = evaluations(stored.study)
     if not looks:
-        return paragraph("The evaluation tasks have not been looked at.")
+        return HTML.paragraph("The evaluation tasks have not been looked at.")
     times = "once" if len(looks) == 1 else f"{len(looks)} times"
     rows = [
         (
@@ -159,5 +167,5 @@ def evaluation(stored: StoredStudy) -> str:
         "tasks",
         "source",
     )
-    said = paragraph(f"The evaluation tasks were looked at {times}.")
-    return said + table("Looks at the evaluation tasks", header, rows, words=(0, 1, 4, 6))
+    said = HTML.paragraph(f"The evaluation tasks were looked at {times}.")
+    return said + HTML.table("Looks at the evaluation tasks", header, rows, words=(0, 1, 4, 6))

@@ -14,7 +14,13 @@ from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.study import StoredStudy
-from hpo.study.trials import finite_errors
+from hpo.study.trials import (
+    Figures,
+    figures,
+    lowest_error,
+    multiply_adds_spent,
+    seconds_spent,
+)
 
 COLUMNS = {
     "number": "Int64",
@@ -36,6 +42,9 @@ COLUMNS = {
     "retry_of": "Int64",
     "resumed_at": "Int64",
     "fail_reason": "str",
+    "trained": "bool",
+    "seconds_spent": "float64",
+    "multiply_adds_spent": "float64",
 }
 """Columns before the search parameters, and how pandas keeps them."""
 
@@ -48,8 +57,10 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
         could not train is 1, and its ``fail_reason`` says why. ``epochs``: how many it reported,
         those of an earlier try that it went on from included; they are its first ``resumed_at``.
         ``seconds``: of training and validation, likewise. ``multiply_adds``: for one image.
-        ``peak_memory_mb``: MiB. ``started``, ``ended``: UTC. Then a column for each search
-        parameter. What a trial does not have is missing.
+        ``peak_memory_mb``: MiB. ``started``, ``ended``: UTC. ``trained``: whether it was trained to
+        its end. ``seconds_spent`` and ``multiply_adds_spent`` (of the forward passes over the
+        training images) count what an earlier try had done with that try alone, so they can be
+        added up. Then a column for each search parameter. What a trial does not have is missing.
     """
     distributions = stored.space.distributions
     with _no_collection():
@@ -58,16 +69,20 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
         name: "Int64" if isinstance(distribution, IntDistribution) else "float64"
         for name, distribution in distributions.items()
     }
-    rows = [_row(trial) for trial in trials]
+    every, training = [figures(trial) for trial in trials], stored.settings.training
+    rows = [
+        _row(trial, one)
+        | {"seconds_spent": seconds, "multiply_adds_spent": multiply_adds_spent(one, training)}
+        for trial, one, seconds in zip(trials, every, seconds_spent(every), strict=True)
+    ]
     return pd.DataFrame(
         {name: pd.Series([row.get(name) for row in rows], dtype=t) for name, t in types.items()}
     )
 
 
 def trained(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of complete trials whose networks could train, the lowest error first."""
-    complete = table[(table["state"] == "complete") & table["fail_reason"].isna()]
-    return complete.dropna(subset=["error"]).sort_values(["error", "number"])
+    """The rows of the trials that were trained to their end, the lowest error first."""
+    return table[table["trained"]].dropna(subset=["error"]).sort_values(["error", "number"])
 
 
 @contextmanager
@@ -85,14 +100,15 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _row(trial: FrozenTrial) -> dict[str, Any]:
+def _row(trial: FrozenTrial, one: Figures) -> dict[str, Any]:
     return {
-        **{k: v for k, v in trial.user_attrs.items() if k in COLUMNS},
+        **one.kept.attributes,
         **trial.params,
         "number": trial.number,
         "state": trial.state.name.lower(),
         "error": _error(trial),
-        "epochs": len(trial.intermediate_values),
+        "epochs": one.epochs,
+        "trained": one.is_trained,
         "started": _utc(trial.datetime_start),
         "ended": _utc(trial.datetime_complete),
     }
@@ -101,7 +117,7 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
 def _error(trial: FrozenTrial) -> float | None:
     if trial.state == TrialState.COMPLETE and trial.value is not None:
         return trial.value if math.isfinite(trial.value) else None
-    return min(finite_errors(trial).values(), default=None)
+    return lowest_error(trial)
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,7 +25,6 @@ def evaluation_tasks(
     choice: DataChoice,
     folder: Path,
     runs: Path | None,
-    say: Callable[[str], None],
     shots: Sequence[int] = (1,),
 ) -> list[OneShotTasks]:
     """The tasks to score on: the given runs, else the official ones at hand, else random draws.
@@ -39,7 +38,6 @@ def evaluation_tasks(
         choice: the data set.
         folder: where it is, and where the official runs may be beside it.
         runs: official-format runs that were asked for, with one shot.
-        say: is told what is fetched.
         shots: images of each class in a support set, for each of the results.
 
     Raises:
@@ -49,7 +47,7 @@ def evaluation_tasks(
         path = runs or (find_official_runs(folder) if choice.set == "omniglot" else None)
         if path:
             return [load_official_runs(path)]
-    drawings = open_set(choice.set, choice.seed, folder, say)
+    drawings = open_set(choice.set, choice.seed, folder)
     kept = split(drawings).evaluation
     others = [drawer for drawer in drawings.drawers if drawer not in kept.drawers]
     everyone = drawings.select(kept.alphabets, [*kept.drawers, *others])
@@ -57,15 +55,12 @@ def evaluation_tasks(
     return [draw_tasks(everyone, COUNT, SEED, shots=k, askers=askers) for k in shots]
 
 
-def mnist_tasks(
-    folder: Path, side: int, say: Callable[[str], None], shots: Sequence[int] = (1,)
-) -> list[OneShotTasks]:
+def mnist_tasks(folder: Path, side: int, shots: Sequence[int] = (1,)) -> list[OneShotTasks]:
     """10-way tasks of MNIST's test digits, fetched where they are absent (Koch et al. 2015, §4.4).
 
     Args:
         folder: the data folder.
         side: height and width of the images, in pixels.
-        say: is told what is fetched.
         shots: images of each digit in a support set, for each of the results.
 
     Raises:
@@ -74,7 +69,7 @@ def mnist_tasks(
     if mnist.find(folder) is None:
         from data.sources.download import download_mnist  # torchvision takes seconds to import
 
-        download_mnist(folder, say)
+        download_mnist(folder)
     digits = mnist.load_digits(folder)
     return [mnist.draw_digit_tasks(digits, COUNT, SEED, side, k) for k in shots]
 

@@ -8,50 +8,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from optuna.trial import FrozenTrial
 
-from data.drawings import Drawings
-from data.split import Split
 from data.tasks import OneShotTasks, draw_tasks
 from hpo.search.objective import WORST
-from hpo.search.stopping import Interrupted
 from hpo.study.confirmations import fresh_task_seed, new_seed
+from hpo.study.paths import confirmation_folder
 from hpo.study.study import StoredStudy
 from model.configuration import DataChoice
 from model.fast.device import device_name
-from model.fast.memory import DoesNotFit, give_back, out_of_memory
+from model.fast.memory import DoesNotFit, out_of_memory, release_memory
+from model.inputs import Inputs
 from model.scoring import pack
-from model.snapshot import Snapshot
-from model.training import Diverged, Trainer, train
+from model.snapshot import Snapshot, train_resumably
+from model.training import Diverged
 
 
-def fresh_tasks(choice: DataChoice, cut: Split, count: int, device: torch.device) -> OneShotTasks:
-    """Tasks of the validation alphabets and drawers that no trial was scored on, on ``device``.
+def fresh_tasks(choice: DataChoice, inputs: Inputs, count: int) -> OneShotTasks:
+    """Tasks of the validation alphabets and drawers that no trial was scored on, on the device.
 
     They share their alphabets and drawers with the study's own tasks, and so their images: they
     undo the luck of the draw, and say nothing of other alphabets.
 
     Args:
         choice: the study's data.
-        cut: the data; its evaluation alphabets are never touched.
+        inputs: the same, loaded; its evaluation alphabets are never touched.
         count: how many, a multiple of 20.
-        device: where they are wanted.
 
     Raises:
         DataError: so many cannot be drawn.
     """
-    return draw_tasks(cut.validation, count, fresh_task_seed(choice.task_seed)).to(device)
-
-
-def retraining_folder(results: Path, token: str) -> Path:
-    """Where the unfinished retrainings of a study stand among its results.
-
-    Args:
-        results: folder of the study's results.
-        token: what tells the study from others of its name.
-    """
-    return results / "confirmation" / token
+    seed = fresh_task_seed(choice.task_seed)
+    return draw_tasks(inputs.split.validation, count, seed).to(inputs.device)
 
 
 class Retraining:
@@ -60,10 +48,8 @@ class Retraining:
     def __init__(
         self,
         stored: StoredStudy,
-        drawings: Drawings,
-        tasks: OneShotTasks,
+        inputs: Inputs,
         fresh: OneShotTasks,
-        device: torch.device,
         results: Path,
         on_step: Callable[[], None],
     ) -> None:
@@ -71,16 +57,13 @@ class Retraining:
 
         Args:
             stored: the study.
-            drawings: the training set, on ``device``.
-            tasks: the study's validation tasks, on ``device``; they choose the epoch.
-            fresh: the tasks to score on, on ``device``.
-            device: where to train.
+            inputs: its data; its validation tasks choose the epoch.
+            fresh: the tasks to score on, on the same device.
             results: folder of the study's results, for the trainings that are not finished.
             on_step: called after every training step; may raise `Interrupted`.
         """
-        self._stored, self._device, self._on_step = stored, device, on_step
-        self._drawings, self._tasks, self._fresh = drawings, tasks, fresh
-        self._folder = retraining_folder(results, stored.token)
+        self._stored, self._inputs, self._fresh, self._on_step = stored, inputs, fresh, on_step
+        self._folder = confirmation_folder(results, stored.token)
 
     def __call__(self, trial: FrozenTrial, k: int) -> dict[str, Any]:
         """Train the trial's network from its ``k``-th new seed (from 0), or go on with that.
@@ -103,30 +86,28 @@ class Retraining:
                 raise
             raise DoesNotFit(str(error).splitlines()[0].rstrip(".")) from error
         finally:
-            give_back(self._device)
+            release_memory(self._inputs.device)
         snapshot.remove()
         return {
             **result,
             "tasks": len(self._fresh),
             "seed": seed,
-            "device": device_name(self._device),
+            "device": device_name(self._inputs.device),
         }
 
     def _trained(self, trial: FrozenTrial, seed: int, snapshot: Snapshot) -> dict[str, Any]:
-        configuration = self._stored.space.configuration(trial.params, seed)
-        trainer = Trainer(configuration, self._drawings, self._tasks, self._device)
-        history, spent, start = trainer.history, 0.0, time.perf_counter()
-        if snapshot.resume(trainer):
-            spent = history.seconds + trainer.partial.seconds
+        trainer = self._inputs.trainer(self._stored.space.configuration(trial.params, seed))
+        history, earlier, start = trainer.history, 0.0, time.perf_counter()
+
+        def on_resume() -> None:
+            nonlocal earlier
+            earlier = history.seconds + trainer.partial.seconds
 
         def figures() -> dict[str, Any]:
-            return {"seconds": round(spent + time.perf_counter() - start, 2)}
+            return {"seconds": round(earlier + time.perf_counter() - start, 2)}
 
         try:
-            train(trainer, lambda epoch, error: snapshot.save_if_cheap(trainer), self._on_step)
-        except Interrupted:
-            snapshot.save(trainer)
-            raise
+            train_resumably(trainer, snapshot, self._on_step, on_resume=on_resume)
         except Diverged as error:
             reason = {"fail_reason": f"diverged: {error}", "best_epoch": None}
             none = pack(np.zeros(len(self._fresh), np.bool_))

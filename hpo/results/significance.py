@@ -1,4 +1,4 @@
-"""Whether the first of the confirmed trials is ahead of the second beyond chance."""
+"""Whether the lead of the first of the confirmed trials over the second is significant."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.tasks import WAY
-from hpo.study.confirmations import Confirmed, chance_to_trail
+from hpo.study.confirmations import Confirmed, p_value
 from model.scoring import unpack
 
-BEYOND = 0.05
-"""A lead of two equals that is less likely than this is called beyond chance."""
+ALPHA = 0.05
+"""A lead that two equal trials have less often than this is called significant."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Lead:
 
     def __str__(self) -> str:
         chance = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.2g}"
-        verdict = "beyond chance" if self.p < BEYOND else "not beyond chance"
+        verdict = "significant" if self.p < ALPHA else "not significant"
         return (
             f"trial {self.trial} is ahead of trial {self.of} on the same {self.tasks:,} tasks, "
             f"{chance}: {verdict}"
         )
 
 
-def lead(ranked: Sequence[Confirmed]) -> Lead | None:
+def compare_best(ranked: Sequence[Confirmed]) -> Lead | None:
     """How sure the rank of the first trial is; None where there is no second one to compare.
 
     The test is of the networks that were trained: it says how much is due to the choice of
@@ -56,7 +56,7 @@ def lead(ranked: Sequence[Confirmed]) -> Lead | None:
     first, second = ranked[:2]
     if not (first.matches(second) and first.outcomes and second.outcomes):
         return None
-    p = 2 * chance_to_trail(_right_by_draw(second) - _right_by_draw(first))
+    p = 2 * p_value(_right_by_draw(second) - _right_by_draw(first))
     return Lead(first.trial, second.trial, first.tasks, min(1.0, p))
 
 

@@ -1,9 +1,9 @@
-"""The search itself: trial after trial until the study is where it shall go."""
+"""The search itself: trial after trial until the study holds as many as are wanted."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import optuna
 import torch
@@ -11,19 +11,24 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
+from data.errors import UserError
 from hpo.search.objective import Objective
-from hpo.search.observer import TrialWatcher
-from hpo.search.stopping import Brake, Interrupted
+from hpo.search.observer import Observer
+from hpo.search.pruners import make_pruner
+from hpo.search.sampler import make_sampler
+from hpo.search.stopping import Stop
 from hpo.study.limits import has_place, may_begin, reached
-from hpo.study.retry import give_back, is_second_copy, reclaim
+from hpo.study.retry import is_second_copy, reclaim, retry_later
 from hpo.study.study import StoredStudy
+from hpo.study.trials import Record
+from model.training import Interrupted
 
 WAITING = 0.5
 """Seconds between two looks at a study whose last trials run elsewhere."""
 
 
-class MachineFailure(Exception):
-    """A disk or a device that failed under a trial. One sentence that says what to do."""
+class MachineFailure(UserError):
+    """A disk or a device that failed under a trial."""
 
 
 class _Surplus(Exception):
@@ -34,81 +39,75 @@ class _SecondCopy(Exception):
     """A retry of a trial that another trial is the retry of."""
 
 
-def search(
-    stored: StoredStudy,
-    make_objective: Callable[[Callable[[], None]], Objective],
-    timeout: float | None,
-    watcher: TrialWatcher,
-) -> str | None:
+def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Observer) -> str | None:
     """Run trials until the study holds as many finished ones as are wanted, or its budget is spent.
 
     Other processes may do the same at once. A trial is begun only where the finished ones
-    and those that run leave a place, so that the study ends with exactly so many; and none
-    once the budget is used up. A worker without a place waits, and takes over if another's trial
-    is lost.
+    and those that run leave a place, so that the study ends with exactly as many as are wanted; and
+    none once the budget is used up. A worker without a place waits, and takes over if another's
+    trial is lost.
 
     Args:
         stored: the study.
-        make_objective: makes the objective, given what to call after every step.
-        timeout: seconds after which the running trial is given back, or None.
-        watcher: is told of every trial that ends.
+        objective: runs a trial, and checks ``stop`` after every step.
+        stop: ends the search; the running trial is then enqueued again.
+        observer: is told of every trial that ends.
 
     Returns:
         Why it ended before its time, or None.
     """
-    study, storage, brake = stored.study, stored.storage, Brake(timeout)
-    storage.hurried = lambda: brake.reason is not None
+    study, storage = stored.study, stored.storage
+    study.sampler, study.pruner = make_sampler(stored), make_pruner(stored.settings)
     study_id = storage.get_study_id_from_name(study.study_name)
-    objective = make_objective(brake.check)
     lost: list[StorageInternalError] = []
 
     def attempt(trial: optuna.Trial) -> float:
         try:
-            # A trial that has never given a sign of life would never be missed.
+            # A trial that has no heartbeat would never be missed.
             storage.record_heartbeat(
                 storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
             )
             if is_second_copy(study, trial):
-                trial.set_user_attr("fail_reason", "another retry of the same trial was first")
+                Record(fail_reason="another retry of the same trial was first").write(trial)
                 raise _SecondCopy
             if not may_begin(stored, trial):
                 raise _Surplus
             return objective(trial)
         except _Surplus:
-            give_back(trial, "the study was full when it began", counted=False)
+            retry_later(trial, "the study was full when it began", counted=False)
             raise
         except (Interrupted, KeyboardInterrupt):
-            give_back(trial, f"interrupted by {brake.reason or 'Ctrl-C'}", counted=False)
+            retry_later(trial, f"interrupted by {stop.reason or 'Ctrl-C'}", counted=False)
             raise
         except StorageInternalError as error:
             lost.append(error)
             raise
         except (OSError, torch.AcceleratorError) as error:
-            give_back(trial, f"{type(error).__name__}: {error}", counted=True)
+            retry_later(trial, f"{type(error).__name__}: {error}", counted=True)
             raise MachineFailure(
-                f"trial {trial.number} failed with the machine ({error}) and is queued again: see "
-                "to the machine, then type the same line"
+                f"trial {trial.number} failed with the machine ({error}) and is enqueued again: "
+                "see to the machine, then type the same line"
             ) from error
         except (_SecondCopy, optuna.TrialPruned):
             raise
         except UpdateFinishedTrialError:
-            raise  # declared dead while it was suspended, and queued again: go on with another
+            raise  # declared dead while it was suspended, and enqueued again: go on with another
         except Exception as error:
-            trial.set_user_attr("fail_reason", f"{type(error).__name__}: {error}")
+            Record(fail_reason=f"{type(error).__name__}: {error}").write(trial)
             raise
 
     def ended(_study: optuna.Study, trial: FrozenTrial) -> None:
         if trial.state != TrialState.FAIL:
             objective.forget(trial)
-        watcher.trial_finished(trial)
+        observer.trial_finished(trial)
 
     objective.sweep(study.get_trials(deepcopy=False))
-    with brake.on_signals():
+    with stop.on_signals():
         while True:
             try:
-                brake.check()
+                stop.check()
                 fail_stale_trials(study)
-                reclaim(study, stored.storage)
+                reclaim(study, storage)
                 if reached(stored):
                     objective.sweep(study.get_trials(deepcopy=False))
                     return None
@@ -117,10 +116,10 @@ def search(
                     continue
                 study.optimize(attempt, n_trials=1, callbacks=[ended])
             except (Interrupted, KeyboardInterrupt):
-                reclaim(study, stored.storage)
-                return brake.reason or "Ctrl-C"
+                reclaim(study, storage)
+                return stop.reason or "Ctrl-C"
             except MachineFailure:
-                reclaim(study, stored.storage)
+                reclaim(study, storage)
                 raise
             except (_Surplus, _SecondCopy, UpdateFinishedTrialError):
                 continue

@@ -8,25 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-import torch
 from optuna.trial import FrozenTrial
 
-from data.split import Split
-from data.tasks import OneShotTasks
-from hpo.search.observer import Watcher
-from hpo.search.pictures import artifact_folder, attach, filters, learning_curve, mistakes
-from hpo.search.stopping import Interrupted
-from hpo.study.retry import first_try, owing, owner
+from hpo.search.observer import Observer
+from hpo.search.pictures import attach, filters, learning_curve, mistakes
+from hpo.study.paths import artifacts_folder, snapshots_folder
+from hpo.study.retry import is_owed_a_retry, owner
 from hpo.study.study import StoredStudy
+from hpo.study.trials import Record, first_try, record, retried
 from model.configuration import Configuration
 from model.fast.device import device_name
-from model.fast.memory import give_back, out_of_memory, peak, reset_peak
+from model.fast.memory import out_of_memory, peak, release_memory, reset_peak
 from model.history import History
-from model.snapshot import Snapshot
-from model.training import Diverged, Trainer, train
+from model.inputs import Inputs
+from model.snapshot import Snapshot, train_resumably
+from model.training import Diverged, Trainer
 
-TELLING = 5.0
-"""Seconds at least between two words of how long a trial has taken: each costs milliseconds."""
+NEWS = 5.0
+"""Seconds at least between two writes of how long a trial has taken: each costs milliseconds."""
 WORST = 1.0
 """The error of a network that cannot train: it moves the sampler away, as a failure would not."""
 
@@ -37,49 +36,47 @@ class Objective:
     def __init__(
         self,
         stored: StoredStudy,
-        split: Split,
-        tasks: OneShotTasks,
-        device: torch.device,
+        inputs: Inputs,
         results: Path,
-        watcher: Watcher,
+        observer: Observer,
         on_step: Callable[[], None],
     ) -> None:
         """Prepare for the trials of one study.
 
         Args:
             stored: the study.
-            split: the data, at the study's image size; its training set on ``device``.
-            tasks: the validation tasks, on ``device``.
-            device: where the trials train.
+            inputs: its data.
             results: folder for trainings that are not finished, and for the trials' pictures.
-            watcher: is told of trials and epochs.
+            observer: is told of trials and epochs.
             on_step: called after every training step; may raise to end the trial.
         """
         self._space = stored.space
         self._study_seed = stored.settings.search.seed
-        self._snapshots = snapshot_folder(results, stored.token)
-        self._artifacts = artifact_folder(results)
-        self._drawings, self._tasks, self._device = split.train, tasks, device
-        self._watcher, self._on_step = watcher, on_step
+        self._snapshots = snapshots_folder(results, stored.token)
+        self._artifacts = artifacts_folder(results)
+        self._inputs, self._observer, self._on_step = inputs, observer, on_step
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Run the trial; what it is and what it did is kept in its attributes."""
-        trial.set_user_attr("owner", owner())
-        seed = trial.user_attrs.get("seed")
+        Record(owner=owner()).write(trial)
+        seed = record(trial).seed
         if seed is None:
             # A 31-bit seed of its own for every trial, the same whenever the study is run.
             sequence = np.random.SeedSequence([self._study_seed % 2**63, trial.number, 1])
             seed = int(sequence.generate_state(1)[0] >> 1)
-            trial.set_user_attr("seed", seed)
+            Record(seed=seed).write(trial)
         configuration = self._space.configuration(self._space.suggest(trial), seed)
-        trial.set_user_attr("weights", configuration.network.weights)
-        trial.set_user_attr("multiply_adds", configuration.network.multiply_adds)
-        trial.set_user_attr("device", device_name(self._device))
-        self._watcher.trial_started(trial.number, configuration)
+        network, device = configuration.network, self._inputs.device
+        Record(
+            weights=network.weights,
+            multiply_adds=network.multiply_adds,
+            device=device_name(device),
+        ).write(trial)
+        self._observer.trial_started(trial.number, configuration)
         try:
             return self._train(trial, configuration, self._snapshot(first_try(trial)))
         finally:
-            give_back(self._device)
+            release_memory(device)
 
     def _snapshot(self, number: int) -> Snapshot:
         return Snapshot(self._snapshots / f"trial-{number}.safetensors")
@@ -94,9 +91,9 @@ class Objective:
         Args:
             trials: all of the study.
         """
-        retried = {t.user_attrs.get("retry_of") for t in trials}
+        known = retried(trials)
         alive = {first_try(t) for t in trials if not t.state.is_finished()}
-        alive |= {first_try(t) for t in trials if owing(t) and t.number not in retried}
+        alive |= {first_try(t) for t in trials if is_owed_a_retry(t) and t.number not in known}
         for path in self._snapshots.glob("trial-*.safetensors"):
             number = path.name.removeprefix("trial-").removesuffix(".safetensors")
             # One of a higher number was begun by another worker after the list was read.
@@ -106,70 +103,71 @@ class Objective:
     def _train(
         self, trial: optuna.Trial, configuration: Configuration, snapshot: Snapshot
     ) -> float:
-        start, spent = time.perf_counter(), 0.0
-        reset_peak(self._device)
+        start = written = time.perf_counter()
+        earlier, paced = 0.0, False
+        reset_peak(self._inputs.device)
         history = History()
 
-        told = start
+        def write_seconds() -> None:
+            nonlocal written
+            written = time.perf_counter()
+            Record(seconds=round(earlier + written - start, 2)).write(trial)
 
-        def tell_seconds() -> None:
-            nonlocal told
-            told = time.perf_counter()
-            trial.set_user_attr("seconds", round(spent + told - start, 2))
+        def on_resume() -> None:
+            nonlocal earlier
+            earlier = history.seconds + trainer.partial.seconds
+            # Before the trial says that it went on: none of the earlier try's seconds is
+            # then missing at any moment, and no budget seems less used up than it is.
+            write_seconds()
+            self._catch_up(trial, history)
+
+        def on_epoch(epoch: int, error: float) -> None:
+            nonlocal paced
+            if time.perf_counter() - written > NEWS:
+                write_seconds()
+            trial.report(error, epoch)
+            if not paced:
+                paced = True
+                self._write_pace(trial, history)
+            self._observer.epoch_done(trial.number, history)
+            if trial.should_prune():
+                raise _pruned(epoch, error)
 
         try:
-            trainer = Trainer(configuration, self._drawings, self._tasks, self._device)
-            trial.set_user_attr("precision", trainer.precision)
+            trainer = self._inputs.trainer(configuration)
+            Record(precision=trainer.precision).write(trial)
             history = trainer.history
-            if snapshot.resume(trainer):
-                spent = history.seconds + trainer.partial.seconds
-                # Before the trial says that it went on: none of the earlier try's seconds is
-                # then missing at any moment, and no budget seems less used up than it is.
-                tell_seconds()
-                self._catch_up(trial, history)
-
-            def on_epoch(epoch: int, error: float) -> None:
-                snapshot.save_if_cheap(trainer)
-                if time.perf_counter() - told > TELLING:
-                    tell_seconds()
-                trial.report(error, epoch)
-                if "pairs_per_second" not in trial.user_attrs:
-                    self._tell_pace(trial, history)
-                self._watcher.epoch_done(trial.number, history)
-                if trial.should_prune():
-                    raise _pruned(epoch, error)
-
             try:
-                train(trainer, on_epoch, self._on_step)
-            except Interrupted:
-                snapshot.save(trainer)
-                raise
+                train_resumably(trainer, snapshot, self._on_step, on_epoch, on_resume)
             except optuna.TrialPruned:
                 self._draw(trial, trainer)
                 raise
             self._draw(trial, trainer)
         except Diverged as error:
             trial.report(WORST, error.epoch)
-            trial.set_user_attr("fail_reason", f"diverged: {error}")
+            Record(fail_reason=f"diverged: {error}").write(trial)
             return WORST
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
             trial.report(WORST, len(history.epochs))
-            trial.set_user_attr("fail_reason", f"out of memory: {str(error).splitlines()[0]}")
+            Record(fail_reason=f"out of memory: {str(error).splitlines()[0]}").write(trial)
             return WORST
         finally:
             if history.epochs:
-                trial.set_user_attr("best_epoch", history.best_epoch)
-                trial.set_user_attr("best_error", history.best_error)
-                trial.set_user_attr("outcomes", history.epochs[history.best_epoch].right)
-            self._tell_pace(trial, history)
-            tell_seconds()
-            trial.set_user_attr("peak_memory_mb", round(peak(self._device) / 2**20))
+                best = history.best_epoch
+                Record(
+                    best_epoch=best,
+                    best_error=history.best_error,
+                    outcomes=history.epochs[best].right,
+                ).write(trial)
+            self._write_pace(trial, history)
+            write_seconds()
+            Record(peak_memory_mb=round(peak(self._inputs.device) / 2**20)).write(trial)
         return history.best_error
 
-    def _tell_pace(self, trial: optuna.Trial, history: History) -> None:
-        trial.set_user_attr("pairs_per_second", round(history.pairs_per_second, 1))
+    def _write_pace(self, trial: optuna.Trial, history: History) -> None:
+        Record(pairs_per_second=round(history.pairs_per_second, 1)).write(trial)
 
     def _draw(self, trial: optuna.Trial, trainer: Trainer) -> None:
         """Keep pictures of what the network learnt; a trial that has ended takes none."""
@@ -177,31 +175,21 @@ class Objective:
         pictures = {
             "learning curve": learning_curve(trainer.history.epochs),
             "first-layer filters": filters(first),
-            "mistakes": mistakes(self._tasks, trainer.answers().cpu().numpy()),
+            "mistakes": mistakes(self._inputs.tasks, trainer.answers().cpu().numpy()),
         }
         attach(trial, self._artifacts, pictures)
 
     def _catch_up(self, trial: optuna.Trial, history: History) -> None:
         """Report what the earlier tries of a trial did; the pruner learns of every rung."""
-        trial.set_user_attr("resumed_at", len(history.epochs))
+        Record(resumed_at=len(history.epochs)).write(trial)
         prune = False
         for epoch, done in enumerate(history.epochs):
             trial.report(done.error, epoch)
             prune = trial.should_prune()
-        self._watcher.epoch_done(trial.number, history)
+        self._observer.epoch_done(trial.number, history)
         if prune:
             raise _pruned(len(history.epochs) - 1, history.epochs[-1].error)
 
 
 def _pruned(epoch: int, error: float) -> optuna.TrialPruned:
     return optuna.TrialPruned(f"after epoch {epoch} at error {error:.3f}")
-
-
-def snapshot_folder(results: Path, token: str) -> Path:
-    """Where the unfinished trainings of a study stand among its results.
-
-    Args:
-        results: folder of the study's results, which studies of several databases may share.
-        token: what tells the study from those.
-    """
-    return results / "snapshots" / token

@@ -10,8 +10,8 @@ from model.configuration import Configuration
 from model.history import History
 
 
-class Watcher(Protocol):
-    """Is told how a search goes on."""
+class Observer(Protocol):
+    """Is told of trials, their epochs and their ends."""
 
     def trial_started(self, number: int, configuration: Configuration) -> None:
         """A trial begins."""
@@ -19,26 +19,18 @@ class Watcher(Protocol):
     def epoch_done(self, number: int, history: History) -> None:
         """An epoch of the running trial is over."""
 
-
-class TrialWatcher(Protocol):
-    """Is told of every trial that ends."""
-
     def trial_finished(self, trial: FrozenTrial) -> None:
         """A trial ended, whatever its state."""
 
 
-class TrialsWatcher(Watcher, TrialWatcher, Protocol):
-    """Is told of trials, their epochs and their ends."""
-
-
-class Unwatched:
-    """Watches a search whose story is told elsewhere."""
+class Unobserved:
+    """Tells nobody: the search is shown elsewhere."""
 
     def trial_started(self, number: int, configuration: Configuration) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def epoch_done(self, number: int, history: History) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def trial_finished(self, trial: FrozenTrial) -> None:
-        """Say nothing."""
+        """Do nothing."""

@@ -108,18 +108,13 @@ def mistakes(tasks: OneShotTasks, chosen: NDArray[np.int64]) -> Image.Image:
     return image
 
 
-def artifact_folder(results: Path) -> Path:
-    """Where the artifacts of a study stand among its results."""
-    return results / "artifacts"
-
-
 def attach(trial: optuna.Trial, folder: Path, pictures: Mapping[str, Image.Image]) -> None:
     """Keep pictures with a running trial.
 
     Args:
         trial: the trial; one that has ended takes no more.
         folder: of the artifacts; made if it is absent.
-        pictures: by the name that a person shall read.
+        pictures: by the name that a person reads.
 
     Raises:
         OSError: they cannot be written.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,11 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from data.errors import UserError
 from hpo.study.settings import SamplerName
 from hpo.study.space import SearchSpace
+from hpo.study.study import StoredStudy
+from hpo.study.trials import FINISHED
 
 ATTEMPTS = 8
 """Proposals that are asked of a sampler before chance takes over from one that repeats itself."""
@@ -25,7 +29,7 @@ Key = tuple[Any, ...]
 """The values of one configuration."""
 
 
-class SpaceUsedUp(Exception):
+class SpaceUsedUp(UserError):
     """Every configuration that was drawn is in the study already."""
 
 
@@ -54,6 +58,13 @@ def inner_sampler(name: SamplerName, startup_trials: int, seed: int) -> BaseSamp
             )
         case "random":
             return RandomSampler(seed=seed)
+
+
+def make_sampler(stored: StoredStudy) -> BuildableSampler:
+    """The sampler that a study names."""
+    search = stored.settings.search
+    make = partial(inner_sampler, search.sampler, search.startup_trials)
+    return BuildableSampler(make, stored.space, search.seed, stored.study)
 
 
 class BuildableSampler(BaseSampler):
@@ -212,7 +223,6 @@ class UnivariateTPE(TPESampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """A value for every parameter, or none at all in the beginning."""
-        ended = (TrialState.COMPLETE, TrialState.PRUNED)
-        if len(study.get_trials(deepcopy=False, states=ended)) < self._startup:
+        if len(study.get_trials(deepcopy=False, states=FINISHED)) < self._startup:
             return {}
         return {n: self.sample_independent(study, trial, n, d) for n, d in search_space.items()}

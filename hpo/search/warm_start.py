@@ -25,20 +25,18 @@ from hpo.study.paths import storage_of
 from hpo.study.settings import SettingsError, StudySettings
 from hpo.study.space import Params, SearchSpace, place_in_range
 from hpo.study.storage import StorageError, open_storage, shown, storage_errors
-from hpo.study.study import FINISHED, StoredStudy, StudyError, load
-from hpo.study.trials import finite_errors, trained_trials
+from hpo.study.study import StoredStudy, StudyError, load
+from hpo.study.trials import FINISHED, Record, is_untrainable, lowest_error, record, trained_trials
 
 BEST = 5
 INFORMATIVE = 3
 WARM_START = "warm_start"
 """The attribute of a study that tells which other it began with, and with which trials of it."""
-FROM = "from"
-"""The attribute of a trial that tells which one of another study it has its parameters from."""
 
 
 @dataclass(frozen=True)
-class Seed:
-    """A configuration that a new study begins with.
+class Carried:
+    """A configuration of another study that a new one begins with.
 
     Attributes:
         trial: the number of the other study's trial.
@@ -58,32 +56,32 @@ class WarmStart:
     Attributes:
         study: the name of the other study.
         token: what tells that from others of its name.
-        seeds: in the order in which they are trained.
+        carried: in the order in which they are trained.
         misfits: a line for each kind of thing that the new study cannot take.
     """
 
     study: str
     token: str
-    seeds: Sequence[Seed]
+    carried: Sequence[Carried]
     misfits: Sequence[str]
 
-    def sow(self, study: optuna.Study) -> None:
-        """Queue the seeds behind what is queued already; done again, this queues none twice."""
-        there = {trial.user_attrs.get(FROM) for trial in study.get_trials(deepcopy=False)}
-        for seed in self.seeds:
-            label = f"{self.study} trial {seed.trial}"
+    def enqueue(self, study: optuna.Study) -> None:
+        """Enqueue them behind what is enqueued already; done again, this enqueues none twice."""
+        there = {record(trial).begun_with for trial in study.get_trials(deepcopy=False)}
+        for one in self.carried:
+            label = f"{self.study} trial {one.trial}"
             if label not in there:
-                study.enqueue_trial(seed.params, user_attrs={FROM: label})
+                study.enqueue_trial(one.params, user_attrs=Record(begun_with=label).attributes)
         kept = {
             "study": self.study,
             "token": self.token,
-            "best": [seed.trial for seed in self.seeds if seed.best],
-            "informative": [seed.trial for seed in self.seeds if not seed.best],
+            "best": [one.trial for one in self.carried if one.best],
+            "informative": [one.trial for one in self.carried if not one.best],
         }
         study.set_user_attr(WARM_START, kept)  # last: a study that has it has all of them
 
     def join(self, study: optuna.Study) -> None:
-        """Sow in a study that was there before, unless that was done.
+        """Enqueue them in a study that was there before, unless that was done.
 
         Raises:
             StudyError: it began with another study, or with none.
@@ -98,10 +96,10 @@ class WarmStart:
                 f"the study {study.study_name} has trials and did not begin with {self.study}: "
                 "leave --from out, or copy the study file under another name"
             )
-        self.sow(study)
+        self.enqueue(study)
 
 
-def seeded(study: optuna.Study) -> str | None:
+def begun_with(study: optuna.Study) -> str | None:
     """What a study began with, in a line; None if with nothing."""
     kept = study.user_attrs.get(WARM_START)
     if kept is None:
@@ -116,7 +114,7 @@ def seeded(study: optuna.Study) -> str | None:
 def plan(
     old: str, old_url: str | None, name: str, settings: StudySettings, url: str
 ) -> WarmStart | None:
-    """What a study shall begin with; None where it began with that long ago.
+    """What a study is to begin with; None where it began with that long ago.
 
     Args:
         old: the study to begin with, by its name or its file's path.
@@ -223,18 +221,18 @@ def _chosen(stored: StoredStudy, settings: StudySettings) -> WarmStart:
         )
     trials = [*best, *_informative(stored, best)]
     carried, misfits = carry_over([trial.params for trial in trials], space)
-    seeds: list[Seed] = []
+    kept: list[Carried] = []
     known: list[Params] = [{}, *space.checked_first()]
     for number, (trial, params) in enumerate(zip(trials, carried, strict=True)):
         if params not in known:
             known.append(params)
-            seeds.append(Seed(trial.number, params, number < len(best)))
+            kept.append(Carried(trial.number, params, number < len(best)))
     if not any(carried):
         raise StudyError(
             f"nothing of the study {name} fits ({'; '.join(misfits)}): leave --from out, or widen "
             "the ranges of the study file"
         )
-    return WarmStart(name, stored.token, seeds, misfits)
+    return WarmStart(name, stored.token, kept, misfits)
 
 
 def _best(study: optuna.Study) -> list[FrozenTrial]:
@@ -250,7 +248,7 @@ def _informative(stored: StoredStudy, best: Sequence[FrozenTrial]) -> list[Froze
     finished = [
         trial
         for trial in stored.study.get_trials(deepcopy=False, states=FINISHED)
-        if "fail_reason" not in trial.user_attrs
+        if not is_untrainable(trial)
     ]
     finished.sort(key=lambda trial: (_lowest(trial), trial.number))
     chosen = {trial.number for trial in best}
@@ -272,7 +270,8 @@ def _informative(stored: StoredStudy, best: Sequence[FrozenTrial]) -> list[Froze
 
 def _lowest(trial: FrozenTrial) -> float:
     """The lowest error of any epoch, also of a trial that was pruned; in [0, 1], or infinite."""
-    return min(finite_errors(trial).values(), default=math.inf)
+    lowest = lowest_error(trial)
+    return math.inf if lowest is None else lowest
 
 
 def _scaled(

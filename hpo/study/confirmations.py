@@ -105,7 +105,7 @@ def is_done(study: optuna.Study, trial: int, k: int, tasks: int) -> bool:
     return result is not None and result["tasks"] == tasks
 
 
-def record(study: optuna.Study, trial: int, k: int, result: Mapping[str, Any]) -> None:
+def keep_result(study: optuna.Study, trial: int, k: int, result: Mapping[str, Any]) -> None:
     """Keep the result of a trial's ``k``-th retraining (from 0) with the study."""
     study.set_user_attr(f"{PREFIX}{trial}:{k}", dict(result))
 
@@ -123,7 +123,7 @@ def fresh_task_seed(task_seed: int) -> int:
     return drawn if drawn != task_seed else drawn + 1
 
 
-def chance_to_trail(differences: NDArray[np.int64]) -> float:
+def p_value(differences: NDArray[np.int64]) -> float:
     """The chance that the lesser of two equals is as far behind, or further.
 
     If they were equal, every difference might as well have had the other sign; all choices of

@@ -42,7 +42,7 @@ def look(checkpoint: str, score: Score) -> Look:
     return Look(when, checkpoint, score.accuracy, score.interval, score.tasks, score.source)
 
 
-def record(study: optuna.Study, look: Look) -> None:
+def keep_look(study: optuna.Study, look: Look) -> None:
     """Keep a look with the study, beside all others, of this moment too."""
     study.set_user_attr(f"{PREFIX}{look.when}-{secrets.token_hex(2)}", dataclasses.asdict(look))
 

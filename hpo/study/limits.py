@@ -9,19 +9,29 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.settings import SettingsError
-from hpo.study.study import WANTED, StoredStudy, finished, wanted
-from hpo.study.trials import Effort, effort_of, multiply_adds_of, seconds_spent
-from hpo.view.format import duration, magnitude
+from hpo.study.study import StoredStudy
+from hpo.study.trials import (
+    Figures,
+    figures,
+    finished,
+    multiply_adds_spent,
+    record,
+    seconds_spent,
+)
 from model.recipe import Training
 
 SECONDS = {"h": 3600, "m": 60, "s": 1}
+WANTED = "trials_wanted"
+"""The attribute of a study that holds how many finished trials it is to have."""
+BUDGET = "budget"
+"""The attribute of a study that holds what its trials may spend together."""
 LEAST = 1e6
 """Multiply-adds of the smallest budget: no study takes fewer, and a forgotten unit is noticed."""
 
@@ -39,22 +49,6 @@ class Budget:
     amount: float
     unit: Literal["seconds", "multiply-adds"]
 
-    def spending(self, efforts: Iterable[Effort], training: Training) -> Spending:
-        """What is spent of it.
-
-        Args:
-            efforts: of all trials of the study, those that run included.
-            training: of the study.
-        """
-        every = list(efforts)
-        seconds = seconds_spent(every)
-        if self.unit == "seconds":
-            return Spending(self, seconds, seconds)
-        # A network that cannot train is counted an epoch here: of a space that has no others,
-        # trials without end would else spend nothing.
-        counted = [multiply_adds_of(replace(e, untrainable=False), training) for e in every]
-        return Spending(self, math.fsum(spent or 0.0 for spent in counted), seconds)
-
 
 @dataclass(frozen=True)
 class Spending:
@@ -70,11 +64,17 @@ class Spending:
     spent: float
     seconds: float
 
-    def __str__(self) -> str:
-        amount, spent = self.budget.amount, self.spent
-        if self.budget.unit == "seconds":
-            return f"{duration(spent)} of {duration(amount)}"
-        return f"{magnitude(spent)} of {magnitude(amount)} multiply-adds"
+    @classmethod
+    def of(cls, budget: Budget, trials: Iterable[Figures], training: Training) -> Spending:
+        """What the trials of a study, those that run included, have spent of its budget."""
+        every = list(trials)
+        seconds = math.fsum(seconds_spent(every))
+        if budget.unit == "seconds":
+            return cls(budget, seconds, seconds)
+        # A network that cannot train counts an epoch here: in a space that has no others, trials
+        # without end would spend nothing.
+        spent = [multiply_adds_spent(trial, training, count_mark=True) for trial in every]
+        return cls(budget, math.fsum(one or 0.0 for one in spent), seconds)
 
     @property
     def used_up(self) -> bool:
@@ -113,24 +113,26 @@ def read_budget(text: str) -> Budget:
     return Budget(amount, "multiply-adds")
 
 
-BUDGET = "budget"
-"""The attribute of a study that holds what its trials may spend together."""
-
-
-def set_goal(study: optuna.Study, trials: int | None, budget: Budget | None) -> None:
-    """Keep how far the study shall go, instead of what was kept before.
+def set_limits(study: optuna.Study, trials: int | None, budget: Budget | None) -> None:
+    """Keep how far the study goes, instead of what was kept before.
 
     Args:
         study: the study.
-        trials: finished ones that it shall hold, or None for any number.
+        trials: finished ones that it will hold, or None for any number.
         budget: what they may spend, or None for any amount.
     """
-    goal = {WANTED: trials, BUDGET: budget and dataclasses.asdict(budget)}
+    limits = {WANTED: trials, BUDGET: budget and dataclasses.asdict(budget)}
     if budget is None and BUDGET not in study.user_attrs:
-        del goal[BUDGET]
+        del limits[BUDGET]
     # A limit that comes before one that goes: other processes at no moment see none at all.
-    for name in sorted(goal, key=lambda name: goal[name] is None):
-        study.set_user_attr(name, goal[name])
+    for name in sorted(limits, key=lambda name: limits[name] is None):
+        study.set_user_attr(name, limits[name])
+
+
+def wanted_trials(study: optuna.Study) -> int | None:
+    """How many finished trials the study will hold; None where its budget alone ends it."""
+    kept = study.user_attrs.get(WANTED, 0)
+    return None if kept is None else int(kept)
 
 
 def budget_of(study: optuna.Study) -> Budget | None:
@@ -139,13 +141,13 @@ def budget_of(study: optuna.Study) -> Budget | None:
     return Budget(**kept) if kept else None
 
 
-def spending(stored: StoredStudy) -> Spending | None:
+def spending_of(stored: StoredStudy) -> Spending | None:
     """The budget of the study and what is spent of it, if it has one."""
     budget = budget_of(stored.study)
     if budget is None:
         return None
-    trials = stored.study.get_trials(deepcopy=False)
-    return budget.spending(map(effort_of, trials), stored.settings.training)
+    trials = map(figures, stored.study.get_trials(deepcopy=False))
+    return Spending.of(budget, trials, stored.settings.training)
 
 
 def reached(stored: StoredStudy) -> bool:
@@ -153,7 +155,7 @@ def reached(stored: StoredStudy) -> bool:
 
     The trials that were begun before the budget was used up are still finished.
     """
-    study, limit = stored.study, wanted(stored.study)
+    study, limit = stored.study, wanted_trials(stored.study)
     if limit is not None and finished(study) >= limit:
         return True
     return _used_up(stored) and not _running(study) and not _waiting_to_go_on(study)
@@ -161,7 +163,7 @@ def reached(stored: StoredStudy) -> bool:
 
 def has_place(stored: StoredStudy) -> bool:
     """Whether a process may take up a trial now: a new one, or one that waits to go on."""
-    study, limit = stored.study, wanted(stored.study)
+    study, limit = stored.study, wanted_trials(stored.study)
     if limit is not None and finished(study) + len(_running(study)) >= limit:
         return False
     return not _used_up(stored) or bool(_waiting_to_go_on(study))
@@ -169,14 +171,14 @@ def has_place(stored: StoredStudy) -> bool:
 
 def may_begin(stored: StoredStudy, trial: optuna.Trial) -> bool:
     """Whether a trial that was just taken up has a place: another process may have been first."""
-    study, limit = stored.study, wanted(stored.study)
+    study, limit = stored.study, wanted_trials(stored.study)
     if limit is not None and _ahead_of(study, trial.number) >= limit:
         return False
     return _was_begun(trial) or not _used_up(stored)
 
 
 def _used_up(stored: StoredStudy) -> bool:
-    spent = spending(stored)
+    spent = spending_of(stored)
     return spent is not None and spent.used_up
 
 
@@ -190,8 +192,8 @@ def _waiting_to_go_on(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def _was_begun(trial: FrozenTrial | optuna.Trial) -> bool:
-    """Whether the trial, or the earlier try that it goes on from, is more than queued."""
-    return "seed" in trial.user_attrs
+    """Whether the trial, or the earlier try that it goes on from, is more than enqueued."""
+    return record(trial).seed is not None
 
 
 def _ahead_of(study: optuna.Study, number: int) -> int:

@@ -1,4 +1,4 @@
-"""Where things stand: study files, their databases, the data, what is kept of the baselines."""
+"""Where things are: study files, their databases and results, the data, the kept baselines."""
 
 from __future__ import annotations
 
@@ -14,39 +14,42 @@ STUDIES = Path("studies")
 
 @dataclass(frozen=True)
 class StudyPlace:
-    """A study file and the folder of its database and results."""
+    """A study file, the folder of its results, and the URL of its database."""
 
     name: str
     file: Path
     folder: Path
-
-    @property
-    def default_storage(self) -> str:
-        """The URL of the SQLite database beside the study's results."""
-        return f"sqlite:///{self.folder / 'study.db'}"
+    url: str
 
 
-def find_study(study: str) -> StudyPlace:
+def find_study(study: str, storage: str | None = None) -> StudyPlace:
     """A study by its name or the path of its file.
 
     A name is looked up in ``studies/`` of the working folder, then among the shipped files. The
     results stand in a folder beside the file; those of a shipped study in ``studies/`` of
-    the working folder.
+    the working folder. The database is ``storage``, else ``HPO_STORAGE``, else ``study.db`` in the
+    folder of the results.
 
     Raises:
         SettingsError: there is no such study.
     """
+    name, file, folder = _found(study)
+    named = storage or os.environ.get("HPO_STORAGE")
+    return StudyPlace(name, file, folder, named or f"sqlite:///{folder / 'study.db'}")
+
+
+def _found(study: str) -> tuple[str, Path, Path]:
     given = Path(study)
     if given.suffix == ".toml" or len(given.parts) > 1:
         if not given.is_file():
             raise SettingsError(f"there is no study file {given}: check the path")
-        return StudyPlace(given.stem, given, given.with_suffix(""))
+        return given.stem, given, given.with_suffix("")
     local = STUDIES / f"{study}.toml"
     if local.is_file():
-        return StudyPlace(study, local, local.with_suffix(""))
+        return study, local, local.with_suffix("")
     for folder in _shipped_folders():
         if (folder / local.name).is_file():
-            return StudyPlace(study, folder / local.name, STUDIES / study)
+            return study, folder / local.name, STUDIES / study
     known = sorted({f.stem for d in (STUDIES, *_shipped_folders()) for f in d.glob("*.toml")})
     raise SettingsError(
         f"there is no study {study}: name one of {', '.join(known)}, or give a study file's path"
@@ -64,6 +67,26 @@ def find_configuration(name: str) -> Path:
     return next((file for file in files if file.is_file()), files[-1])
 
 
+def artifacts_folder(results: Path) -> Path:
+    """Where the trials' pictures stand among the results of a study."""
+    return results / "artifacts"
+
+
+def snapshots_folder(results: Path, token: str) -> Path:
+    """Where the unfinished trials of a study stand among its results.
+
+    Args:
+        results: folder of the study's results, which studies of several databases may share.
+        token: what tells the study from those.
+    """
+    return results / "snapshots" / token
+
+
+def confirmation_folder(results: Path, token: str) -> Path:
+    """Where the unfinished retrainings of a study stand, likewise."""
+    return results / "confirmation" / token
+
+
 def networks_folder() -> Path:
     """Where the networks that `hpo baselines` trained are kept, beside the packed data."""
     return packed_folder() / "networks"
@@ -79,18 +102,13 @@ def _shipped_folders() -> tuple[Path, ...]:
     return package / "studies", package.parent / "studies"
 
 
-def storage_url(given: str | None, place: StudyPlace) -> str:
-    """The storage that was asked for: ``--storage``, ``HPO_STORAGE``, or the study's own file."""
-    return given or os.environ.get("HPO_STORAGE") or place.default_storage
-
-
 def storage_of(given: str | None, study: str) -> str:
     """The storage of a study that is known by its name alone, whose file may be elsewhere.
 
     Raises:
         SettingsError: no storage was named, and there is no study file of this name.
     """
-    return given or os.environ.get("HPO_STORAGE") or find_study(study).default_storage
+    return given or os.environ.get("HPO_STORAGE") or find_study(study).url
 
 
 def data_folder(given: Path | None) -> Path:

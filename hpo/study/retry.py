@@ -1,4 +1,4 @@
-"""Trials whose process is gone: told from the living, and queued again."""
+"""Trials whose process is gone: told from the living, and enqueued again."""
 
 from __future__ import annotations
 
@@ -17,26 +17,22 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-GRACE = 300  # seconds without a sign of life after which a trial elsewhere counts as dead
-KEPT = ("seed", "from")
-"""Attributes of a trial that its retries have too."""
-OWED = "to_be_retried"
-"""The attribute of a failed trial that shall be queued again: ``counted`` or ``free``."""
+from hpo.study.trials import Record, first_try, record, retried
+
+GRACE = 300  # seconds without a heartbeat after which a trial elsewhere counts as dead
 RETRIES = 3
 """How often a trial is started anew whose process died before another epoch was done.
 
 One that got further, or was interrupted, always is.
 """
-
-
-def first_try(trial: FrozenTrial | optuna.Trial) -> int:
-    """The number of the trial that this one is a retry of, of a retry's retry too, or its own."""
-    return int(trial.user_attrs.get("first_try", trial.number))
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+PROCESSES = Path("/proc/self/ns/pid")
+STATUS = "/proc/{}/stat"
 
 
 def _is_gone(trial: FrozenTrial) -> bool:
     """Whether the trial ran in a process of this machine that no longer lives."""
-    kept = trial.user_attrs.get("owner")
+    kept = record(trial).owner
     if not kept:  # killed within the milliseconds before it was written, if long ago
         begun = trial.datetime_start
         return begun is not None and datetime.now() - begun > timedelta(seconds=GRACE)
@@ -44,103 +40,99 @@ def _is_gone(trial: FrozenTrial) -> bool:
 
 
 def is_second_copy(study: optuna.Study, trial: optuna.Trial) -> bool:
-    """Whether two processes queued the same trial again at once, and this is the later copy."""
-    origin = trial.user_attrs.get("retry_of")
-    return origin is not None and any(
-        other.user_attrs.get("retry_of") == origin and other.number < trial.number
-        for other in study.get_trials(deepcopy=False)
-    )
+    """Whether two processes enqueued the same trial again at once, and this is the later copy."""
+    origin = record(trial).retry_of
+    earlier = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
+    return origin is not None and origin in retried(earlier)
 
 
-def owing(trial: FrozenTrial) -> str | None:
-    """Whether a failed trial shall be queued again: ``counted`` or ``free``, or None.
+def is_owed_a_retry(trial: FrozenTrial) -> bool:
+    """Whether a failed trial is to be enqueued again.
 
     One without a reason was found dead by a process that then died itself. One that died
-    too often is owed nothing more.
+    too often is not.
     """
-    if trial.state != TrialState.FAIL:
-        return None
-    unexplained = "counted" if "fail_reason" not in trial.user_attrs else None
-    owed: str | None = trial.user_attrs.get(OWED, unexplained)
-    return owed if owed and _deaths(trial, owed == "counted") <= RETRIES else None
+    kept = record(trial)
+    given_up = kept.retry is None and kept.fail_reason is not None
+    return trial.state == TrialState.FAIL and not given_up and _deaths(trial) <= RETRIES
 
 
-def _deaths(trial: FrozenTrial, counted: bool) -> int:
+def _deaths(trial: FrozenTrial) -> int:
     """How many processes in a row died under a trial, this end included if it is counted."""
-    got_further = len(trial.intermediate_values) > trial.user_attrs.get("resumed_at", 0)
-    before = 0 if got_further else trial.user_attrs.get("deaths", 0)
-    return int(before) + counted
+    kept = record(trial)
+    got_further = len(trial.intermediate_values) > (kept.resumed_at or 0)
+    before = 0 if got_further else kept.deaths or 0
+    return before + (kept.retry != "free")
 
 
-def give_back(trial: optuna.Trial, reason: str, counted: bool) -> None:
-    """Mark the running trial as one to be queued again once it has failed.
+def retry_later(trial: optuna.Trial, reason: str, counted: bool) -> None:
+    """Mark the running trial as one to be enqueued again once it has failed.
 
     Args:
         trial: the trial.
         reason: what ended it.
         counted: whether this counts towards `RETRIES`; an interruption does not.
     """
-    trial.set_user_attr(OWED, "counted" if counted else "free")
-    trial.set_user_attr("fail_reason", reason)
+    Record(retry="counted" if counted else "free", fail_reason=reason).write(trial)
 
 
 def reclaim(study: optuna.Study, storage: RDBStorage) -> int:
-    """Queue again every trial whose process on this machine is gone, and all that were given back.
+    """Enqueue every trial again whose process on this machine is gone, and all that are owed it.
 
     The old trial fails with the reason; the new one has its parameters and seed. Done
-    twice, or killed half-way and done again, this queues nothing twice.
+    twice, or killed half-way and done again, this enqueues nothing twice.
 
     Returns:
-        How many were queued.
+        How many were enqueued.
     """
     trials = study.get_trials(deepcopy=False)
-    retried = {t.user_attrs.get("retry_of") for t in trials}
+    known, enqueued = retried(trials), 0
     study_id = storage.get_study_id_from_name(study.study_name)
-    queued = 0
     for trial in trials:
-        owed = owing(trial)
+        owed = is_owed_a_retry(trial)
         if trial.state == TrialState.RUNNING and _is_gone(trial):
             trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+            died = Record(retry=record(trial).retry or "counted", fail_reason="its process died")
             try:
-                storage.set_trial_user_attr(trial_id, OWED, "counted")
-                storage.set_trial_user_attr(trial_id, "fail_reason", "its process died")
+                for name, value in died.attributes.items():
+                    storage.set_trial_user_attr(trial_id, name, value)
                 study.tell(trial.number, state=TrialState.FAIL)
             except (UpdateFinishedTrialError, ValueError):
                 continue  # another process was faster
-            owed = "counted"
-        if owed and trial.number not in retried:
-            queued += _queue_again(study, trial, counted=owed == "counted")
-    return queued
+            owed = _deaths(trial) <= RETRIES
+        if owed and trial.number not in known:
+            _enqueue_again(study, trial)
+            enqueued += 1
+    return enqueued
 
 
 def retry_stale(study: optuna.Study, trial: FrozenTrial) -> None:
-    """What Optuna calls for a trial on another machine that gave no sign of life."""
-    _queue_again(study, trial, counted=True)
+    """What Optuna calls for a trial on another machine whose heartbeat has stopped."""
+    if _deaths(trial) <= RETRIES:
+        _enqueue_again(study, trial)
 
 
-def _queue_again(study: optuna.Study, trial: FrozenTrial, counted: bool) -> int:
-    deaths = _deaths(trial, counted)
-    if deaths > RETRIES:
-        return 0
-    attributes = {k: v for k, v in trial.user_attrs.items() if k in KEPT}
-    attributes |= {"deaths": deaths, "retry_of": trial.number, "first_try": first_try(trial)}
-    given = "retry_of" in trial.user_attrs and "fixed_params" not in trial.system_attrs
-    if "weights" in trial.user_attrs or given:  # it had all of its parameters
-        again = create_trial(
+def _enqueue_again(study: optuna.Study, trial: FrozenTrial) -> None:
+    kept = record(trial)
+    again = Record(
+        seed=kept.seed,
+        begun_with=kept.begun_with,
+        deaths=_deaths(trial),
+        retry_of=trial.number,
+        first_try=first_try(trial),
+    )
+    given = kept.retry_of is not None and "fixed_params" not in trial.system_attrs
+    if kept.weights is not None or given:  # it had all of its parameters
+        copy = create_trial(
             state=TrialState.WAITING,
             params=trial.params,
             distributions=trial.distributions,
-            user_attrs=attributes,
+            user_attrs=again.attributes,
         )
-        study.add_trial(again)
+        study.add_trial(copy)
     else:
-        study.enqueue_trial(trial.system_attrs.get("fixed_params", {}), user_attrs=attributes)
-    return 1
-
-
-BOOT = Path("/proc/sys/kernel/random/boot_id")
-PROCESSES = Path("/proc/self/ns/pid")
-STATUS = "/proc/{}/stat"
+        params = trial.system_attrs.get("fixed_params", {})
+        study.enqueue_trial(params, user_attrs=again.attributes)
 
 
 def owner() -> dict[str, Any]:

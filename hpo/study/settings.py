@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from data.errors import UserError
 from model.architecture import Architecture, Convolution, Frozen
 from model.configuration import DataChoice, first_problem
 from model.recipe import LayerRates, Seed, Training
@@ -21,7 +22,7 @@ SamplerName = Literal["tpe", "tpe-univariate", "gp", "random"]
 PrunerName = Literal["hyperband", "halving", "median", "none"]
 
 
-class SettingsError(Exception):
+class SettingsError(UserError):
     """A study file that is absent or not valid. One sentence that says what to do."""
 
 

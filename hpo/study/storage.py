@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,18 +11,19 @@ from typing import Any
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
+from data.errors import UserError
 from hpo.study.patient_storage import PatientStorage
 from hpo.study.retry import GRACE, retry_stale
 
-HEARTBEAT = 60  # seconds between two signs of life of a running trial
+HEARTBEAT = 60  # seconds between two heartbeats of a running trial
 CONNECTING = 10  # seconds to wait for a server to answer
 DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
-RACED = (0.5, 1.0, 2.0)  # seconds of waiting while another process makes the tables
-SQLITE_PATIENCE = 60  # seconds to wait for another process's write
+SQLITE_TIMEOUT = 60  # seconds to wait for another process's write
 
 
-class StorageError(Exception):
+class StorageError(UserError):
     """A database that is absent, no database, or out of reach. One sentence with the way out."""
 
 
@@ -73,14 +73,14 @@ def _opening_errors(url: str) -> Iterator[None]:
 
 
 def open_storage(
-    url: str, create: bool, say: Callable[[str], None] = lambda message: None
+    url: str, create: bool, give_up: Callable[[], bool] = lambda: False
 ) -> PatientStorage:
     """Connect to a database.
 
     Args:
         url: as SQLAlchemy takes it; PostgreSQL and MySQL need not name their driver.
         create: whether the tables are made if they are absent, and a SQLite file with its folder.
-        say: is told when the database is away and waited for.
+        give_up: says when a database that is away is waited for no longer.
 
     Raises:
         StorageError: it cannot be reached, read or written.
@@ -93,41 +93,39 @@ def open_storage(
         arguments: dict[str, Any]
         if backend == "sqlite":
             _prepare_file(parsed.database, create)
-            arguments = {"connect_args": {"timeout": SQLITE_PATIENCE}}
+            arguments = {"connect_args": {"timeout": SQLITE_TIMEOUT}}
         else:
             arguments = {"connect_args": {"connect_timeout": CONNECTING}, "pool_pre_ping": True}
         full = parsed.render_as_string(hide_password=False)
         if not create:
             _check_tables(full, arguments)
-        storage = _connected(full, arguments, say)
+        # A process that makes the same tables at the same moment is given time for it.
+        connect = Retrying(
+            retry=retry_if_exception(_tables_are_made),
+            stop=stop_after_attempt(4),
+            wait=wait_exponential(0.5),
+            reraise=True,
+        )
+        storage = connect(
+            PatientStorage,
+            full,
+            give_up,
+            engine_kwargs=arguments,
+            heartbeat_interval=HEARTBEAT,
+            grace_period=GRACE,
+            heartbeat_stale_trial_callback=retry_stale,
+        )
         if backend == "sqlite":
             event.listen(storage.engine, "connect", _write_ahead)
             storage.engine.dispose()
         return storage
 
 
-def _connected(url: str, arguments: dict[str, Any], say: Callable[[str], None]) -> PatientStorage:
-    """Connect; a process that makes the same tables at the same moment is given time for it."""
-
-    def connect() -> PatientStorage:
-        return PatientStorage(
-            url,
-            say,
-            engine_kwargs=arguments,
-            heartbeat_interval=HEARTBEAT,
-            grace_period=GRACE,
-            heartbeat_stale_trial_callback=retry_stale,
-        )
-
-    for pause in RACED:
-        try:
-            return connect()
-        except (SQLAlchemyError, StorageInternalError) as error:
-            cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-            if not isinstance(cause, IntegrityError) and "already exists" not in str(cause):
-                raise
-            time.sleep(pause)
-    return connect()
+def _tables_are_made(error: BaseException) -> bool:
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    return isinstance(cause, IntegrityError) or (
+        isinstance(cause, SQLAlchemyError) and "already exists" in str(cause)
+    )
 
 
 def _check_tables(url: str, arguments: dict[str, Any]) -> None:

@@ -6,34 +6,32 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import optuna
+import torch
 from optuna.exceptions import DuplicatedStudyError
 from optuna.trial import TrialState
 from pydantic import ValidationError
 
+from data.errors import UserError
 from hpo import __version__
-from hpo.search.pruners import make_pruner
-from hpo.search.sampler import BuildableSampler, inner_sampler
 from hpo.study.patient_storage import PatientStorage
 from hpo.study.retry import has_ended, owner
 from hpo.study.settings import StudySettings, differences
 from hpo.study.space import SearchSpace
 from hpo.study.storage import shown
 from model.configuration import first_problem
+from model.inputs import Inputs, open_inputs
 
 FORMAT = 1
 """Of what a study keeps in its attributes; another number cannot be resumed."""
 MAKING = 10.0
 """Seconds that the making of a study may take."""
-WANTED = "trials_wanted"
-"""The attribute of a study that tells how many finished trials it shall hold."""
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
-class StudyError(Exception):
+class StudyError(UserError):
     """A study that is absent, or cannot be resumed. One sentence with the way out."""
 
 
@@ -55,6 +53,26 @@ class StoredStudy:
     def space(self) -> SearchSpace:
         """The space that it searches."""
         return SearchSpace(self.settings)
+
+    def open_inputs(self, folder: Path, device: torch.device) -> Inputs:
+        """The data that its networks train on and are scored on.
+
+        Args:
+            folder: of the data.
+            device: where to train.
+
+        Raises:
+            StudyError: the folder holds other data than the study was made with.
+            DataError: as `model.inputs.open_inputs` does.
+        """
+        settings = self.settings
+        inputs = open_inputs(settings.data, settings.network.image_size, folder, device)
+        if inputs.fingerprint != self.data_fingerprint:
+            raise StudyError(
+                f"the study {self.study.study_name} is about other data ({self.data_fingerprint}) "
+                f"than is here ({inputs.fingerprint}): name the folder of the same data with --data"
+            )
+        return inputs
 
 
 def create_or_resume(
@@ -91,17 +109,11 @@ def create_or_resume(
         return stored, False
     first = SearchSpace(settings).checked_first()
     try:
-        study = optuna.create_study(
-            study_name=name,
-            storage=storage,
-            pruner=make_pruner(settings),
-            direction="minimize",
-        )
+        study = optuna.create_study(study_name=name, storage=storage, direction="minimize")
     except DuplicatedStudyError:  # another process was faster
         return create_or_resume(name, settings, data_fingerprint, storage, prepare)
     study.set_user_attr("maker", owner())
     study.set_metric_names(["one-shot validation error"])
-    study.sampler = _sampler(settings, study)
     for params in first:
         study.enqueue_trial(params)
     if prepare is not None:
@@ -159,7 +171,6 @@ def load(name: str, storage: PatientStorage) -> StoredStudy:
             f"the study {name} was made by version {attributes.get('hpo_version')}, whose settings "
             f"this one does not know ({first_problem(error)}): use that version"
         ) from error
-    study.sampler, study.pruner = _sampler(settings, study), make_pruner(settings)
     return StoredStudy(study, storage, settings, attributes["data_fingerprint"])
 
 
@@ -170,20 +181,3 @@ def _without_nulls(stored: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in stored.items()
         if value is not None
     }
-
-
-def _sampler(settings: StudySettings, study: optuna.Study) -> BuildableSampler:
-    search, space = settings.search, SearchSpace(settings)
-    make = partial(inner_sampler, search.sampler, search.startup_trials)
-    return BuildableSampler(make, space, search.seed, study)
-
-
-def wanted(study: optuna.Study) -> int | None:
-    """How many finished trials the study shall hold; None where its budget alone ends it."""
-    kept = study.user_attrs.get(WANTED, 0)
-    return None if kept is None else int(kept)
-
-
-def finished(study: optuna.Study) -> int:
-    """How many trials are complete or pruned."""
-    return len(study.get_trials(deepcopy=False, states=FINISHED))

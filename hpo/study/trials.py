@@ -1,17 +1,162 @@
-"""What a study keeps of its trials: their errors, and what they cost."""
+"""The record of a trial: what it keeps of itself, under which names, and what follows from that."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from math import fsum
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Literal
 
 import optuna
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Enum, column, func, select, table
 
 from model.recipe import Training
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+"""States of the trials that a study counts."""
+_STORED = {"begun_with": "from", "retry": "to_be_retried"}
+"""Names of attributes that are no names of fields."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """The user attributes of a trial; None is what it does not have, or not yet.
+
+    Attributes:
+        owner: the process that runs it, as `hpo.study.retry.owner` tells it from all others.
+        seed: of the initial weights and the order of the batches; a retry has the first try's.
+        begun_with: the trial of another study that it has its parameters from.
+        weights, multiply_adds: of its network; the multiply-adds encode one image. A trial that has
+            them has all of its parameters.
+        device, precision: what it trains on, in words, and in which arithmetic.
+        resumed_at: how many epochs an earlier try had done, where it goes on from one.
+        seconds: of training and validation so far, those of an earlier try included.
+        pairs_per_second: in training.
+        best_epoch, best_error: the first epoch (from 0) of the lowest error, and that error.
+        outcomes: the tasks that were answered rightly after that epoch, from `model.scoring`.
+        peak_memory_mb: MiB.
+        retry: whether it is to be enqueued again once it has failed, and whether that counts
+            towards the number of retries.
+        fail_reason: why it failed; of a complete trial, why its network could not train.
+        retry_of, first_try: numbers of the trial that it is a retry of, and of the first of them.
+        deaths: how many processes in a row have died under it and its earlier tries.
+    """
+
+    owner: Mapping[str, Any] | None = None
+    seed: int | None = None
+    begun_with: str | None = None
+    weights: int | None = None
+    multiply_adds: int | None = None
+    device: str | None = None
+    precision: str | None = None
+    resumed_at: int | None = None
+    seconds: float | None = None
+    pairs_per_second: float | None = None
+    best_epoch: int | None = None
+    best_error: float | None = None
+    outcomes: str | None = None
+    peak_memory_mb: int | None = None
+    retry: Literal["counted", "free"] | None = None  # before the reason: it is written first
+    fail_reason: str | None = None
+    retry_of: int | None = None
+    first_try: int | None = None
+    deaths: int | None = None
+
+    @classmethod
+    def from_attributes(cls, kept: Mapping[str, Any]) -> Record:
+        """What user attributes say; those that are not the program's are passed over."""
+        return cls(**{field: kept[name] for field, name in _NAMES.items() if name in kept})
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """As user attributes."""
+        values = {name: getattr(self, field) for field, name in _NAMES.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def write(self, trial: optuna.Trial) -> None:
+        """Keep what it has with a running trial."""
+        for name, value in self.attributes.items():
+            trial.set_user_attr(name, value)
+
+
+_NAMES = {field.name: _STORED.get(field.name, field.name) for field in fields(Record)}
+
+
+def record(trial: FrozenTrial | optuna.Trial) -> Record:
+    """What a trial keeps of itself."""
+    return Record.from_attributes(trial.user_attrs)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What counts and costs are made from.
+
+    Attributes:
+        number, state: of the trial.
+        epochs: that it reported; those of an earlier try that it went on from are its first.
+        kept: what it keeps of itself.
+        value: the lowest error of a complete trial.
+        ended: when it ended, if it has.
+    """
+
+    number: int
+    state: TrialState
+    epochs: int
+    kept: Record
+    value: float | None = None
+    ended: datetime | None = None
+
+    @property
+    def is_untrainable(self) -> bool:
+        """Whether it is complete and its network could not train; its last epoch is the mark."""
+        return self.state == TrialState.COMPLETE and self.kept.fail_reason is not None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it was trained to its end."""
+        return self.state == TrialState.COMPLETE and self.kept.fail_reason is None
+
+
+def figures(trial: FrozenTrial) -> Figures:
+    """The figures of a trial."""
+    return Figures(
+        number=trial.number,
+        state=trial.state,
+        epochs=len(trial.intermediate_values),
+        kept=record(trial),
+        value=trial.value if trial.state == TrialState.COMPLETE else None,
+        ended=trial.datetime_complete,
+    )
+
+
+def is_untrainable(trial: FrozenTrial) -> bool:
+    """Whether a trial is complete and its network could not train."""
+    return figures(trial).is_untrainable
+
+
+def is_trained(trial: FrozenTrial) -> bool:
+    """Whether a trial was trained to its end."""
+    return figures(trial).is_trained
+
+
+def trained_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that were trained to their end, the lowest error first."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sorted(filter(is_trained, complete), key=lambda t: (t.value, t.number))
+
+
+def best_trial(study: optuna.Study) -> FrozenTrial | None:
+    """The trial of the lowest error, of those that were trained to their end."""
+    return next(iter(trained_trials(study)), None)
+
+
+def finished(study: optuna.Study) -> int:
+    """How many trials are complete or pruned."""
+    return len(study.get_trials(deepcopy=False, states=FINISHED))
 
 
 def finite_errors(trial: FrozenTrial) -> dict[int, float]:
@@ -20,90 +165,48 @@ def finite_errors(trial: FrozenTrial) -> dict[int, float]:
     return {epoch: error for epoch, error in reported if math.isfinite(error)}
 
 
-def trained_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """The complete trials, of those that trained at all; the lowest error first."""
-    complete = [
-        t
-        for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if "fail_reason" not in t.user_attrs
-    ]
-    return sorted(complete, key=lambda t: (t.value, t.number))
+def lowest_error(trial: FrozenTrial) -> float | None:
+    """The lowest finite error of any epoch, of a pruned trial too."""
+    return min(finite_errors(trial).values(), default=None)
 
 
-def best_trial(study: optuna.Study) -> FrozenTrial | None:
-    """The complete trial of the lowest error, of those that trained at all."""
-    return next(iter(trained_trials(study)), None)
+def first_try(trial: FrozenTrial | optuna.Trial) -> int:
+    """The number of the first of the tries that this trial is one of, or its own."""
+    first = record(trial).first_try
+    return trial.number if first is None else first
 
 
-KEPT = ("seconds", "multiply_adds", "retry_of", "resumed_at", "fail_reason")
-"""The attributes of a trial that tell its cost."""
+def retried(trials: Iterable[FrozenTrial]) -> set[int]:
+    """The numbers of the trials that others are retries of."""
+    return {kept.retry_of for kept in map(record, trials) if kept.retry_of is not None}
 
 
-@dataclass(frozen=True)
-class Effort:
-    """What a trial keeps of its cost.
+def seconds_spent(trials: Sequence[Figures]) -> list[float]:
+    """Seconds that each trial trained and validated.
 
-    Attributes:
-        number: of the trial.
-        epochs: that it reported; those of an earlier try that it went on from are its first.
-        seconds: up to its last epoch, or its end, likewise; None before the first.
-        multiply_adds: of its network for one image; None until its parameters are all drawn.
-        retry_of: the number of the earlier try, if there was one.
-        resumed_at: after how many epochs it went on from there; None if it began anew.
-        untrainable: whether its last epoch is but the mark that the network could not train.
+    Those of a try that another went on from are among the later one's, and not its own.
     """
-
-    number: int
-    epochs: int
-    seconds: float | None
-    multiply_adds: float | None
-    retry_of: int | None
-    resumed_at: int | None
-    untrainable: bool
+    went_on = {t.kept.retry_of for t in trials if t.kept.resumed_at is not None}
+    return [0.0 if t.number in went_on else t.kept.seconds or 0.0 for t in trials]
 
 
-def effort_of(trial: FrozenTrial) -> Effort:
-    """What a trial keeps of its cost."""
-    epochs = len(trial.intermediate_values)
-    return effort(trial.number, trial.state, epochs, trial.user_attrs)
-
-
-def effort(number: int, state: TrialState, epochs: int, kept: Mapping[str, Any]) -> Effort:
-    """What is kept of a trial's cost.
-
-    Args:
-        number, state: of the trial.
-        epochs: that it reported.
-        kept: those of its attributes that `KEPT` names, or more.
-    """
-    return Effort(
-        number=number,
-        epochs=epochs,
-        seconds=kept.get("seconds"),
-        multiply_adds=kept.get("multiply_adds"),
-        retry_of=kept.get("retry_of"),
-        resumed_at=kept.get("resumed_at"),
-        untrainable=state == TrialState.COMPLETE and "fail_reason" in kept,
-    )
-
-
-def seconds_spent(efforts: Iterable[Effort]) -> float:
-    """Seconds that all trials of a study trained and validated."""
-    every = list(efforts)
-    # The seconds of a try that another went on from are in those of the later one.
-    went_on = {e.retry_of for e in every if e.resumed_at is not None}
-    return fsum(e.seconds or 0.0 for e in every if e.number not in went_on)
-
-
-def multiply_adds_of(effort: Effort, training: Training) -> float | None:
+def multiply_adds_spent(
+    trial: Figures, training: Training, count_mark: bool = False
+) -> float | None:
     """Multiply-adds of a trial's forward passes over the training images, if they are known.
 
     Epochs that an earlier try had trained count with that try alone.
+
+    Args:
+        trial: the trial.
+        training: of the study.
+        count_mark: whether the mark of a network that could not train counts as an epoch.
     """
-    if effort.multiply_adds is None:
+    if trial.kept.multiply_adds is None:
         return None
-    own = effort.epochs - (effort.resumed_at or 0) - effort.untrainable
-    return max(own, 0) * images_per_epoch(training) * float(effort.multiply_adds)
+    mark = trial.is_untrainable and not count_mark
+    own = max(trial.epochs - (trial.kept.resumed_at or 0) - mark, 0)
+    return own * images_per_epoch(training) * float(trial.kept.multiply_adds)
 
 
 def images_per_epoch(training: Training) -> int:
@@ -112,3 +215,67 @@ def images_per_epoch(training: Training) -> int:
     if sampling.steps is None:
         return 2 * sampling.pairs * (1 + sampling.copies)
     return sampling.images * sampling.steps
+
+
+_READ = ("fail_reason", "multiply_adds", "resumed_at", "retry_of", "seconds")
+_TRIALS = table(
+    "trials",
+    *map(column, ("trial_id", "number", "study_id", "datetime_complete")),
+    column("state", Enum(TrialState)),  # a type of its own in PostgreSQL
+)
+_VALUES = table("trial_values", *map(column, ("trial_id", "value")))
+_REPORTS = table("trial_intermediate_values", column("trial_id"))
+_ATTRIBUTES = table("trial_user_attributes", *map(column, ("trial_id", "key", "value_json")))
+
+
+def read_figures(
+    storage: RDBStorage, study_id: int, known: Mapping[int, Figures]
+) -> dict[int, Figures]:
+    """The figures of all trials by their id, in order, from four queries of Optuna's tables.
+
+    Optuna itself reads a thousand trials in seconds, and a view asks every second.
+
+    Args:
+        storage: of the study.
+        study_id: its number in the storage.
+        known: what was read before; a trial that has ended never changes.
+
+    Raises:
+        SQLAlchemyError: the database is away; it is not waited for.
+    """
+    ended = {i: one for i, one in known.items() if one.state.is_finished()}
+    with storage.engine.connect() as connection:
+        rows = connection.execute(
+            select(_TRIALS, _VALUES.c.value)
+            .outerjoin(_VALUES, _VALUES.c.trial_id == _TRIALS.c.trial_id)
+            .where(_TRIALS.c.study_id == study_id)
+            .order_by(_TRIALS.c.number)
+        ).all()
+        first = min((r.trial_id for r in rows if r.trial_id not in ended), default=0)
+        wanted = (_TRIALS.c.study_id == study_id, _TRIALS.c.trial_id >= first)
+        reports = connection.execute(
+            select(_TRIALS.c.trial_id, func.count())
+            .join(_REPORTS, _REPORTS.c.trial_id == _TRIALS.c.trial_id)
+            .where(*wanted)
+            .group_by(_TRIALS.c.trial_id)
+        )
+        epochs: dict[int, int] = dict(map(tuple, reports))
+        kept: dict[int, dict[str, Any]] = {}
+        for trial_id, name, text in connection.execute(
+            select(_TRIALS.c.trial_id, _ATTRIBUTES.c.key, _ATTRIBUTES.c.value_json)
+            .join(_ATTRIBUTES, _ATTRIBUTES.c.trial_id == _TRIALS.c.trial_id)
+            .where(*wanted, _ATTRIBUTES.c.key.in_(_READ))
+        ):
+            kept.setdefault(trial_id, {})[name] = json.loads(text)
+    return {
+        r.trial_id: ended.get(r.trial_id)
+        or Figures(
+            number=r.number,
+            state=r.state,
+            epochs=epochs.get(r.trial_id, 0),
+            kept=Record.from_attributes(kept.get(r.trial_id, {})),
+            value=r.value if r.state == TrialState.COMPLETE else None,
+            ended=r.datetime_complete,
+        )
+        for r in rows
+    }

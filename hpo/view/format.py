@@ -1,4 +1,4 @@
-"""Figures and outcomes as a person says them."""
+"""Figures and outcomes as a person reads them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.study.limits import Spending
+from hpo.study.trials import lowest_error, record
 from model.architecture import Architecture
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -36,18 +38,26 @@ def magnitude(number: float) -> str:
     return f"{digits} × 10{str(int(power)).translate(RAISED)}"
 
 
-def how_far(done: int, wanted: int | None, spent: object | None) -> str:
+def amount(spending: Spending) -> str:
+    """A budget and what is spent of it: 43 min of 2.0 h, or multiply-adds likewise."""
+    whole, spent = spending.budget.amount, spending.spent
+    if spending.budget.unit == "seconds":
+        return f"{duration(spent)} of {duration(whole)}"
+    return f"{magnitude(spent)} of {magnitude(whole)} multiply-adds"
+
+
+def how_far(done: int, wanted: int | None, spending: Spending | None) -> str:
     """Where a study stands: 5 of 20 trials, 43 min of 2.0 h spent.
 
     Args:
         done: trials that are finished.
-        wanted: trials that shall be, or None for any number.
-        spent: a `Spending`, or None where there is no budget.
+        wanted: trials that are wanted, or None for any number.
+        spending: None where there is no budget.
     """
     trials = f"{done} of {wanted} trials"
     if wanted is None:
         trials = f"{done} trial" if done == 1 else f"{done} trials"
-    return f"{trials}, {spent} spent" if spent else trials
+    return f"{trials}, {amount(spending)} spent" if spending else trials
 
 
 def shape(network: Architecture) -> str:
@@ -58,20 +68,20 @@ def shape(network: Architecture) -> str:
 
 def outcome(trial: FrozenTrial) -> str:
     """How a trial ended, in a few words."""
-    reason = trial.user_attrs.get("fail_reason")
+    reason = record(trial).fail_reason
     if reason:
-        return str(reason)
+        return reason
     if trial.state == TrialState.PRUNED:
         return f"pruned after epoch {trial.last_step}"
     if trial.state == TrialState.FAIL:
-        return "failed without a sign of life"
+        return "failed: its heartbeat stopped"
     return trial.state.name.lower()
 
 
-def lowest_error(trial: FrozenTrial) -> str:
+def shown_error(trial: FrozenTrial) -> str:
     """The lowest error of any epoch, for pruned trials too."""
-    errors = trial.intermediate_values.values()
-    return percent(min(errors)) if errors else "–"
+    error = lowest_error(trial)
+    return "–" if error is None else percent(error)
 
 
 def sparkline(errors: Sequence[float]) -> str:

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from statistics import fmean
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import ColumnElement, Connection, Enum, Select, column, func, select, table
 
-from hpo.study.limits import Spending, budget_of
-from hpo.study.study import FINISHED, WANTED, StoredStudy
-from hpo.study.trials import KEPT, Effort, effort
+from hpo.study.limits import Spending, budget_of, wanted_trials
+from hpo.study.study import StoredStudy
+from hpo.study.trials import FINISHED, Figures, read_figures, record
 
 LEADERS = 5
 RECENT = 8
 """Trials that ended last, of those that ended."""
-
-# What is read of Optuna's tables; its own reading of a thousand trials takes seconds.
-_TRIALS = table(
-    "trials",
-    *map(column, ("trial_id", "number", "study_id")),
-    column("state", Enum(TrialState)),  # a type of its own in PostgreSQL
-)
-_ENDED: ColumnElement[Any] = column("datetime_complete")
-_VALUES = table("trial_values", *map(column, ("trial_id", "value")))
-_REPORTS = table("trial_intermediate_values", column("trial_id"))
-_ATTRIBUTES = table("trial_user_attributes", *map(column, ("trial_id", "key", "value_json")))
 
 
 @dataclass(frozen=True)
@@ -35,10 +25,10 @@ class Standing:
     """What one read of a study gives.
 
     Attributes:
-        wanted: finished trials that it shall hold; None for any number.
+        wanted: finished trials that it will hold; None for any number.
         spending: its budget and what is spent of it, if it has one.
         states: trials by state.
-        retried: trials that failed and were queued again; they are among the failed.
+        retried: trials that failed and were enqueued again; they are among the failed.
         untrainable: complete trials whose network could not be trained.
         leaders: the best five of the trials that trained to their end.
         recent: the trials that ended last, the newest at the end.
@@ -99,6 +89,7 @@ class StatusReader:
     def __init__(self, stored: StoredStudy) -> None:
         self._stored = stored
         self._id = stored.storage.get_study_id_from_name(stored.study.study_name)
+        self._figures: dict[int, Figures] = {}
         self._ended: dict[int, FrozenTrial] = {}  # what has ended never changes
 
     def read(self) -> Standing:
@@ -107,104 +98,56 @@ class StatusReader:
         Raises:
             SQLAlchemyError: the database is away; it is not waited for.
         """
-        of_study = _TRIALS.c.study_id == self._id
-        with self._stored.storage.engine.connect() as connection:
-            counted = select(_TRIALS.c.state, func.count()).where(of_study)
-            rows = connection.execute(counted.group_by(_TRIALS.c.state)).all()
-            counts: dict[TrialState, int] = dict(map(tuple, rows))
-            untrainable = connection.execute(
-                _with_attribute("fail_reason", func.count()).where(of_study, _complete())
-            ).scalar_one()
-            retried = connection.execute(
-                _with_attribute("retry_of", _ATTRIBUTES.c.value_json).where(of_study).distinct()
-            ).all()
-            seconds = connection.execute(
-                _with_attribute("seconds", _ATTRIBUTES.c.value_json).where(
-                    of_study, _TRIALS.c.state.in_(FINISHED)
-                )
-            ).scalars()
-            took = [json.loads(text) for text in seconds]
-            untrained = _with_attribute("fail_reason", _TRIALS.c.trial_id)
-            leaders = connection.execute(
-                select(_TRIALS.c.trial_id)
-                .join(_VALUES, _VALUES.c.trial_id == _TRIALS.c.trial_id)
-                .where(of_study, _complete(), _TRIALS.c.trial_id.not_in(untrained))
-                .order_by(_VALUES.c.value, _TRIALS.c.number)
-                .limit(LEADERS)
-            ).scalars()
-            best = [self._trial(trial_id) for trial_id in leaders]
-            newest = connection.execute(
-                select(_TRIALS.c.trial_id)
-                .where(of_study, _ENDED.is_not(None))
-                .order_by(_ENDED.desc(), _TRIALS.c.number.desc())
-                .limit(RECENT)
-            ).scalars()
-            recent = [self._trial(trial_id) for trial_id in newest][::-1]
-            running = connection.execute(
-                select(_TRIALS.c.trial_id)
-                .where(of_study, _TRIALS.c.state == TrialState.RUNNING)
-                .order_by(_TRIALS.c.number)
-            ).scalars()
-            now = [self._stored.storage.get_trial(trial_id) for trial_id in running]
-            budget = budget_of(self._stored.study)
-            efforts = self._efforts(connection) if budget else []
-        states = {state: counts.get(state, 0) for state in TrialState}
-        finished = sum(states[state] for state in FINISHED)
-        wanted = self._stored.study.user_attrs.get(WANTED, finished)
-        training = self._stored.settings.training
+        study = self._stored.study
+        self._figures = read_figures(self._stored.storage, self._id, self._figures)
+        every = self._figures.values()
+        counts = Counter(one.state for one in every)
+        took = [
+            one.kept.seconds
+            for one in every
+            if one.state in FINISHED and one.kept.seconds is not None
+        ]
+        finished = sum(counts[state] for state in FINISHED)
+        wanted, budget = wanted_trials(study), budget_of(study)
+        running = [i for i, one in self._figures.items() if one.state == TrialState.RUNNING]
+        now = [self._stored.storage.get_trial(trial_id) for trial_id in running]
         return Standing(
             wanted=None if wanted is None else max(wanted, finished),
-            spending=budget.spending(efforts, training) if budget else None,
-            states=states,
-            retried=len(retried),
-            untrainable=untrainable,
-            leaders=best,
-            recent=recent,
+            spending=Spending.of(budget, every, self._stored.settings.training) if budget else None,
+            states={state: counts[state] for state in TrialState},
+            retried=len({one.kept.retry_of for one in every} - {None}),
+            untrainable=sum(one.is_untrainable for one in every),
+            leaders=self._trials(self._best()[:LEADERS]),
+            recent=self._trials(self._in_order_of_their_end()[-RECENT:]),
             running=[trial for trial in now if trial.state == TrialState.RUNNING],
-            seconds=sum(took) / len(took) if took else None,
+            seconds=fmean(took) if took else None,
         )
 
-    def _efforts(self, connection: Connection) -> list[Effort]:
-        """What is kept of every trial's cost."""
-        of_study = _TRIALS.c.study_id == self._id
-        trials = select(_TRIALS.c.trial_id, _TRIALS.c.number, _TRIALS.c.state).where(of_study)
-        reported = (
-            select(_TRIALS.c.trial_id, func.count())
-            .join(_REPORTS, _REPORTS.c.trial_id == _TRIALS.c.trial_id)
-            .where(of_study)
-            .group_by(_TRIALS.c.trial_id)
-        )
-        named = (
-            select(_TRIALS.c.trial_id, _ATTRIBUTES.c.key, _ATTRIBUTES.c.value_json)
-            .join(_ATTRIBUTES, _ATTRIBUTES.c.trial_id == _TRIALS.c.trial_id)
-            .where(of_study, _ATTRIBUTES.c.key.in_(KEPT))
-        )
-        epochs: dict[int, int] = dict(connection.execute(reported).all())
-        kept: dict[int, dict[str, Any]] = {}
-        for trial_id, name, text in connection.execute(named):
-            kept.setdefault(trial_id, {})[name] = json.loads(text)
-        return [
-            effort(number, state, epochs.get(trial_id, 0), kept.get(trial_id, {}))
-            for trial_id, number, state in connection.execute(trials)
-        ]
+    def _best(self) -> list[int]:
+        """Ids of the trials that were trained to their end, the lowest error first."""
+        values = {
+            trial_id: (one.value, one.number)
+            for trial_id, one in self._figures.items()
+            if one.is_trained and one.value is not None
+        }
+        return sorted(values, key=values.__getitem__)
 
-    def _trial(self, trial_id: int) -> FrozenTrial:
-        if trial_id not in self._ended:
-            self._ended[trial_id] = self._stored.storage.get_trial(trial_id)
-        return self._ended[trial_id]
+    def _in_order_of_their_end(self) -> list[int]:
+        ends: dict[int, tuple[datetime, int]] = {
+            trial_id: (one.ended, one.number)
+            for trial_id, one in self._figures.items()
+            if one.ended is not None
+        }
+        return sorted(ends, key=ends.__getitem__)
+
+    def _trials(self, ids: Sequence[int]) -> list[FrozenTrial]:
+        for trial_id in ids:
+            if trial_id not in self._ended:
+                self._ended[trial_id] = self._stored.storage.get_trial(trial_id)
+        return [self._ended[trial_id] for trial_id in ids]
 
 
-def _with_attribute(name: str, *columns: Any) -> Select[Any]:
-    """Trials that have an attribute."""
-    joined = _TRIALS.join(_ATTRIBUTES, _ATTRIBUTES.c.trial_id == _TRIALS.c.trial_id)
-    return select(*columns).select_from(joined).where(_ATTRIBUTES.c.key == name)
-
-
-def _complete() -> ColumnElement[bool]:
-    return _TRIALS.c.state == TrialState.COMPLETE
-
-
-def status(stored: StoredStudy, now: Standing) -> Mapping[str, Any]:
+def as_json(stored: StoredStudy, now: Standing) -> Mapping[str, Any]:
     """Trials by state, the best so far, the rate and the time left, ready for JSON."""
     return {
         "study": stored.study.study_name,
@@ -218,7 +161,7 @@ def status(stored: StoredStudy, now: Standing) -> Mapping[str, Any]:
         and {
             "trial": now.best.number,
             "error": now.best.value,
-            "best_epoch": now.best.user_attrs["best_epoch"],
+            "best_epoch": record(now.best).best_epoch,
             "params": now.best.params,
         },
         "running": [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import warnings
@@ -20,18 +21,28 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from hpo.search.observer import TrialsWatcher, Unwatched
-from hpo.study.limits import spending
+from hpo.search.observer import Observer, Unobserved
+from hpo.study.limits import spending_of, wanted_trials
 from hpo.study.space import SearchSpace
-from hpo.study.study import StoredStudy, finished, wanted
-from hpo.study.trials import best_trial
-from hpo.view.format import duration, how_far, lowest_error, outcome, percent, shape, sparkline
+from hpo.study.study import StoredStudy
+from hpo.study.trials import FINISHED, best_trial, finished, is_trained, record
+from hpo.view.format import (
+    amount,
+    duration,
+    how_far,
+    outcome,
+    percent,
+    shape,
+    shown_error,
+    sparkline,
+)
 from hpo.view.status import Standing, StatusReader
 from model.architecture import Architecture
 from model.configuration import Configuration
-from model.history import History
 
 READING = 1.0  # seconds between two reads of the study
+
+logger = logging.getLogger(__name__)
 
 
 class StudyView:
@@ -51,7 +62,7 @@ class StudyView:
     def __rich__(self) -> Group:
         """Draw what was read last."""
         spent = self.standing.spending
-        budget = [Text(f"{spent} spent", no_wrap=True)] if spent else []
+        budget = [Text(f"{amount(spent)} spent", no_wrap=True)] if spent else []
         return Group(self._heading(), *budget, Text(), self._table())
 
     def _heading(self) -> Table:
@@ -92,7 +103,7 @@ class StudyView:
         network = self._network(trial)
         table.add_row(
             str(trial.number),
-            lowest_error(trial),
+            shown_error(trial),
             f"{len(errors)} / {self._epochs}",
             sparkline(errors),
             shape(network) if network else "",
@@ -101,7 +112,7 @@ class StudyView:
         )
 
     def _network(self, trial: FrozenTrial) -> Architecture | None:
-        if "weights" not in trial.user_attrs:  # its parameters are not all drawn yet
+        if record(trial).weights is None:  # its parameters are not all drawn yet
             return None
         return self._space.configuration(trial.params, 0).network
 
@@ -109,7 +120,7 @@ class StudyView:
         left = seconds_left(trial, self._epochs, datetime.now())
         if left is None:
             return "starting"
-        pace = trial.user_attrs.get("pairs_per_second")
+        pace = record(trial).pairs_per_second
         return (f"{pace:,.0f} pairs/s, " if pace else "") + f"{duration(left)} left"
 
 
@@ -122,7 +133,7 @@ def seconds_left(trial: FrozenTrial, epochs: int, now: datetime) -> float | None
         now: local time, as Optuna gives a trial's start.
     """
     done = len(trial.intermediate_values)
-    here = done - int(trial.user_attrs.get("resumed_at", 0))
+    here = done - (record(trial).resumed_at or 0)
     if here <= 0 or trial.datetime_start is None:
         return None
     each = (now - trial.datetime_start).total_seconds() / here
@@ -175,8 +186,8 @@ def best_table(space: SearchSpace, leaders: Sequence[FrozenTrial]) -> Table:
         table.add_row(
             str(place),
             str(trial.number),
-            lowest_error(trial),
-            str(trial.user_attrs["best_epoch"]),
+            shown_error(trial),
+            str(record(trial).best_epoch),
             shape(network),
             rates,
             f"{network.weights / 1e6:.2f}",
@@ -185,54 +196,66 @@ def best_table(space: SearchSpace, leaders: Sequence[FrozenTrial]) -> Table:
     return table
 
 
-def hush_optuna() -> None:
-    """Leave the telling to this program: no log lines and no notes on experimental features."""
+class _Stderr(logging.Handler):
+    """Wherever stderr goes at the moment, through a live view too."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        sys.stderr.write(f"{self.format(record)}\n")
+        sys.stderr.flush()
+
+
+def log_to_stderr() -> None:
+    """Show what this program logs as plain lines on stderr, and keep Optuna silent."""
+    for package in ("hpo", "model", "data"):
+        logging.getLogger(package).setLevel(logging.INFO)
+        logging.getLogger(package).handlers = [_Stderr()]
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
-def tell(text: str) -> None:
-    """Say a line, on stderr."""
-    print(text, file=sys.stderr, flush=True)
-
-
-class PlainLines:
-    """Plain lines on stderr: one for a trial's start, one for its end."""
+class PlainLines(Unobserved):
+    """Logs a line for a trial's start and one for its end; an epoch alone is no line."""
 
     def __init__(self, stored: StoredStudy) -> None:
         """Begin with what the study holds already."""
         self._stored, best = stored, best_trial(stored.study)
-        self._total, self._done = wanted(stored.study), finished(stored.study)
+        self._total, self._done = wanted_trials(stored.study), finished(stored.study)
         self._best = (best.number, best.value) if best and best.value is not None else None
 
     def trial_started(self, number: int, configuration: Configuration) -> None:
         """Say what the trial trains."""
         network = configuration.network
-        millions = network.multiply_adds / 1e6
-        tell(f"trial {number} started: {shape(network)}, {millions:.1f} M multiply-adds")
-
-    def epoch_done(self, number: int, history: History) -> None:
-        """An epoch alone is no line: the study keeps them all."""
+        logger.info(
+            "trial %d started: %s, %.1f M multiply-adds",
+            number,
+            shape(network),
+            network.multiply_adds / 1e6,
+        )
 
     def trial_finished(self, trial: FrozenTrial) -> None:
         """Say how the trial ended and what is the best so far."""
-        self._done += trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-        trained = trial.state == TrialState.COMPLETE and "fail_reason" not in trial.user_attrs
-        if trained and trial.value is not None and (not self._best or trial.value < self._best[1]):
-            self._best = trial.number, trial.value
+        self._done += trial.state in FINISHED
+        value = trial.value if is_trained(trial) else None
+        if value is not None and (not self._best or value < self._best[1]):
+            self._best = trial.number, value
         best = f"; best {percent(self._best[1])} (trial {self._best[0]})" if self._best else ""
-        tell(
-            f"trial {trial.number} {outcome(trial)}: error {lowest_error(trial)} "
-            f"in {duration(trial.user_attrs.get('seconds', 0))}; "
-            f"{how_far(self._done, self._total, spending(self._stored))}{best}"
+        logger.info(
+            "trial %d %s: error %s in %s; %s%s",
+            trial.number,
+            outcome(trial),
+            shown_error(trial),
+            duration(record(trial).seconds or 0),
+            how_far(self._done, self._total, spending_of(self._stored)),
+            best,
         )
 
 
 @contextmanager
-def make_progress(stored: StoredStudy) -> Iterator[TrialsWatcher]:
+def show_progress(stored: StoredStudy) -> Iterator[Observer]:
     """What suits where stderr goes: the view of the study, shown inside the block, or lines."""
     if not sys.stderr.isatty():
         yield PlainLines(stored)
         return
     with live_view(stored, sys.stderr):
-        yield Unwatched()
+        yield Unobserved()

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 import optuna
 import torch
 
-from data.errors import DataError
+from data.errors import UserError
 from hpo.search.loop import MachineFailure
-from hpo.search.observer import TrialWatcher
-from hpo.search.sampler import SpaceUsedUp
-from hpo.search.stopping import Brake, Interrupted
+from hpo.search.observer import Observer
+from hpo.search.stopping import Stop
 from hpo.study.limits import reached
-from hpo.study.storage import StorageError
-from hpo.study.study import StoredStudy, StudyError, finished
-from hpo.view.terminal import hush_optuna, tell
+from hpo.study.study import StoredStudy
+from hpo.study.trials import finished
+from hpo.view.terminal import log_to_stderr
 from hpo.workers.worker import Work, work
 from model.fast.memory import keep_freed
+from model.training import Interrupted
 
 LOOK = 0.5
 """Seconds between two looks at the study."""
 DEATHS = 5
 """How often a worker may die, on average over the workers, without any trial being finished."""
-PATIENCE = 9.5
+SUPERVISOR_GRACE = 9.5
 """Seconds after SIGTERM until workers are killed: a little longer than they take themselves."""
 FAILED = 3
 """Exit status of a worker that told what went wrong."""
+
+logger = logging.getLogger(__name__)
 
 
 def devices(chosen: torch.device, workers: int) -> list[str]:
@@ -45,15 +48,16 @@ def devices(chosen: torch.device, workers: int) -> list[str]:
 
 def threads(workers: int) -> int:
     """Threads of the CPU for each worker: more together than there are cores slow all down."""
-    return max(1, len(os.sched_getaffinity(0)) // workers)
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (own or 1) // workers)
 
 
 class Workers:
     """The processes of one search on this machine."""
 
-    def __init__(self, jobs: Sequence[Work], say: Callable[[str], None]) -> None:
-        """Prepare a process for each job; ``say`` is told of those that die."""
-        self._jobs, self._say = jobs, say
+    def __init__(self, jobs: Sequence[Work]) -> None:
+        """Prepare a process for each job."""
+        self._jobs = jobs
         # Neither fork, which breaks threads and CUDA, nor spawn, which imports PyTorch anew.
         self._context = multiprocessing.get_context("forkserver")
         # The last is what an optimizer's first step would import, in every worker for seconds.
@@ -62,8 +66,8 @@ class Workers:
         )
         self._processes: dict[int, BaseProcess] = {}
 
-    def run(self, stored: StoredStudy, timeout: float | None, watcher: TrialWatcher) -> str | None:
-        """Keep the workers going until the study is where it shall go.
+    def run(self, stored: StoredStudy, timeout: float | None, observer: Observer) -> str | None:
+        """Keep the workers going until the study is full or its budget spent.
 
         Returns:
             Why it ended before its time, or None.
@@ -71,18 +75,19 @@ class Workers:
         Raises:
             MachineFailure: workers die again and again, or tell of a failure of the machine.
         """
-        study, brake, seen = stored.study, Brake(timeout, PATIENCE), Seen(stored.study, watcher)
+        study, seen = stored.study, Seen(stored.study, observer)
+        stop = Stop(timeout, SUPERVISOR_GRACE)
         deaths, before = 0, finished(study)
-        with brake.on_signals():
+        with stop.on_signals():
             try:
                 for slot in range(len(self._jobs)):
                     self._start(slot)
                 while self._processes:
-                    brake.check()
+                    stop.check()
                     wait([p.sentinel for p in self._processes.values()], timeout=LOOK)
                     seen.look()
                     for slot, code in self._dead():
-                        brake.check()
+                        stop.check()
                         if code == 0 and reached(stored):
                             continue
                         if code == FAILED:
@@ -98,10 +103,10 @@ class Workers:
                                 f"(the last with status {code}): see to the machine, then type "
                                 "the same line"
                             )
-                        self._say(f"worker {slot} died with status {code} and is replaced")
+                        logger.info("worker %d died with status %s and is replaced", slot, code)
                         self._start(slot)
             except (Interrupted, KeyboardInterrupt):
-                return brake.reason or "Ctrl-C"
+                return stop.reason or "Ctrl-C"
             finally:
                 self._stop()
                 seen.look()
@@ -135,10 +140,10 @@ class Workers:
 
 
 class Seen:
-    """Tells a watcher of the trials that end in a study."""
+    """Tells an observer of the trials that end in a study."""
 
-    def __init__(self, study: optuna.Study, watcher: TrialWatcher) -> None:
-        self._study, self._watcher = study, watcher
+    def __init__(self, study: optuna.Study, observer: Observer) -> None:
+        self._study, self._observer = study, observer
         ended = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
         self._told = {trial.number for trial in ended}
 
@@ -147,7 +152,7 @@ class Seen:
         for trial in self._study.get_trials(deepcopy=False):
             if trial.state.is_finished() and trial.number not in self._told:
                 self._told.add(trial.number)
-                self._watcher.trial_finished(trial)
+                self._observer.trial_finished(trial)
 
 
 def _main(job: Work) -> None:
@@ -155,12 +160,12 @@ def _main(job: Work) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_follow_parent, daemon=True).start()
-    hush_optuna()
+    log_to_stderr()
     keep_freed()
     try:
-        work(job, tell)
-    except (DataError, MachineFailure, SpaceUsedUp, StorageError, StudyError) as error:
-        tell(f"worker {os.getpid()}: {error}")
+        work(job)
+    except UserError as error:
+        logger.error("worker %d: %s", os.getpid(), error.sentence)
         sys.exit(FAILED)
 
 

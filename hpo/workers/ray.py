@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 
 from hpo.search.loop import MachineFailure
-from hpo.search.observer import TrialWatcher
-from hpo.search.stopping import Brake, Interrupted
+from hpo.search.observer import Observer
+from hpo.search.stopping import Stop
 from hpo.study.study import StoredStudy
-from hpo.view.terminal import hush_optuna, tell
+from hpo.view.terminal import log_to_stderr
 from hpo.workers.local import LOOK, Seen
 from hpo.workers.worker import Work, work
 from model.fast.memory import keep_freed
+from model.training import Interrupted
+
+logger = logging.getLogger(__name__)
 
 
 def run_on_ray(
@@ -22,8 +24,7 @@ def run_on_ray(
     workers: int,
     trials_per_gpu: int | None,
     stored: StoredStudy,
-    watcher: TrialWatcher,
-    say: Callable[[str], None],
+    observer: Observer,
 ) -> str | None:
     """Keep workers going on a Ray cluster until the study is full.
 
@@ -33,8 +34,7 @@ def run_on_ray(
         workers: how many.
         trials_per_gpu: how many share a GPU, where the cluster has any; None for one each.
         stored: the study.
-        watcher: is told what happens in it.
-        say: is told what Ray does.
+        observer: is told of every trial that ends.
 
     Returns:
         Why it ended before its time, or None.
@@ -60,7 +60,7 @@ def run_on_ray(
         raise MachineFailure(
             f"there is no Ray cluster at {address} ({reason}): give its address, or local"
         ) from error
-    brake, seen = Brake(job.timeout), Seen(stored.study, watcher)
+    stop, seen = Stop(job.timeout), Seen(stored.study, observer)
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     gpus = resources.get("GPU", 0)
     share = 1 / (trials_per_gpu or 1) if gpus else 0.0
@@ -68,10 +68,10 @@ def run_on_ray(
     task = ray.remote(num_cpus=job.threads or 1, num_gpus=share, max_retries=-1)(_work)
     try:
         left = [task.remote(replace(job, timeout=None)) for _ in range(workers)]
-        say(f"ray      {workers} workers, {job.threads or 1} threads each")
-        with brake.on_signals():
+        logger.info("ray      %d workers, %d threads each", workers, job.threads or 1)
+        with stop.on_signals():
             while left:
-                brake.check()
+                stop.check()
                 done, left = ray.wait(left, timeout=LOOK)
                 seen.look()
                 ray.get(done)
@@ -79,7 +79,7 @@ def run_on_ray(
         for reference in left:
             ray.cancel(reference)
         ray.wait(left, num_returns=len(left), timeout=10)
-        return brake.reason or "Ctrl-C"
+        return stop.reason or "Ctrl-C"
     except ray.exceptions.RayError as error:
         raise MachineFailure(
             f"a worker on Ray gave up ({str(error).strip().splitlines()[-1]}): see to it, then "
@@ -92,6 +92,6 @@ def run_on_ray(
 
 
 def _work(job: Work) -> str | None:
-    hush_optuna()
+    log_to_stderr()
     keep_freed()
-    return work(job, tell)
+    return work(job)

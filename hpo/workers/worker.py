@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from hpo.search.loop import search
 from hpo.search.objective import Objective
-from hpo.search.observer import TrialsWatcher, Unwatched
-from hpo.study.patient_storage import PATIENCE, PAUSES, is_away
+from hpo.search.observer import Observer, Unobserved
+from hpo.search.stopping import Stop
+from hpo.study.patient_storage import ABSENCE, PAUSES, is_away
 from hpo.study.storage import StorageError, open_storage, storage_errors
-from hpo.study.study import StoredStudy, StudyError, load
+from hpo.study.study import StoredStudy, load
 from model.fast.device import current
-from model.inputs import open_split, validation_tasks
 
 
 @dataclass(frozen=True)
@@ -28,27 +27,26 @@ class Work:
         url: of the storage, the password included.
         data: folder of the data set.
         device: as PyTorch names it.
-        threads: of the CPU, or None for PyTorch's own choice.
         results: folder for trainings that are not finished, and for the pictures of trials.
-        timeout: seconds until the running trial is given back, or None.
+        threads: of the CPU, or None for PyTorch's own choice.
+        timeout: seconds until the running trial is handed back, or None.
     """
 
     study: str
     url: str
     data: Path
     device: str
-    threads: int | None
     results: Path
+    threads: int | None = None
     timeout: float | None = None
 
 
-def work(job: Work, say: Callable[[str], None], watcher: TrialsWatcher | None = None) -> str | None:
-    """Run trials until the study is where it shall go.
+def work(job: Work, observer: Observer | None = None) -> str | None:
+    """Run trials until the study is full or its budget spent.
 
     Args:
         job: where and on what.
-        say: is told of what goes wrong and is mended.
-        watcher: of the trials of this worker.
+        observer: of the trials of this worker.
 
     Returns:
         Why it ended before its time, or None.
@@ -58,35 +56,26 @@ def work(job: Work, say: Callable[[str], None], watcher: TrialsWatcher | None = 
     """
     if job.threads:
         torch.set_num_threads(job.threads)
-    device = current(torch.device(job.device))
-    watching: TrialsWatcher = watcher or Unwatched()
+    device, stop = current(torch.device(job.device)), Stop(job.timeout)
+    observer = observer or Unobserved()
     with storage_errors(job.url):
-        stored = _joined(job, say)
-        settings = stored.settings
-        cut, fingerprint = open_split(settings.data, settings.network.image_size, job.data, say)
-        if fingerprint != stored.data_fingerprint:
-            raise StudyError(
-                f"the study {job.study} is about other data ({stored.data_fingerprint}) than is "
-                f"here ({fingerprint}): name the folder of the same data with --data"
-            )
-        cut = replace(cut, train=cut.train.to(device))
-        tasks = validation_tasks(settings.data, cut, device)
-        return search(
-            stored,
-            lambda on_step: Objective(stored, cut, tasks, device, job.results, watching, on_step),
-            job.timeout,
-            watching,
+        # A database that is away just now is waited for.
+        tries = Retrying(
+            retry=retry_if_exception(_is_away_now),
+            stop=stop_after_delay(ABSENCE),
+            wait=wait_fixed(PAUSES[-1]),
+            reraise=True,
         )
+        stored = tries(_join, job, stop)
+        inputs = stored.open_inputs(job.data, device)
+        objective = Objective(stored, inputs, job.results, observer, stop.check)
+        return search(stored, objective, stop, observer)
 
 
-def _joined(job: Work, say: Callable[[str], None]) -> StoredStudy:
-    """The study; a database that is away just now is waited for."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return load(job.study, open_storage(job.url, create=False, say=say))
-        except StorageError as error:
-            away = error.__cause__ is not None and is_away(error.__cause__)
-            if not away or time.monotonic() > deadline:
-                raise
-            time.sleep(PAUSES[-1])
+def _join(job: Work, stop: Stop) -> StoredStudy:
+    return load(job.study, open_storage(job.url, create=False, give_up=stop.requested))
+
+
+def _is_away_now(error: BaseException) -> bool:
+    cause = error.__cause__
+    return isinstance(error, StorageError) and cause is not None and is_away(cause)

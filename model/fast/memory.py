@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from data.errors import UserError
 from model.architecture import Architecture
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -28,8 +29,10 @@ _CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")  # oneDNN's,
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of glibc's mallopt
 
 
-class DoesNotFit(RuntimeError):
+class DoesNotFit(UserError, RuntimeError):
     """A network that this device cannot train, whatever the batch."""
+
+    advice = "free some, or take a smaller network"
 
 
 def out_of_memory(error: RuntimeError) -> bool:
@@ -82,7 +85,7 @@ def block_that_fits(architecture: Architecture, device: torch.device) -> int:
 
 
 def keep_freed() -> None:
-    """Let this process keep memory that it frees, for the next step, until `give_back`.
+    """Let this process keep memory that it frees, for the next step, until `release_memory`.
 
     By default glibc gives every large tensor back to the system when it is freed, and a training
     step then spends more time on getting zeroed pages anew than on elementwise arithmetic.
@@ -97,8 +100,8 @@ def keep_freed() -> None:
         libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def give_back(device: torch.device) -> None:
-    """Give back what no tensor uses: to the system, and on a GPU to other processes."""
+def release_memory(device: torch.device) -> None:
+    """Release what no tensor uses: to the system, and on a GPU to other processes."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from hpo.study.limits import WANTED
 from hpo.study.settings import StudySettings, read_settings
 from hpo.study.space import Params
 from hpo.study.storage import open_storage
-from hpo.study.study import WANTED, StoredStudy, create_or_resume
+from hpo.study.study import StoredStudy, create_or_resume
 
 PAPER = Path(__file__).parents[2] / "studies/paper.toml"
 BEGIN = datetime(2026, 1, 5, 9)

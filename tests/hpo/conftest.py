@@ -6,18 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from data.drawings import Drawings
-from data.split import Split
-from data.tasks import OneShotTasks
 from hpo import cli
 from hpo.search.loop import search
 from hpo.search.objective import Objective
+from hpo.search.sampler import make_sampler
+from hpo.search.stopping import Stop
+from hpo.study.limits import WANTED
 from hpo.study.settings import StudySettings
 from hpo.study.storage import open_storage
-from hpo.study.study import WANTED, StoredStudy, create_or_resume, load
+from hpo.study.study import StoredStudy, create_or_resume, load
 from hpo.view.terminal import PlainLines
+from model.inputs import Inputs
 from tests.hpo.command import Hpo, run_command
 from tests.hpo.tiny_study import write_tiny
 
@@ -40,26 +41,22 @@ def open_study(database: str) -> Callable[[StudySettings], StoredStudy]:
 
     def open_study(settings: StudySettings) -> StoredStudy:
         storage = open_storage(database, create=True)
-        return create_or_resume("tiny", settings, "strokes-1-0", storage)[0]
+        stored, _ = create_or_resume("tiny", settings, "strokes-1-0", storage)
+        stored.study.sampler = make_sampler(stored)
+        return stored
 
     return open_study
 
 
 @pytest.fixture
-def run(small_split: Split, small_tasks: OneShotTasks, tmp_path: Path) -> Run:
+def run(small_inputs: Inputs, tmp_path: Path) -> Run:
     """Runs a study on the CPU until it holds so many finished trials."""
 
     def run(stored: StoredStudy, trials: int) -> str | None:
         stored.study.set_user_attr(WANTED, trials)
-        cpu, progress = torch.device("cpu"), PlainLines(stored)
-        return search(
-            stored,
-            lambda on_step: Objective(
-                stored, small_split, small_tasks, cpu, tmp_path / "results", progress, on_step
-            ),
-            None,
-            progress,
-        )
+        stop, lines = Stop(None), PlainLines(stored)
+        objective = Objective(stored, small_inputs, tmp_path / "results", lines, stop.check)
+        return search(stored, objective, stop, lines)
 
     return run
 

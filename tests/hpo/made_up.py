@@ -11,10 +11,10 @@ import optuna
 from optuna.trial import TrialState, create_trial
 from rich.console import Console, RenderableType
 
-from hpo.study.confirmations import record
+from hpo.study.confirmations import keep_result
 from hpo.study.retry import owner
-from hpo.study.study import FINISHED, StoredStudy
-from hpo.study.trials import trained_trials
+from hpo.study.study import StoredStudy
+from hpo.study.trials import FINISHED, trained_trials
 from hpo.view.status import StatusReader
 
 
@@ -28,7 +28,7 @@ def study_with(*errors: float) -> optuna.Study:
 
 def keep(study: optuna.Study, trial: int, *errors: float, tasks: int = 100) -> None:
     for k, error in enumerate(errors):
-        record(study, trial, k, {"error": error, "tasks": tasks})
+        keep_result(study, trial, k, {"error": error, "tasks": tasks})
 
 
 def gone() -> dict[str, object]:

@@ -27,13 +27,14 @@ def test_no_network_says_where_to_put_what(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(module, "download_url", refuse)
     with pytest.raises(DataError, match="with no network, put images_background.zip and"):
-        module.download(tmp_path, lambda _: None)
+        module.download(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_there_is_kept_and_what_breaks_off_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "data")
     (tmp_path / "images_background.zip").write_text("kept")
     asked: list[str] = []
 
@@ -47,15 +48,14 @@ def test_what_is_there_is_kept_and_what_breaks_off_is_not(
         assert md5 is not None
 
     monkeypatch.setattr(module, "download_url", fetch)
-    said: list[str] = []
-    module.download(tmp_path, said.append)
+    module.download(tmp_path)
     assert [url.rpartition("/")[2] for url in asked] == ["images_evaluation.zip", "all_runs.zip"]
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "images_background.zip",
         "images_evaluation.zip",
     ]
     assert (tmp_path / "images_background.zip").read_text() == "kept"
-    assert any("without the official one-shot runs" in line for line in said)
+    assert any("without the official one-shot runs" in line for line in caplog.messages)
 
 
 def test_mnist_is_fetched_from_the_mirror_that_answers(
@@ -73,10 +73,10 @@ def test_mnist_is_fetched_from_the_mirror_that_answers(
 
     monkeypatch.setattr(module, "download_url", fetch)
     monkeypatch.setattr(MNIST, "mirrors", ["http://dead/", "http://alive/"])
-    module.download_mnist(tmp_path / "new", lambda _: None)
+    module.download_mnist(tmp_path / "new")
     assert len(load_digits(tmp_path / "new").labels) == 10 * OF_EACH
     assert len(asked) == 4
-    module.download_mnist(tmp_path / "new", lambda _: None)
+    module.download_mnist(tmp_path / "new")
     assert len(asked) == 4
 
 
@@ -89,13 +89,14 @@ def test_mnist_that_cannot_be_fetched_leaves_nothing(
 
     monkeypatch.setattr(module, "download_url", fetch)
     with pytest.raises(DataError, match="with no network, put t10k-images-idx3-ubyte.gz and"):
-        module.download_mnist(tmp_path, lambda _: None)
+        module.download_mnist(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_absent_data_is_fetched_checked_and_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "data")
     served = write_fake(tmp_path / "served")
     shutil.copy(served / "images_background.zip", served / "all_runs.zip")
     handler = partial(SimpleHTTPRequestHandler, directory=str(served))
@@ -108,10 +109,9 @@ def test_absent_data_is_fetched_checked_and_loaded(
         monkeypatch.setattr(module, "RUNS_URL", f"{address}/all_runs.zip")
         monkeypatch.setattr(omniglot, "PARTS", PARTS)
         monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
-        said: list[str] = []
-        drawings = open_set("omniglot", 0, tmp_path / "new", said.append)
+        drawings = open_set("omniglot", 0, tmp_path / "new")
         assert len(drawings.alphabet_of) == 100
-        assert sum("MIT licence" in line for line in said) == 3
+        assert sum("MIT licence" in line for line in caplog.messages) == 3
         assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [
             "all_runs.zip",
             "images_background.zip",
@@ -120,6 +120,6 @@ def test_absent_data_is_fetched_checked_and_loaded(
 
         monkeypatch.setattr(Omniglot, "zips_md5", dict.fromkeys(PARTS, "0" * 32))
         with pytest.raises(DataError, match="could not be fetched"):
-            open_set("omniglot", 0, tmp_path / "other", said.append)
+            open_set("omniglot", 0, tmp_path / "other")
         assert list((tmp_path / "other").iterdir()) == []
         server.shutdown()

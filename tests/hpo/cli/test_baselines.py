@@ -11,10 +11,11 @@ import pytest
 
 from data.drawings import Drawings
 from hpo.paper.reference_networks import NETWORKS
-from hpo.search.stopping import Brake, Interrupted
+from hpo.search.stopping import Stop
 from hpo.study.evaluations import evaluations
 from hpo.study.study import StoredStudy
 from model.architecture import Convolution
+from model.training import Interrupted
 from tests.data.fake_mnist import write_fake_mnist
 from tests.data.official_runs import write_runs
 from tests.hpo.command import Hpo, Outcome, refused
@@ -114,14 +115,14 @@ def test_a_training_that_is_stopped_goes_on(
     (file,) = kept(tmp_path, "siamese-dense")
     file.unlink()
 
-    def stop_in_the_second_epoch(brake: Brake) -> None:
+    def stop_in_the_second_epoch(stop: Stop) -> None:
         nonlocal steps
         steps += 1
         if steps == 6:
             raise Interrupted("Ctrl-C")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Brake, "check", stop_in_the_second_epoch)
+        patch.setattr(Stop, "check", stop_in_the_second_epoch)
         stopped = hpo(line)
     assert (stopped.status, stopped.out) == (130, "")
     assert "the same line goes on from here" in stopped.err

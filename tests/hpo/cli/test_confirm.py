@@ -11,15 +11,16 @@ import pytest
 import torch
 
 from data.split import Split
+from data.tasks import draw_tasks
 from hpo.results.retrain import Retraining, fresh_tasks
 from hpo.search.objective import WORST
-from hpo.search.stopping import Brake, Interrupted
+from hpo.search.stopping import Stop
 from hpo.study.confirmations import confirmed, new_seed
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy, load
-from model.inputs import validation_tasks
+from model.inputs import Inputs
 from model.scoring import unpack
-from model.training import Diverged, Trainer, train
+from model.training import Diverged, Interrupted, Trainer, train
 from tests.hpo.command import Hpo, refused
 from tests.hpo.made_up import by_error
 from tests.hpo.tiny_study import write_tiny
@@ -34,7 +35,7 @@ def kept(stored: StoredStudy) -> dict[str, dict[str, object]]:
 
 
 def test_the_best_trials_are_trained_again_and_ranked(
-    hpo: Hpo, searched: Callable[[], StoredStudy], small_split: Split
+    hpo: Hpo, searched: Callable[[], StoredStudy], small_split: Split, small_inputs: Inputs
 ) -> None:
     stored = searched()
     best, second, third = by_error(stored)
@@ -66,10 +67,11 @@ def test_the_best_trials_are_trained_again_and_ranked(
     settings, trial = stored.settings, stored.study.trials[second]
     configuration = stored.space.configuration(trial.params, new_seed(7, second, 1))
     assert configuration.training == settings.training
-    tasks = validation_tasks(settings.data, small_split, CPU)
+    data = settings.data
+    tasks = draw_tasks(small_split.validation, data.validation_tasks, data.task_seed)
     trainer = Trainer(configuration, small_split.train, tasks, CPU)
     train(trainer)
-    trainer.tasks = fresh_tasks(settings.data, small_split, 200, CPU)
+    trainer.tasks = fresh_tasks(settings.data, small_inputs, 200)
     result = results[f"confirmation:{second}:1"]
     assert result["error"] == trainer.validate()
     assert result["outcomes"] == trainer.right
@@ -86,7 +88,7 @@ def test_the_best_trials_are_trained_again_and_ranked(
     assert "±" in lines[1]
     assert "points" in lines[1]
     first, other = (c.trial for c in ranked)
-    said = f"trial {first} is ahead of trial {other} on the same 200 tasks, p [=<] .*beyond chance"
+    said = f"trial {first} is ahead of trial {other} on the same 200 tasks, p [=<] .*significant"
     assert re.fullmatch(said, lines[3])
 
 
@@ -143,18 +145,18 @@ def test_one_that_is_stopped_goes_on_in_the_middle(
 ) -> None:
     steps = 0
 
-    def count(brake: Brake) -> None:
+    def count(stop: Stop) -> None:
         nonlocal steps
         steps += 1
 
-    def stop_in_the_second_training(brake: Brake) -> None:
-        count(brake)
+    def stop_in_the_second_training(stop: Stop) -> None:
+        count(stop)
         if steps == 24:  # the checks before two trainings and 12 steps of one: step 10 of the other
-            brake.reason = "Ctrl-C"
+            stop.reason = "Ctrl-C"
             raise Interrupted("Ctrl-C")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Brake, "check", stop_in_the_second_training)
+        patch.setattr(Stop, "check", stop_in_the_second_training)
         stopped = hpo(CONFIRM)
     assert stopped.status == 130
     assert "stopped by Ctrl-C; what is done is kept, and the same line goes on" in stopped.err
@@ -163,7 +165,7 @@ def test_one_that_is_stopped_goes_on_in_the_middle(
 
     steps = 0
     with monkeypatch.context() as patch:
-        patch.setattr(Brake, "check", count)
+        patch.setattr(Stop, "check", count)
         went_on = hpo(CONFIRM)
     assert went_on.status == 0
     assert steps == (1 + 2) + 2 * (1 + 12)  # two steps of the stopped one were left
@@ -215,7 +217,7 @@ def test_a_retraining_that_diverges_counts_as_the_worst(
             raise Diverged(1, 3)
         train(trainer, *callbacks)
 
-    monkeypatch.setattr("hpo.results.retrain.train", diverging)
+    monkeypatch.setattr("model.snapshot.train", diverging)
     outcome = hpo(CONFIRM)
     assert outcome.status == 0
     assert "diverged: the loss was no longer finite in epoch 1" in outcome.err
@@ -262,5 +264,7 @@ def test_a_study_without_trials_and_one_of_other_data(hpo: Hpo, tmp_path: Path) 
     stored = load("tiny", open_storage(f"sqlite:///{tmp_path}/studies/tiny/study.db", False))
     assert hpo("run tiny --trials 1").status == 0
     stored.study.set_user_attr("data_fingerprint", "of others")
-    assert refused(hpo("confirm tiny"), "the data is not that of the study tiny (of others → ")
+    assert refused(
+        hpo("confirm tiny"), "the study tiny is about other data (of others) than is here ("
+    )
     assert not kept(stored)

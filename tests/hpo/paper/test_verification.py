@@ -13,12 +13,19 @@ from data.drawings import Drawings
 from data.pairs import PairBatch, draw_pairs
 from data.split import Split
 from hpo.paper.published import VERIFICATION
-from hpo.paper.verification import CELLS, PAIRS, cell_configuration, measure
-from hpo.paper.verification_results import VerificationError, fingerprint, read_results
-from hpo.search.stopping import Brake, Interrupted
+from hpo.paper.verification import (
+    CELLS,
+    PAIRS,
+    cell_configuration,
+    fingerprint,
+    measure,
+    read_results,
+)
+from hpo.search.stopping import Stop
+from hpo.study.settings import SettingsError
 from model.recipe import LayerRates, RandomPairs
 from model.snapshot import Snapshot
-from model.training import Trainer
+from model.training import Interrupted, Trainer
 from tests.hpo.command import Hpo, refused
 from tests.model.tiny import tiny_configuration
 
@@ -32,15 +39,15 @@ def _tiny(tmp_path: Path) -> None:
 
 
 def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Has every training stopped at the so-manieth look at the brake; counts the looks."""
+    """Has every training stopped at the so-manieth look at the stop; counts the looks."""
     looks = [0]
 
-    def check(brake: Brake) -> None:
+    def check(stop: Stop) -> None:
         looks[0] += 1
         if looks[0] == step:
             raise Interrupted("Ctrl-C")
 
-    monkeypatch.setattr(Brake, "check", check)
+    monkeypatch.setattr(Stop, "check", check)
     return looks
 
 
@@ -76,7 +83,7 @@ def test_cells_differ_in_their_pairs_alone() -> None:
         assert (budget.epochs, budget.patience) == (4, 4)
     other = cell_configuration(tiny_configuration(), CELLS["30k"], None)
     assert other.training.sampling == RandomPairs(copies=0)
-    with pytest.raises(VerificationError, match="--steps 3 is less .* give at least 4"):
+    with pytest.raises(SettingsError, match="--steps 3 is less .* give at least 4"):
         cell_configuration(own, CELLS["30k"], 3)
 
 

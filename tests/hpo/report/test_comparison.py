@@ -14,7 +14,7 @@ from data.tasks import draw_tasks, load_official_runs
 from hpo.paper.baselines import KeptScore, kept_scores
 from hpo.paper.published import OMNIGLOT
 from hpo.report.comparison import HEADER, comparison
-from hpo.study.evaluations import Look, record
+from hpo.study.evaluations import Look, keep_look
 from tests.data.fake_mnist import write_fake_mnist
 from tests.data.official_runs import write_runs
 from tests.hpo.big_study import big_study
@@ -89,7 +89,7 @@ def test_what_baselines_measured_is_in_the_report(
     hpo: Hpo, tmp_path: Path, strokes: Drawings
 ) -> None:
     stored = big_study(f"sqlite:///{tmp_path / 'study.db'}", 2, 3)
-    record(stored.study, a_look(0.85, DRAWS))
+    keep_look(stored.study, a_look(0.85, DRAWS))
     report = f"report paper --storage sqlite:///{tmp_path / 'study.db'} -o page.html"
     assert hpo(report).status == 0
     before = (tmp_path / "page.html").read_text(encoding="utf-8")

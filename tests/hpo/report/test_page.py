@@ -19,11 +19,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.paper.published import OMNIGLOT
 from hpo.report.cost import pareto_front
 from hpo.report.page import make_page
-from hpo.report.spending import multiply_adds_spent, seconds_spent
 from hpo.report.table import trained, trials_table
-from hpo.study.confirmations import record as confirm
-from hpo.study.evaluations import Look
-from hpo.study.evaluations import record as count_look
+from hpo.study.confirmations import keep_result
+from hpo.study.evaluations import Look, keep_look
 from hpo.study.settings import StudySettings
 from hpo.study.study import StoredStudy
 from hpo.study.trials import best_trial, images_per_epoch
@@ -156,9 +154,9 @@ def test_confirmation_and_every_look_at_the_evaluation_tasks(
     assert "have not been looked at" in before
     assert "hpo confirm tiny" in before
     for k, error in enumerate((0.3, 0.34)):
-        confirm(stored.study, 0, k, {"error": error, "tasks": 4000, "seconds": 1.0})
+        keep_result(stored.study, 0, k, {"error": error, "tasks": 4000, "seconds": 1.0})
     for file in ("one.safetensors", "two.safetensors"):
-        count_look(stored.study, Look("2026-01-02T03:04:05", file, 0.9, (0.86, 0.93), 400, "runs"))
+        keep_look(stored.study, Look("2026-01-02T03:04:05", file, 0.9, (0.86, 0.93), 400, "runs"))
     words = words_of(page_of(stored))
     assert "looked at 2 times" in words
     for part in ("one.safetensors", "86.0 % – 93.0 %", "32.0 %", "± 2.8 %", "30.0 %, 34.0 %"):
@@ -171,7 +169,7 @@ def test_nothing_from_a_study_becomes_markup(tmp_path: Path, open_study: Open) -
     stored = open_study(settings)
     stored.study.add_trial(a_trial(stored, 0.25, TrialState.COMPLETE, device=evil, precision=evil))
     stored.study.add_trial(a_trial(stored, 0.5, TrialState.FAIL, fail_reason=evil))
-    count_look(stored.study, Look("2026", evil, 0.9, (0.86, 0.93), 400, evil))
+    keep_look(stored.study, Look("2026", evil, 0.9, (0.86, 0.93), 400, evil))
     page = make_page(stored, trials_table(stored), evil)
     assert "img" not in shape_of(page).tags
     assert words_of(page).count("&lt;img src=x onerror=alert(1)&gt;$name") >= 7
@@ -261,8 +259,8 @@ def test_what_was_spent_counts_once_what_a_retry_went_on_from(
     )
     table, training = trials_table(stored), stored.settings.training
     assert images_per_epoch(training) == 2 * 20 * 4
-    assert seconds_spent(table) == 8.0
-    epochs = multiply_adds_spent(table, training) / (50_000 * images_per_epoch(training))
+    assert table["seconds_spent"].sum() == 8.0
+    epochs = table["multiply_adds_spent"] / (50_000 * images_per_epoch(training))
     assert epochs.tolist() == [1, 2, 0]
 
 

@@ -34,8 +34,8 @@ def test_one_shot_tasks_are_those_of_the_evaluation_drawers(
 ) -> None:
     drawn = draw_tasks(split(strokes).evaluation, 400, seed=0)
     choice = DataChoice(set="strokes")
-    (one,) = evaluation_tasks(choice, tmp_path, None, print)
-    again, five = evaluation_tasks(choice, tmp_path, None, print, (1, 5))
+    (one,) = evaluation_tasks(choice, tmp_path, None)
+    again, five = evaluation_tasks(choice, tmp_path, None, (1, 5))
     for tasks in (one, again):
         assert torch.equal(tasks.support, drawn.support)
         assert torch.equal(tasks.queries, drawn.queries)
@@ -50,9 +50,9 @@ def test_official_runs_at_hand_are_for_one_shot_alone(
     write_runs(tmp_path / "all_runs", strokes, runs=1)
     monkeypatch.setattr("hpo.results.evaluate.open_set", lambda *_: strokes)
     choice = DataChoice(set="omniglot")
-    (one,) = evaluation_tasks(choice, tmp_path, None, print)
+    (one,) = evaluation_tasks(choice, tmp_path, None)
     assert "official" in one.source
-    for tasks in evaluation_tasks(choice, tmp_path, None, print, (1, 2)):
+    for tasks in evaluation_tasks(choice, tmp_path, None, (1, 2)):
         assert "random draws" in tasks.source
 
 

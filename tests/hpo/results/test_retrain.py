@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-import torch
-
 from data.split import Split
-from data.tasks import OneShotTasks
+from data.tasks import OneShotTasks, draw_tasks
 from hpo.results.retrain import fresh_tasks
 from hpo.study.confirmations import fresh_task_seed
 from model.configuration import DataChoice
-from model.inputs import validation_tasks
-
-CPU = torch.device("cpu")
+from model.inputs import Inputs
 
 
 def as_set(tasks: OneShotTasks) -> set[tuple[bytes, bytes]]:
@@ -19,14 +15,14 @@ def as_set(tasks: OneShotTasks) -> set[tuple[bytes, bytes]]:
 
 
 def test_the_fresh_tasks_are_new_and_never_of_the_evaluation_alphabets(
-    small_split: Split,
+    small_split: Split, small_inputs: Inputs
 ) -> None:
     choice = DataChoice(set="strokes", validation_tasks=320)
-    own = validation_tasks(choice, small_split, CPU)
-    fresh = fresh_tasks(choice, small_split, 4000, CPU)
+    own = draw_tasks(small_split.validation, 320, choice.task_seed)
+    fresh = fresh_tasks(choice, small_inputs, 4000)
     assert len(fresh) == 4000
     assert not as_set(own) & as_set(fresh)
-    assert as_set(fresh_tasks(choice, small_split, 4000, CPU)) == as_set(fresh)
+    assert as_set(fresh_tasks(choice, small_inputs, 4000)) == as_set(fresh)
     validation = {image.numpy().tobytes() for image in small_split.validation.images}
     for images in (fresh.support, fresh.queries):
         assert {image.numpy().tobytes() for image in images.flatten(0, 1)} <= validation

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hpo.results.significance import Lead, lead
+from hpo.results.significance import Lead, compare_best
 from hpo.study.confirmations import Confirmed
 from model.scoring import pack
 
@@ -25,31 +25,31 @@ def network(trial: int, *seeds: list[int]) -> Confirmed:
 
 
 def test_a_lead_in_every_draw_is_beyond_chance() -> None:
-    found = lead([network(3, [16] * 10), network(5, [15] * 10)])
+    found = compare_best([network(3, [16] * 10), network(5, [15] * 10)])
     assert found == Lead(3, 5, TASKS, 2 / 1024)
     assert str(found) == (
-        "trial 3 is ahead of trial 5 on the same 200 tasks, p = 0.002: beyond chance"
+        "trial 3 is ahead of trial 5 on the same 200 tasks, p = 0.002: significant"
     )
 
 
 def test_a_lead_in_six_draws_of_ten_is_not() -> None:
-    found = lead([network(3, [16] * 6 + [15] * 4), network(5, [15] * 6 + [16] * 4)])
+    found = compare_best([network(3, [16] * 6 + [15] * 4), network(5, [15] * 6 + [16] * 4)])
     assert found is not None
     assert found.p == pytest.approx(2 * 386 / 1024)  # 4 heads or fewer of 10
-    assert "p = 0.75: not beyond chance" in str(found)
+    assert "p = 0.75: not significant" in str(found)
 
 
 def test_seeds_are_added_up() -> None:
     one = network(3, [17] * 10, [15] * 10)
-    assert lead([one, network(5, [16] * 10, [16] * 10)]) == Lead(3, 5, TASKS, 1.0)
-    assert lead([one, network(5, [16] * 10, [15] * 10)]) == Lead(3, 5, TASKS, 2 / 1024)
+    assert compare_best([one, network(5, [16] * 10, [16] * 10)]) == Lead(3, 5, TASKS, 1.0)
+    assert compare_best([one, network(5, [16] * 10, [15] * 10)]) == Lead(3, 5, TASKS, 2 / 1024)
 
 
 def test_what_cannot_be_compared_is_not() -> None:
     one, other = network(3, [16] * 10), network(5, [15] * 10)
-    assert lead([]) is None
-    assert lead([one]) is None
-    assert lead([one, replace(other, outcomes=())]) is None  # kept before outcomes were
-    assert lead([one, network(5, [15] * 10, [15] * 10)]) is None
-    assert lead([one, replace(other, tasks=400)]) is None
-    assert lead([one, replace(other, outcomes=()), other]) is None
+    assert compare_best([]) is None
+    assert compare_best([one]) is None
+    assert compare_best([one, replace(other, outcomes=())]) is None  # kept before outcomes were
+    assert compare_best([one, network(5, [15] * 10, [15] * 10)]) is None
+    assert compare_best([one, replace(other, tasks=400)]) is None
+    assert compare_best([one, replace(other, outcomes=()), other]) is None

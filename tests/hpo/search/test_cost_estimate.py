@@ -3,19 +3,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
-from data.split import Split
-from data.tasks import OneShotTasks
 from hpo.search import cost_estimate as module
 from hpo.search.cost_estimate import estimate, estimate_one
 from hpo.study.space import SearchSpace
 from model.configuration import Configuration
+from model.inputs import Inputs
 from model.recipe import RandomPairs
 from tests.hpo.tiny_study import tiny_settings
 from tests.model.tiny import tiny_configuration
 
-CPU = torch.device("cpu")
 ALIKE = (
     "space.kernel={ low = 3, high = 3 }",
     "space.filters={ low = 16, high = 16 }",
@@ -25,13 +22,12 @@ ALIKE = (
 
 def test_a_trial_is_its_steps_and_validations(
     tmp_path: Path,
-    small_split: Split,
-    small_tasks: OneShotTasks,
+    small_inputs: Inputs,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "_timed_step", lambda *_: 2.0)
     space = SearchSpace(tiny_settings(tmp_path, *ALIKE))
-    found = estimate(space, small_split.train, small_tasks, CPU)
+    found = estimate(space, small_inputs)
     assert found.step == pytest.approx(2.0)
     # 3 epochs of 4 steps, each with a third of a step for 200 images where a step has 40
     assert found.trial == pytest.approx(3 * (4 * 2.0 + 2.0 * 200 / 40 / 3))
@@ -39,8 +35,7 @@ def test_a_trial_is_its_steps_and_validations(
 
 def test_a_long_step_is_timed_on_few_pairs(
     tmp_path: Path,
-    small_split: Split,
-    small_tasks: OneShotTasks,
+    small_inputs: Inputs,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     timed: list[int] = []
@@ -54,25 +49,23 @@ def test_a_long_step_is_timed_on_few_pairs(
     monkeypatch.setattr(module, "_timed_step", step)
     sampling = "training.sampling={ kind = 'random-pairs', pairs = 1000, copies = 1, batch = 100 }"
     space = SearchSpace(tiny_settings(tmp_path, sampling, *ALIKE))
-    found = estimate(space, small_split.train, small_tasks, CPU)
+    found = estimate(space, small_inputs)
     assert timed == [2, 4, 8]
     assert found.step == pytest.approx(10.0)
     assert found.trial == pytest.approx(3 * (20 * 10.0 + 10.0 * 200 / 200 / 3))
 
 
 @pytest.mark.parametrize("steps", [1, 4])
-def test_the_timed_step_is_a_real_one(
-    tmp_path: Path, small_split: Split, small_tasks: OneShotTasks, steps: int
-) -> None:
+def test_the_timed_step_is_a_real_one(tmp_path: Path, small_inputs: Inputs, steps: int) -> None:
     settings = tiny_settings(tmp_path, f"training.sampling.steps={steps}")
-    found = estimate(SearchSpace(settings), small_split.train, small_tasks, CPU)
+    found = estimate(SearchSpace(settings), small_inputs)
     assert 0 < found.step < found.trial
 
 
 def test_an_epoch_of_some_steps_costs_those(
-    small_split: Split, small_tasks: OneShotTasks, monkeypatch: pytest.MonkeyPatch
+    small_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_timed_step", lambda *_: 2.0)
     configuration = tiny_configuration(epochs=3, sampling=RandomPairs(batch=2, steps=5))
-    found = estimate_one(configuration, small_split.train, small_tasks, CPU)
+    found = estimate_one(configuration, small_inputs)
     assert found.trial == pytest.approx(3 * (5 * 2.0 + 2.0 * 200 / 4 / 3))

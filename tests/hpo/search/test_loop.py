@@ -24,8 +24,8 @@ from hpo.search.objective import WORST
 from hpo.study.retry import retry_stale
 from hpo.study.settings import StudySettings
 from hpo.study.storage import StorageError, storage_errors
-from hpo.study.study import StoredStudy, StudyError, finished
-from hpo.study.trials import best_trial
+from hpo.study.study import StoredStudy, StudyError
+from hpo.study.trials import best_trial, finished
 from model.scoring import unpack
 from model.training import Trainer, train
 from tests.hpo.conftest import Run

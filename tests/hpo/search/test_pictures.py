@@ -13,12 +13,12 @@ from hpo.search.pictures import (
     CELL,
     GAP,
     MISTAKES,
-    artifact_folder,
     delete_artifacts,
     filters,
     learning_curve,
     mistakes,
 )
+from hpo.study.paths import artifacts_folder
 from hpo.study.settings import StudySettings
 from hpo.study.study import StoredStudy
 from model.history import Epoch
@@ -85,7 +85,7 @@ def test_finished_and_pruned_trials_have_their_pictures(
     stored = open_study(tiny_settings(tmp_path, *changes, "training.epochs=5"))
     run(stored, 6)
     assert {t.state for t in stored.study.trials} == {TrialState.COMPLETE, TrialState.PRUNED}
-    folder = artifact_folder(tmp_path / "results")
+    folder = artifacts_folder(tmp_path / "results")
     for trial in stored.study.trials:
         kept = get_all_artifact_meta(trial, storage=stored.storage)
         names = ["first-layer filters.png", "learning curve.png", "mistakes.png"]

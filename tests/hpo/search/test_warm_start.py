@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from hpo.search.warm_start import BEST, FROM, INFORMATIVE, WARM_START, WarmStart, plan, seeded
-from hpo.study.confirmations import record
+from hpo.search.sampler import make_sampler
+from hpo.search.warm_start import BEST, INFORMATIVE, WARM_START, WarmStart, begun_with, plan
+from hpo.study.confirmations import keep_result
 from hpo.study.retry import reclaim
 from hpo.study.settings import StudySettings
 from hpo.study.space import Params
@@ -38,7 +39,7 @@ def old(tmp_path: Path, url: str) -> StoredStudy:
 
 @pytest.fixture
 def planned(tmp_path: Path, url: str, database: str) -> Callable[..., WarmStart]:
-    """What the study ``new``, which is not there yet, shall begin with."""
+    """What the study ``new``, which is not there yet, is to begin with."""
 
     def planned(*changes: str) -> WarmStart:
         found = plan("old", url, "new", tiny_settings(tmp_path, *changes), database)
@@ -51,10 +52,11 @@ def planned(tmp_path: Path, url: str, database: str) -> Callable[..., WarmStart]
 def make(settings: StudySettings, database: str, warm_start: WarmStart | None) -> StoredStudy:
     """What `hpo run` does to make or resume the study ``new``."""
     storage = open_storage(database, create=True)
-    sow = warm_start.sow if warm_start else None
-    stored, _ = create_or_resume("new", settings, "f", storage, sow)
+    prepare = warm_start.enqueue if warm_start else None
+    stored, _ = create_or_resume("new", settings, "f", storage, prepare)
     if warm_start:
         warm_start.join(stored.study)
+    stored.study.sampler = make_sampler(stored)
     return stored
 
 
@@ -89,11 +91,11 @@ def add(
 
 
 def trials(warm_start: WarmStart, best: bool) -> list[int]:
-    return [seed.trial for seed in warm_start.seeds if seed.best == best]
+    return [seed.trial for seed in warm_start.carried if seed.best == best]
 
 
 def labels(stored: StoredStudy) -> list[str | None]:
-    return [trial.user_attrs.get(FROM) for trial in stored.study.trials]
+    return [trial.user_attrs.get("from") for trial in stored.study.trials]
 
 
 def test_the_best_are_those_of_the_lowest_error_that_trained(
@@ -118,7 +120,7 @@ def test_the_confirmed_ranking_comes_first(
     for k in range(7):
         add(old, 0.1 + k / 100, old.space.draw(chance))
     for trial, error in ((0, 0.3), (1, 0.25), (6, 0.2)):
-        record(old.study, trial, 0, {"error": error, "tasks": 400})
+        keep_result(old.study, trial, 0, {"error": error, "tasks": 400})
     assert trials(planned(), best=True) == [6, 1, 0, 2, 3]
 
 
@@ -147,10 +149,10 @@ def test_a_seed_is_trained_first_and_counts_for_nothing_before(
     first = "search.first=[{ fc_units = 128 }]"
     found = planned(first)
     stored = make(tiny_settings(tmp_path, first), database, found)
-    assert len(found.seeds) == BEST + INFORMATIVE
+    assert len(found.carried) == BEST + INFORMATIVE
     assert {trial.state for trial in stored.study.trials} == {TrialState.WAITING}
-    assert labels(stored) == [None, *(f"old trial {seed.trial}" for seed in found.seeds)]
-    assert seeded(stored.study) == "8 configurations of old (5 best, 3 informative)"
+    assert labels(stored) == [None, *(f"old trial {seed.trial}" for seed in found.carried)]
+    assert begun_with(stored.study) == "8 configurations of old (5 best, 3 informative)"
     assert stored.study.user_attrs[WARM_START] == {
         "study": "old",
         "token": source.token,
@@ -159,10 +161,10 @@ def test_a_seed_is_trained_first_and_counts_for_nothing_before(
     }
     stored.space.suggest(stored.study.ask())
     best = stored.study.ask()
-    assert stored.space.suggest(best) == source.study.trials[found.seeds[0].trial].params
+    assert stored.space.suggest(best) == source.study.trials[found.carried[0].trial].params
     best.set_user_attr("owner", gone())
     assert reclaim(stored.study, stored.storage) == 1
-    assert labels(stored)[-1] == best.user_attrs[FROM]
+    assert labels(stored)[-1] == best.user_attrs["from"]
 
 
 def test_what_fits_is_kept_and_the_rest_is_sampled_with_it(
@@ -180,7 +182,7 @@ def test_what_fits_is_kept_and_the_rest_is_sampled_with_it(
     found = planned(*changes)
     stored = make(tiny_settings(tmp_path, *changes), database, found)
     assert any("conv3: not there" in line for line in found.misfits)
-    for seed in found.seeds:
+    for seed in found.carried:
         drawn = stored.space.suggest(stored.study.ask())
         assert seed.params.items() <= drawn.items()
         assert stored.space.affordable(drawn)
@@ -231,7 +233,7 @@ def test_another_study_than_before_is_refused(
         plan("old", elsewhere, "new", settings, database)
     # Likewise where a second process made the study in the meantime.
     with pytest.raises(StudyError, match="began with another study of that name"):
-        WarmStart("old", "its token", found.seeds, []).join(stored.study)
+        WarmStart("old", "its token", found.carried, []).join(stored.study)
 
 
 def test_only_a_study_that_has_not_begun_is_seeded(
@@ -242,7 +244,7 @@ def test_only_a_study_that_has_not_begun_is_seeded(
     found = planned()
     make(settings, database, None)
     stored = make(settings, database, found)
-    assert labels(stored) == [None, *(f"old trial {seed.trial}" for seed in found.seeds)]
+    assert labels(stored) == [None, *(f"old trial {seed.trial}" for seed in found.carried)]
     optuna.delete_study(study_name="new", storage=stored.storage)
     make(settings, database, None).study.ask()
     with pytest.raises(StudyError, match="the study new has trials and did not begin with old"):
@@ -250,7 +252,7 @@ def test_only_a_study_that_has_not_begun_is_seeded(
 
 
 @pytest.mark.parametrize(
-    ("there", "at", "left"), [(False, FROM, 4), (True, FROM, 4), (False, "format", 9)]
+    ("there", "at", "left"), [(False, "from", 4), (True, "from", 4), (False, "format", 9)]
 )
 def test_a_study_whose_seeding_was_cut_short_is_seeded_once(
     tmp_path: Path,
@@ -270,7 +272,9 @@ def test_a_study_whose_seeding_was_cut_short_is_seeded_once(
     queue, keep = optuna.Study.enqueue_trial, optuna.Study.set_user_attr
 
     def queue_three(self: optuna.Study, given: Params, **more: Any) -> None:
-        if at == FROM and more.get("user_attrs") == {FROM: f"old trial {found.seeds[3].trial}"}:
+        if at == "from" and more.get("user_attrs") == {
+            "from": f"old trial {found.carried[3].trial}"
+        }:
             raise KeyboardInterrupt
         queue(self, given, **more)
 
@@ -292,7 +296,7 @@ def test_a_study_whose_seeding_was_cut_short_is_seeded_once(
             load("new", storage)  # so that no worker joins
     again = plan("old", url, "new", settings, database)
     stored = make(settings, database, again)
-    assert labels(stored) == [None, *(f"old trial {seed.trial}" for seed in found.seeds)]
+    assert labels(stored) == [None, *(f"old trial {seed.trial}" for seed in found.carried)]
 
 
 def test_the_other_study_is_looked_for_beside_the_new_one_then_in_its_own_place(
@@ -368,12 +372,12 @@ def test_from_one_search_to_the_next(hpo: Hpo, tmp_path: Path) -> None:
     line = "run next --trials 3 --from tiny"
     ran = hpo(line)
     assert ran.status == 0
-    assert "seeded   2 configurations of tiny (2 best, 0 informative)\n" in ran.err
+    assert "from     2 configurations of tiny (2 best, 0 informative)\n" in ran.err
     assert "         filters: " in ran.err
     again = hpo(line)
     assert again.status == 0
     assert again.out == ran.out
-    assert "seeded   2 configurations of tiny" in again.err
+    assert "from     2 configurations of tiny" in again.err
     assert hpo("report next --csv trials.csv").status == 0
     table = pd.read_csv(tmp_path / "trials.csv")
     assert sorted(table["from"].dropna()) == ["tiny trial 0", "tiny trial 1"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from hpo.study.confirmations import chance_to_trail, confirmed
+from hpo.study.confirmations import confirmed, p_value
 from tests.hpo.made_up import keep, study_with
 
 
@@ -50,10 +50,10 @@ def wins(won: int, lost: int, drawn: int = 5) -> np.ndarray:
 
 def test_it_is_the_sign_test_where_there_is_but_right_and_wrong() -> None:
     # Of 10 tosses at most 2 heads: 1 + 10 + 45 of 1024.
-    assert chance_to_trail(wins(2, 8)) == pytest.approx(56 / 1024)
+    assert p_value(wins(2, 8)) == pytest.approx(56 / 1024)
     for won, lost in ((0, 4), (5, 5), (24, 36), (90, 110), (8, 2)):
         expected = binomtest(won, won + lost, alternative="less").pvalue
-        assert chance_to_trail(wins(won, lost)) == pytest.approx(expected)
+        assert p_value(wins(won, lost)) == pytest.approx(expected)
 
 
 def test_larger_differences_weigh_more() -> None:
@@ -63,8 +63,8 @@ def test_larger_differences_weigh_more() -> None:
         for signs in itertools.product((-1, 1), repeat=6)
     ]
     expected = sum(s <= differences.sum() for s in sums) / len(sums)
-    assert chance_to_trail(differences) == pytest.approx(expected)
+    assert p_value(differences) == pytest.approx(expected)
 
 
 def test_no_difference_says_nothing() -> None:
-    assert chance_to_trail(wins(0, 0)) == 1
+    assert p_value(wins(0, 0)) == 1

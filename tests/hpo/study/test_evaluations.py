@@ -8,7 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from hpo.study.evaluations import Look, evaluations, look, record
+from hpo.study.evaluations import Look, evaluations, keep_look, look
 from hpo.study.storage import StorageError
 from hpo.study.study import StoredStudy
 from model.scoring import Score
@@ -25,7 +25,7 @@ def test_looks_come_back_oldest_first() -> None:
         for month in (3, 1, 2, 1)
     ]
     for one in made:
-        record(study, one)  # two of the same moment among them
+        keep_look(study, one)  # two of the same moment among them
     study.set_user_attr("evaluations", "of another kind")
     assert evaluations(study) == sorted(made, key=lambda one: one.when)
 
@@ -60,7 +60,7 @@ def test_a_study_elsewhere_is_found_by_its_storage(
     plain = hpo("evaluate best.safetensors")
     assert plain.status == 0
     assert "correct (95 % interval" in plain.out
-    assert "not counted, for want of the study tiny (there is no study tiny" in plain.err
+    assert "not counted, without the study tiny (there is no study tiny" in plain.err
     assert "name its database with --storage" in plain.err
     named = hpo("evaluate best.safetensors --storage sqlite:///moved/tiny/study.db")
     assert "this was look 1" in named.err
@@ -104,10 +104,10 @@ def test_a_study_that_cannot_be_written(
     def refuse(*_: object) -> None:
         raise StorageError("the disk is full: make room")
 
-    monkeypatch.setattr("hpo.cli.evaluate.record", refuse)
+    monkeypatch.setattr("hpo.cli.evaluate.keep_look", refuse)
     outcome = hpo("evaluate best.safetensors")
     assert outcome.status == 0
-    assert "not counted, for want of the study tiny (the disk is full: make room)" in outcome.err
+    assert "not counted, without the study tiny (the disk is full: make room)" in outcome.err
 
 
 def test_a_checkpoint_of_no_study_is_not_counted(

@@ -4,28 +4,34 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from hpo.search.stopping import Brake, Interrupted
+from hpo.search.stopping import Stop
 from hpo.study.limits import (
     BUDGET,
+    WANTED,
     Budget,
+    Spending,
     has_place,
     may_begin,
     reached,
     read_budget,
-    set_goal,
-    spending,
+    set_limits,
+    spending_of,
+    wanted_trials,
 )
 from hpo.study.settings import SettingsError, StudySettings
 from hpo.study.storage import open_storage
-from hpo.study.study import WANTED, StoredStudy, load, wanted
-from hpo.study.trials import Effort
+from hpo.study.study import StoredStudy, load
+from hpo.study.trials import Figures, Record
+from hpo.view.format import amount
 from hpo.view.status import StatusReader
 from hpo.view.terminal import StudyView
+from model.training import Interrupted
 from tests.hpo.big_study import big_study
 from tests.hpo.command import Hpo, refused
 from tests.hpo.made_up import drawn
@@ -64,32 +70,32 @@ def test_a_forgotten_unit_is_noticed() -> None:
         read_budget("90")
 
 
-def effort(number: int, seconds: float | None, epochs: int = 3, **more: object) -> Effort:
-    kept = {"multiply_adds": 1000, "retry_of": None, "resumed_at": None, "untrainable": False}
-    return Effort(number=number, epochs=epochs, seconds=seconds, **(kept | more))  # type: ignore[arg-type]
+def figures_of(number: int, seconds: float | None, epochs: int = 3, **more: Any) -> Figures:
+    kept = Record(seconds=seconds, **({"multiply_adds": 1000} | more))
+    return Figures(number, TrialState.COMPLETE, epochs, kept)
 
 
 def test_what_is_spent_counts_once_what_a_retry_went_on_from(tmp_path: Path) -> None:
     training = tiny_settings(tmp_path).training
     images = 2 * 20 * 4  # of an epoch
     trials = [
-        effort(0, 30, 2),
-        effort(1, 70, 3, retry_of=0, resumed_at=2),
-        effort(2, 10, 1),
-        effort(3, 20, 1, retry_of=2),  # it began anew: what was lost is spent
-        effort(4, None, 0, multiply_adds=None),
-        effort(5, 5, 1, untrainable=True),
+        figures_of(0, 30, 2),
+        figures_of(1, 70, 3, retry_of=0, resumed_at=2),
+        figures_of(2, 10, 1),
+        figures_of(3, 20, 1, retry_of=2),  # it began anew: what was lost is spent
+        figures_of(4, None, 0, multiply_adds=None),
+        figures_of(5, 5, 1, fail_reason="diverged"),
     ]
-    time = Budget(210, "seconds").spending(trials, training)
+    time = Spending.of(Budget(210, "seconds"), trials, training)
     assert (time.spent, time.seconds, time.seconds_left) == (105, 105, 105)
     assert not time.used_up
-    assert str(time) == "105 s of 3.5 min"
-    work = Budget(14_000 * images, "multiply-adds").spending(trials, training)
+    assert amount(time) == "105 s of 3.5 min"
+    work = Spending.of(Budget(14_000 * images, "multiply-adds"), trials, training)
     assert work.spent == (2 + 1 + 1 + 1 + 1) * 1000 * images
     assert work.seconds_left == pytest.approx(105 * 8 / 6)
-    assert str(work) == "9.60 × 10⁵ of 2.24 × 10⁶ multiply-adds"
-    assert Budget(105, "seconds").spending(trials, training).used_up
-    assert Budget(1e9, "multiply-adds").spending([], training).seconds_left is None
+    assert amount(work) == "9.60 × 10⁵ of 2.24 × 10⁶ multiply-adds"
+    assert Spending.of(Budget(105, "seconds"), trials, training).used_up
+    assert Spending.of(Budget(1e9, "multiply-adds"), [], training).seconds_left is None
 
 
 Open = Callable[[StudySettings], StoredStudy]
@@ -104,7 +110,7 @@ def tiny(hpo: Hpo, tmp_path: Path) -> Callable[[], StoredStudy]:
 
 
 def spent(stored: StoredStudy) -> float:
-    found = spending(stored)
+    found = spending_of(stored)
     assert found is not None
     return found.spent
 
@@ -138,7 +144,7 @@ def test_a_search_ends_when_its_budget_is_used_up_and_goes_on_with_more(
     assert "of work left" in more.err
     stored = tiny()
     each = costs(stored)
-    budget = spending(stored)
+    budget = spending_of(stored)
     assert budget is not None
     assert sum(each[:-1]) < budget.budget.amount <= sum(each)  # it went beyond by one at most
     assert len(stored.study.trials) == len(each)
@@ -150,10 +156,10 @@ def test_a_search_ends_when_its_budget_is_used_up_and_goes_on_with_more(
     assert kept == asdict(budget.budget) | {"spent": sum(each)}
     shown = hpo("status tiny").out
     assert f"tiny: {len(each)} trials finished" in shown
-    assert f"budget: {budget} spent" in shown
+    assert f"budget: {amount(budget)} spent" in shown
     view = drawn(StudyView(stored), width=80)
     assert f"{len(each)} trials" in view
-    assert f"{budget} spent" in view
+    assert f"{amount(budget)} spent" in view
     assert hpo("status tiny --watch").status == 0  # it ends, as the study is full
     assert hpo("report tiny -o report.html").status == 0
 
@@ -171,7 +177,7 @@ def test_time_is_a_budget_too_and_the_first_of_two_limits_ends_it(
     assert len(tiny().study.trials) == 3
     assert hpo("run tiny --trials 4").status == 0  # the budget of the line before is gone
     assert len(tiny().study.trials) == 4
-    assert spending(tiny()) is None
+    assert spending_of(tiny()) is None
     assert json.loads(hpo("status tiny --json").out)["budget"] is None
 
 
@@ -190,15 +196,15 @@ def test_a_trial_that_was_begun_is_finished_though_the_budget_is_used_up(
 ) -> None:
     checks = 0
 
-    def stop_in_the_second_epoch(brake: Brake) -> None:
+    def stop_in_the_second_epoch(stop: Stop) -> None:
         nonlocal checks
         checks += 1
         if checks == 7:
-            brake.reason = "Ctrl-C"
+            stop.reason = "Ctrl-C"
             raise Interrupted("Ctrl-C")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Brake, "check", stop_in_the_second_epoch)
+        patch.setattr(Stop, "check", stop_in_the_second_epoch)
         assert hpo("run tiny --budget 1e6").status == 130
     images = 2 * 20 * 4
     (begun, _) = tiny().study.trials
@@ -238,15 +244,15 @@ def test_at_no_moment_is_there_no_limit(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(optuna.Study, "set_user_attr", write)
     for trials, budget in limits:
-        set_goal(study, trials, budget)
-        assert wanted(study) == trials
+        set_limits(study, trials, budget)
+        assert wanted_trials(study) == trials
         assert study.user_attrs.get(BUDGET) == (budget and asdict(budget))
     assert written[:2] == [WANTED, BUDGET]  # a study that never had a budget says nothing of one
 
 
 def test_who_may_begin_when_the_budget_is_used_up(tmp_path: Path, open_study: Open) -> None:
     stored = open_study(tiny_settings(tmp_path))
-    set_goal(stored.study, None, HOUR)
+    set_limits(stored.study, None, HOUR)
     stored.study.add_trial(create_trial(value=0.5, user_attrs={"seconds": 3000.0}))
     assert has_place(stored)
     assert not reached(stored)
@@ -271,7 +277,7 @@ def test_an_old_study_ends_as_it_did(tmp_path: Path, open_study: Open) -> None:
     assert not reached(stored)
     stored.study.add_trial(create_trial(value=0.5))
     assert reached(stored)
-    assert spending(stored) is None
+    assert spending_of(stored) is None
 
 
 @pytest.mark.parametrize("budget", [HOUR, Budget(1e15, "multiply-adds")])
@@ -286,10 +292,10 @@ def test_the_standing_says_the_same_of_the_budget(database: str, budget: Budget)
         )
     )
     stored.study.ask()
-    set_goal(stored.study, None, budget)
+    set_limits(stored.study, None, budget)
     now = StatusReader(stored).read()
     assert now.wanted is None
-    assert now.spending == spending(stored)
+    assert now.spending == spending_of(stored)
     assert now.spending is not None
     left = now.spending.seconds_left
     assert left is not None

@@ -11,10 +11,11 @@ from optuna.trial import TrialState
 from sqlalchemy import text
 
 from hpo.study.patient_storage import PatientStorage
-from hpo.study.retry import RETRIES, has_ended, owing, owner, reclaim
+from hpo.study.retry import RETRIES, has_ended, is_owed_a_retry, owner, reclaim
 from hpo.study.settings import StudySettings
 from hpo.study.storage import open_storage
-from hpo.study.study import StoredStudy, finished
+from hpo.study.study import StoredStudy
+from hpo.study.trials import finished
 from tests.hpo.made_up import gone
 from tests.hpo.tiny_study import tiny_settings
 
@@ -142,8 +143,8 @@ def test_a_trial_that_kills_its_process_is_not_retried_for_ever(
         trial.set_user_attr("weights", 1)
     assert len(stored.study.trials) == RETRIES + 1
     assert {t.state for t in stored.study.trials} == {TrialState.FAIL}
-    assert owing(stored.study.trials[0])
-    assert not owing(stored.study.trials[-1])  # so that its snapshot is swept away
+    assert is_owed_a_retry(stored.study.trials[0])
+    assert not is_owed_a_retry(stored.study.trials[-1])  # so that its snapshot is swept away
 
 
 def test_a_retry_that_dies_at_once_keeps_its_parameters(tmp_path: Path, open_study: Open) -> None:

@@ -108,8 +108,9 @@ def test_a_server_that_is_away_is_told_from_one_that_refuses(error: Exception, a
 
 
 def test_nothing_is_declared_dead_right_after_an_absence(
-    tmp_path: Path, open_study: Open, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, open_study: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "hpo")
     stored = open_study(tiny_settings(tmp_path))
     trial = stored.study.ask()
     storage = stored.storage
@@ -117,18 +118,14 @@ def test_nothing_is_declared_dead_right_after_an_absence(
     with storage.engine.begin() as connection:
         connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'"))
     assert storage._get_stale_trial_ids(1) == [1]
-    answers = iter([OperationalError("SELECT 1", {}, Exception("connection refused")), None])
-    plain = type(storage).record_heartbeat
 
-    def away_once(trial_id: int) -> None:
-        error = next(answers)
-        if error:
-            raise error
-        plain(storage, trial_id)
+    def away_once(number: int) -> None:
+        if number == 1:
+            raise OperationalError("SELECT 1", {}, Exception("connection refused"))
+        storage.record_heartbeat(1)
 
-    said: list[str] = []
-    monkeypatch.setattr(storage, "_say", said.append)
-    storage._patient("record_heartbeat", away_once)(1)
+    storage.outlast(away_once)
+    said = caplog.messages
     assert [part in said[0] for part in ("is away", "600 s")] == [True, True]
     assert said[1] == "the database is back"
     assert storage._get_stale_trial_ids(1) == []

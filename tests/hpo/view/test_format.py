@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from hpo.study.limits import Budget, Spending
 from hpo.view.format import CURVE, duration, how_far, magnitude, percent, sparkline
 
 
@@ -23,8 +24,9 @@ def test_durations(seconds: float, words: str) -> None:
 def test_large_numbers_and_where_a_study_stands() -> None:
     assert magnitude(4.834e9) == "4.83 × 10⁹"
     assert magnitude(9999) == "9,999"
+    spent = Spending(Budget(7200, "seconds"), 2580, 2580)
     assert how_far(5, 20, None) == "5 of 20 trials"
-    assert how_far(1, None, "43 min of 2.0 h") == "1 trial, 43 min of 2.0 h spent"
+    assert how_far(1, None, spent) == "1 trial, 43 min of 2.0 h spent"
 
 
 def test_percentages_and_curves() -> None:

@@ -4,7 +4,7 @@ from optuna.trial import TrialState, create_trial
 
 from hpo.study.storage import open_storage
 from hpo.study.study import load
-from hpo.view.status import StatusReader, status
+from hpo.view.status import StatusReader, as_json
 from tests.hpo.big_study import big_study
 from tests.hpo.made_up import check_standing
 
@@ -17,7 +17,7 @@ def test_the_standing_is_what_the_trials_say(database: str) -> None:
     other = big_study(database, trials=5, epochs=3, name="other")  # in the same database
     for one in (stored, other):
         check_standing(one)
-    figures = status(stored, StatusReader(stored).read())
+    figures = as_json(stored, StatusReader(stored).read())
     assert figures["retried"] == 1
     assert [one["errors"] for one in figures["running"]] == [[]]
 

@@ -9,10 +9,11 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import OperationalError
 
+from hpo.study.limits import WANTED
 from hpo.study.settings import StudySettings
-from hpo.study.study import WANTED, StoredStudy
+from hpo.study.study import StoredStudy
 from hpo.view.status import StatusReader
-from hpo.view.terminal import StudyView, best_table, live_view, make_progress, seconds_left
+from hpo.view.terminal import StudyView, best_table, live_view, seconds_left, show_progress
 from tests.hpo.conftest import Run
 from tests.hpo.made_up import drawn
 from tests.hpo.tiny_study import tiny_settings
@@ -115,7 +116,7 @@ def test_piped_lines_are_plain(
     stored = open_study(tiny_settings(tmp_path))
     stored.study.set_user_attr(WANTED, 5)
     stored.study.add_trial(create_trial(state=TrialState.PRUNED))
-    with make_progress(stored) as progress:
+    with show_progress(stored) as progress:
         progress.trial_started(3, tiny_configuration())
         progress.trial_finished(
             create_trial(

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hpo.cli.options import DeviceError, find_device
+from hpo.cli.options import find_device
 from hpo.cli.run import _for_gpus
+from hpo.study.settings import SettingsError
 from hpo.workers.local import devices
 
 ALL, SECOND, CPU = torch.device("cuda"), torch.device("cuda", 1), torch.device("cpu")
@@ -28,14 +29,14 @@ def test_a_gpu_that_is_named_is_where_pytorch_works(monkeypatch: pytest.MonkeyPa
     assert find_device("cuda:1") == SECOND
     assert find_device("cuda") == ALL
     assert chosen == [SECOND]
-    with pytest.raises(DeviceError, match="has 2 CUDA devices"):
+    with pytest.raises(SettingsError, match="has 2 CUDA devices"):
         find_device("cuda:2")
 
 
 def test_so_many_trials_run_on_every_gpu_that_is_used() -> None:
     assert _for_gpus(3, None, ALL) == 6
     assert _for_gpus(3, None, SECOND) == 3
-    with pytest.raises(DeviceError, match="say the same twice"):
+    with pytest.raises(SettingsError, match="say the same twice"):
         _for_gpus(3, 2, ALL)
-    with pytest.raises(DeviceError, match="needs a GPU"):
+    with pytest.raises(SettingsError, match="needs a GPU"):
         _for_gpus(3, None, CPU)

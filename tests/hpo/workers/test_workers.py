@@ -18,10 +18,10 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect
 
-from hpo.study.limits import Budget, set_goal, spending
-from hpo.study.retry import first_try
+from hpo.study.limits import Budget, set_limits, spending_of
 from hpo.study.storage import open_storage
-from hpo.study.study import FINISHED, StoredStudy, load
+from hpo.study.study import StoredStudy, load
+from hpo.study.trials import FINISHED, first_try
 from hpo.view.status import StatusReader
 from tests.hpo.big_study import big_study
 from tests.hpo.made_up import check_standing
@@ -165,8 +165,8 @@ def test_workers_that_are_killed_lose_nothing(url: str, tmp_path: Path) -> None:
 def test_what_is_spent_is_read_from_every_database(url: str) -> None:
     stored = big_study(url, trials=45, epochs=4, name="spent")
     for budget in (Budget(3600, "seconds"), Budget(1e15, "multiply-adds")):
-        set_goal(stored.study, None, budget)
-        assert StatusReader(stored).read().spending == spending(stored)
+        set_limits(stored.study, None, budget)
+        assert StatusReader(stored).read().spending == spending_of(stored)
 
 
 def test_a_database_that_is_away_is_waited_for(postgres: Postgres, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ MANY_SHAPES = """
 import psutil
 import torch
 
-from model.fast.memory import give_back, keep_freed
+from model.fast.memory import release_memory, keep_freed
 
 keep_freed()
 torch.set_num_threads(1)
@@ -25,7 +25,7 @@ torch.set_num_threads(1)
 def after(rows):
     for count in rows:
         torch.ones(count, 64, dtype=torch.bfloat16) @ torch.ones(64, 32, dtype=torch.bfloat16)
-    give_back(torch.device("cpu"))
+    release_memory(torch.device("cpu"))
     return psutil.Process().memory_info().rss
 
 before = after(range(1000, 1200))
@@ -100,6 +100,6 @@ def test_a_trial_gives_a_gpu_back_what_it_freed_and_is_measured_by_itself(
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", called.append)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 7)
     memory.reset_peak(gpu)
-    memory.give_back(gpu)
+    memory.release_memory(gpu)
     assert called == [gpu, "emptied"]
     assert memory.peak(gpu) == 7
