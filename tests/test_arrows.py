@@ -1,11 +1,12 @@
-"""Imports run one way: hpo → model → data."""
-
-from __future__ import annotations
+"""The house keeps its order: imports run one way, and things are where their names say."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from hpo.cli import app, data_app
 
 ROOT = Path(__file__).parent.parent
 FORBIDDEN = {
@@ -13,33 +14,84 @@ FORBIDDEN = {
     "model": {"hpo", "optuna", "sqlalchemy", "typer", "rich"},
     "hpo": {"tests", "benchmarks"},
 }
+FLOORS = (
+    {"study"},
+    {"search"},
+    {"results", "view"},
+    {"workers", "paper"},
+    {"report"},
+    {"cli"},
+)
+"""The rooms of `hpo`: each imports from floors before its own, and from itself."""
+MOST = 15  # modules of a folder
+COMMANDS = "run worker status dashboard confirm export delete report train evaluate baselines verify classify"
 
 
-def imported(file: Path) -> set[str]:
-    names: set[str] = set()
+def files_of(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Full names of the modules that a file imports."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.partition(".")[0])
-    return names
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 @pytest.mark.parametrize("package", FORBIDDEN)
 def test_no_import_against_the_arrows(package: str) -> None:
-    files = sorted((ROOT / package).rglob("*.py"))
-    assert files
-    for file in files:
-        assert not imported(file) & FORBIDDEN[package], file
+    assert files_of(package)
+    for file in files_of(package):
+        tops = {name.partition(".")[0] for name in imported(file)}
+        assert not tops & FORBIDDEN[package], file
 
 
-def test_only_the_command_line_and_the_terminal_view_print() -> None:
+@pytest.mark.parametrize("floor", range(len(FLOORS)))
+def test_the_rooms_import_from_floors_below_alone(floor: int) -> None:
+    below = set().union(*FLOORS[:floor])
+    for room in FLOORS[floor]:
+        for file in files_of(f"hpo/{room}"):
+            parts = [name.split(".") for name in imported(file)]
+            rooms = {part[1] for part in parts if part[0] == "hpo" and len(part) > 1}
+            assert rooms - {"__version__"} <= below | {room}, file
+
+
+def test_every_file_of_the_house_is_in_a_room_that_is_not_full() -> None:
+    assert [file.name for file in (ROOT / "hpo").glob("*.py")] == ["__init__.py"]
+    assert {
+        p.name for p in (ROOT / "hpo").iterdir() if (p / "__init__.py").is_file()
+    } == set().union(*FLOORS)
     for package in FORBIDDEN:
-        for file in (ROOT / package).rglob("*.py"):
+        for folder in {file.parent for file in files_of(package)}:
+            modules = [file for file in folder.glob("*.py") if file.name != "__init__.py"]
+            assert len(modules) <= MOST or folder.name == "cli", folder
+
+
+def test_the_file_of_a_command_has_its_name() -> None:
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert command.callback.__module__ == f"hpo.cli.{command.callback.__name__}"
+    found = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert found == set(COMMANDS.split())
+    assert {
+        command.callback.__module__ for command in data_app.registered_commands if command.callback
+    } == {"hpo.cli.data"}
+
+
+def test_only_the_command_line_prints() -> None:
+    for package in FORBIDDEN:
+        for file in files_of(package):
             calls = {
                 node.func.id
                 for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
             }
-            if file.parent.name != "cli" and file.name != "terminal.py":
-                assert "print" not in calls, file
+            assert file.parent.name == "cli" or "print" not in calls, file
+
+
+def test_no_test_module_imports_from_another() -> None:
+    for file in files_of("tests"):
+        assert not [name for name in imported(file) if ".test_" in name], file
