@@ -1,7 +1,5 @@
 """The paper's affine distortions, batched, on any device (Koch et al. 2015, §4.2)."""
 
-from __future__ import annotations
-
 import math
 
 import torch

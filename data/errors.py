@@ -1,7 +1,5 @@
 """The errors that a person can mend."""
 
-from __future__ import annotations
-
 
 class UserError(Exception):
     """Something that a person can mend: the message is one sentence that says what to do next.

@@ -1,7 +1,5 @@
 """Writing a file so that no reader ever sees half of it."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

@@ -1,7 +1,5 @@
 """What a training step sees: verification pairs, or a batch of characters to pair in full."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

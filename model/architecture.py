@@ -1,7 +1,5 @@
 """The network as numbers: its layers, whether they fit the image, their size and cost."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator

@@ -1,7 +1,5 @@
 """A trained network in one file that describes itself."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """How far apart two drawings lie as sets of ink points, whatever their place on the paper."""
 
-from __future__ import annotations
-
 import math
 
 import torch

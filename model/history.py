@@ -1,7 +1,5 @@
 """What the epochs of a training gave."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 

@@ -1,7 +1,5 @@
 """What the networks of a study or configuration train on and are scored on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

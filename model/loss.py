@@ -1,7 +1,5 @@
 """What a training step lowers: the cost of the scores of a batch's pairs."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

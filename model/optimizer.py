@@ -1,7 +1,5 @@
 """An optimizer with a learning rate, momentum and L2 penalty of its own for every layer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import chain
 

@@ -1,7 +1,5 @@
 """How a network is trained: what it sees, for how long, and every layer's rates."""
 
-from __future__ import annotations
-
 import math
 from typing import Annotated, Literal
 

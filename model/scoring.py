@@ -1,7 +1,5 @@
 """How often a network is right: on one-shot tasks, on which, and how much may be chance."""
 
-from __future__ import annotations
-
 import base64
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The twin network of Koch et al. 2015, §3.1."""
 
-from __future__ import annotations
-
 import math
 from typing import cast
 

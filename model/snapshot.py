@@ -1,7 +1,5 @@
 """An unfinished training on disk: what it takes to go on as if it had not been interrupted."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

@@ -1,7 +1,5 @@
 """Training: epochs of steps, the validation error after each, the best epoch kept."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Verification: whether two images show the same character, and how often a network is right."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """What many tests need: the drawn alphabets, the real data where it is at hand, tiny studies."""
 
-from __future__ import annotations
-
 import os
 import pwd
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Reading the files of a folder or a zip alike, without ever extracting one."""
 
-from __future__ import annotations
-
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator

@@ -3,8 +3,6 @@
 Omniglot is under the MIT licence, © 2015 Brenden Lake.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import socket

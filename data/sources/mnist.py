@@ -1,7 +1,5 @@
 """MNIST's test digits as one-shot tasks: drawings of another kind than a network was trained on."""
 
-from __future__ import annotations
-
 import gzip
 import struct
 import zlib

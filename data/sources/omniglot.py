@@ -1,7 +1,5 @@
 """Omniglot (Lake et al. 2015): find it, check it, pack it into one file, load that file."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

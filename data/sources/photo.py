@@ -5,8 +5,6 @@ A picture is brought as near to that as can be done without guessing at its cont
 neither cropped nor straightened, so leave a margin, and light the paper evenly.
 """
 
-from __future__ import annotations
-
 import struct
 import warnings
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Reading one drawing from a PNG file."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

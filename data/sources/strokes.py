@@ -5,8 +5,6 @@ wobble and a pen of their own, and no two drawings of a character are alike. Not
 downloaded: this is the data of the demonstration and of the tests.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 from pathlib import Path

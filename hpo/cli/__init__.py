@@ -1,7 +1,5 @@
 """The command line: with the progress view, the only place that prints and exits."""
 
-from __future__ import annotations
-
 import sys
 import traceback
 from collections.abc import Callable

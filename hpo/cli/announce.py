@@ -1,7 +1,5 @@
 """What a search says before it begins, and what it found at its end."""
 
-from __future__ import annotations
-
 from hpo.cli.options import print_wide, say
 from hpo.search.cost_estimate import estimate
 from hpo.study.limits import spending_of, wanted_trials

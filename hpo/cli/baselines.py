@@ -1,7 +1,5 @@
 """The command that measures what a network has to beat, beside the published figures: baselines."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import sys

@@ -1,7 +1,5 @@
 """The command that tries a network on one's own pictures: classify."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from pathlib import Path

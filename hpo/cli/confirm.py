@@ -1,7 +1,5 @@
 """The command that finds out which of the best trials holds: confirm."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

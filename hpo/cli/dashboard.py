@@ -1,7 +1,5 @@
 """The command that shows a study in a browser: dashboard."""
 
-from __future__ import annotations
-
 import webbrowser
 from typing import Annotated
 

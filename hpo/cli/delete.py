@@ -1,7 +1,5 @@
 """The command that deletes a study: delete."""
 
-from __future__ import annotations
-
 from shutil import rmtree
 from typing import Annotated
 

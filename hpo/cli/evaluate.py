@@ -1,7 +1,5 @@
 """The command that scores on tasks that no search ever sees: evaluate; and how it is counted."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import sys

@@ -1,7 +1,5 @@
 """The command that writes the best trial as a configuration: export."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Options and steps that several commands share."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The command that tells what a study found: report."""
 
-from __future__ import annotations
-
 import shlex
 import sys
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """The command that shows how far a study is: status."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

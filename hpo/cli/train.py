@@ -1,7 +1,5 @@
 """The command that trains one network: train; one that is stopped goes on."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

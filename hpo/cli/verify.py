@@ -1,7 +1,5 @@
 """The command that measures the paper's verification table: verify."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

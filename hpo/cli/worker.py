@@ -1,7 +1,5 @@
 """The command that joins a search: worker."""
 
-from __future__ import annotations
-
 from hpo.cli.options import (
     Data,
     Device,

@@ -1,7 +1,5 @@
 """What a trained network has to beat: simpler ways to answer the same tasks, and their scores."""
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections.abc import Callable, Mapping

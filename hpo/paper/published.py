@@ -4,8 +4,6 @@ Omniglot's are for 20-way within-alphabet tasks, the 400 of the official runs (K
 table 2), which are easier than random draws of the same alphabets.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 OMNIGLOT: Mapping[str, float] = {

@@ -1,7 +1,5 @@
 """The siamese networks of the published table: what they are here, and where they are kept."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Koch et al. 2015, table 1. Every cell is one network, trained on a set of its ow
 thousand pairs, plain or with distorted copies. The measured cells are kept in one file.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The study's network beside other systems, measured and published: nothing is measured here."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

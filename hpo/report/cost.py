@@ -1,7 +1,5 @@
 """The error against what a network costs, with the Pareto front."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from hpo.report.plot import BEST, TRAINED, Plot, error_axis, lines, log_axis, points, short

@@ -1,7 +1,5 @@
 """How the search went: the error over time and over compute, the curves, what was cut."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

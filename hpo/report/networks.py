@@ -1,7 +1,5 @@
 """The best configuration, layer by layer, and every trial as a row."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The page: its sections, styles, scripts and plots in one file."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

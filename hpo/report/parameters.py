@@ -1,7 +1,5 @@
 """Which parameters matter, and which values the best trials have."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import optuna

@@ -1,7 +1,5 @@
 """A plot as plotly.js reads it, and what the plots have in common."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

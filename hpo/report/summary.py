@@ -1,7 +1,5 @@
 """The study in words and figures: what is searched, what came of it, what it cost."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Every trial of a study as a row of a table."""
 
-from __future__ import annotations
-
 import gc
 import math
 from collections.abc import Iterator

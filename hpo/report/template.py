@@ -1,7 +1,5 @@
 """The page's template and its macros, in Jinja2, which escapes whatever comes from a study."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Protocol, cast
 

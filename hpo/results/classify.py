@@ -1,7 +1,5 @@
 """Which class a picture belongs to, from one or a few pictures of each class."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

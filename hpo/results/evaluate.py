@@ -1,7 +1,5 @@
 """The final score: one-shot tasks of alphabets that no search and no training ever saw."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The best trial of a study, or another one of it, as a configuration."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime

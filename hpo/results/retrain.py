@@ -1,7 +1,5 @@
 """One of the best trials trained again, from a new seed, and scored on fresh tasks."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from pathlib import Path

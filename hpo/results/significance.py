@@ -1,7 +1,5 @@
 """Whether the lead of the first of the confirmed trials over the second is significant."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

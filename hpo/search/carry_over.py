@@ -1,7 +1,5 @@
 """What a search space can take of another study's configurations, and what it cannot."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """What a trial will cost here, from a timed step."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from statistics import mean

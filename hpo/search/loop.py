@@ -1,7 +1,5 @@
 """The search itself: trial after trial until the study holds as many as are wanted."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 

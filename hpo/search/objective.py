@@ -1,7 +1,5 @@
 """One trial: build, train, report, prune, record."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Who is told how a search goes on."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 from optuna.trial import FrozenTrial

@@ -1,7 +1,5 @@
 """Small pictures: what a trial learnt, kept with it in the study; what a data set looks like."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path

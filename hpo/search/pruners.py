@@ -1,7 +1,5 @@
 """Pruners by name."""
 
-from __future__ import annotations
-
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,

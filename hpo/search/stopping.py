@@ -1,7 +1,5 @@
 """Stopping a search in time: at a signal, at a timeout, or when the program above is gone."""
 
-from __future__ import annotations
-
 import signal
 import threading
 import time

@@ -4,8 +4,6 @@ The errors of two studies cannot be compared where their data, tasks or recipes 
 of the other study counts as a result: its configurations are the first that the new one trains.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress

@@ -4,8 +4,6 @@ Whoever looks often and keeps the best has tuned on the evaluation set. Nobody i
 again, but the count stands with the study.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import secrets
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Where things are: study files, their databases and results, the data, the kept baselines."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Trials whose process is gone: told from the living, and enqueued again."""
 
-from __future__ import annotations
-
 import os
 import socket
 import sys

@@ -1,7 +1,5 @@
 """The study file: all that defines a search, as one validated, frozen value."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path

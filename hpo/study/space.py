@@ -1,7 +1,5 @@
 """The search space: study file → Optuna's distributions → configuration, and back."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

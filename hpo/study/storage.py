@@ -1,7 +1,5 @@
 """The SQL database of a study: connect to it, and say what is wrong with it."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

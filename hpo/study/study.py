@@ -1,7 +1,5 @@
 """A study in SQL: create it, resume it, and what it holds."""
 
-from __future__ import annotations
-
 import secrets
 import time
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """optuna-dashboard on loopback, read-only unless told otherwise, and its note on a study."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from socketserver import ThreadingMixIn

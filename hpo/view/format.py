@@ -1,7 +1,5 @@
 """Figures and outcomes as a person reads them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState

@@ -1,7 +1,5 @@
 """A study on a terminal while it runs: a live view, or plain lines where nobody watches."""
 
-from __future__ import annotations
-
 import logging
 import sys
 import threading

@@ -1,7 +1,5 @@
 """Several workers on one machine: started, watched over, replaced when they die."""
 
-from __future__ import annotations
-
 import logging
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """Workers as Ray tasks: Ray places them on a cluster's machines and starts lost ones anew."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """One process of a search: it joins a study that exists and runs trials until the study is full."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -5,8 +5,6 @@ CUDA graph launches them all at once. What the recording saw of Python stays as 
 the optimizer above all, which is why every epoch is recorded anew.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """A device: which arithmetic it is fast in, what it is called, which one PyTorch takes."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

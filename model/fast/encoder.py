@@ -1,7 +1,5 @@
 """`SiameseNetwork.encode` in the form that a device is fast in: the same function of the images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

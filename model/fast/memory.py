@@ -1,7 +1,5 @@
 """The memory of a device: what a network needs, what is free, what was used at the most."""
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import os

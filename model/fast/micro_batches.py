@@ -1,7 +1,5 @@
 """A training step in parts that fit the memory, with the gradient of the whole."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

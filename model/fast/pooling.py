@@ -5,8 +5,6 @@ each corner of the pooling window in turn, its map is never stored. The larger o
 remembered as their difference, whose sign lets the gradient through as that of a ReLU does.
 """
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 

@@ -6,8 +6,6 @@ product at each of S·(S/2 + 1) frequencies: a complex matrix product of (images
 matrix products. The 7×7 layer of the published network takes a seventh of the multiply-adds.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import lru_cache

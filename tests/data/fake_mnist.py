@@ -1,7 +1,5 @@
 """MNIST's two test files in its own format, with few digits, all drawn as bars."""
 
-from __future__ import annotations
-
 import gzip
 import struct
 from pathlib import Path

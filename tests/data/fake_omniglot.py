@@ -1,7 +1,5 @@
 """Zips with Omniglot's layout and alphabets, but few characters, all drawn as bars."""
 
-from __future__ import annotations
-
 import io
 import zipfile
 from pathlib import Path

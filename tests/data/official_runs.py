@@ -1,7 +1,5 @@
 """Runs in the official format, written for tests."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from PIL import Image

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from data.drawings import Drawings
 from data.split import EVALUATION_ALPHABETS, VALIDATION_ALPHABETS, Split, split
 

@@ -1,7 +1,5 @@
 """A study of any size that was never trained: made-up errors that depend on the parameters."""
 
-from __future__ import annotations
-
 import math
 from datetime import datetime, timedelta
 from pathlib import Path

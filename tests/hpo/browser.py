@@ -1,7 +1,5 @@
 """A real browser for the tests: import its fixtures where they are wanted."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterator

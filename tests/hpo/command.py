@@ -1,7 +1,5 @@
 """Running a command line in this process, and what it left."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Studies, trials and processes that tests make up."""
 
-from __future__ import annotations
-
 import io
 import subprocess
 import sys

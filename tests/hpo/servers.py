@@ -1,7 +1,5 @@
 """Real database servers for the tests, each in a folder of its own, on a free port."""
 
-from __future__ import annotations
-
 import getpass
 import os
 import pwd

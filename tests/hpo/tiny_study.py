@@ -1,7 +1,5 @@
 """A study file whose trials take a second or so."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from hpo.study.settings import StudySettings, read_settings

@@ -4,8 +4,6 @@ Tensors here have a shape and a device and no values: an operation over two devi
 does one whose result the host would have to look at.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """A configuration that trains in a second, and architectures by their layers."""
 
-from __future__ import annotations
-
 from model.architecture import Architecture, Convolution
 from model.configuration import Configuration, DataChoice
 from model.recipe import AllPairs, LayerRates, RandomPairs, Training

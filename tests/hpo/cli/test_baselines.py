@@ -1,7 +1,5 @@
 """`hpo baselines` with its two siamese networks, here tiny ones on drawn alphabets."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import replace

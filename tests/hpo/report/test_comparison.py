@@ -1,7 +1,5 @@
 """The report's section that sets a study beside other systems."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

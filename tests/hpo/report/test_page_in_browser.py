@@ -1,7 +1,5 @@
 """The report in a real browser, with no network."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path

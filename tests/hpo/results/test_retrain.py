@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from data.split import Split
 from data.tasks import OneShotTasks, draw_tasks
 from hpo.results.retrain import fresh_tasks

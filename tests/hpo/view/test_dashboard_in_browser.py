@@ -1,7 +1,5 @@
 """`hpo dashboard` as a person sees it: a real process, a real browser."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 
 from hpo.study.limits import Budget, Spending

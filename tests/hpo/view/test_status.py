@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from optuna.trial import TrialState, create_trial
 
 from hpo.study.storage import open_storage

@@ -1,7 +1,5 @@
 """Searches by real processes on real databases, killed and cut off."""
 
-from __future__ import annotations
-
 import os
 import random
 import re
