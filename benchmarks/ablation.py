@@ -4,8 +4,6 @@ The network that the study sets by hand for its first trial is trained as it sta
 with one choice made otherwise. All are scored on 4,000 fresh tasks of the validation alphabets.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import multiprocessing

@@ -1,7 +1,5 @@
 """What the device's own arithmetic and memory leave as the shortest step."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from statistics import median

@@ -1,7 +1,5 @@
 """The networks that are timed, and configurations to train them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Searches by three samplers, none of which prunes, and their best trained again f
 a search of that space can meet, as one table. Other searches are replayed on it in seconds.
 """
 
-from __future__ import annotations
-
 import argparse
 import subprocess
 import sys

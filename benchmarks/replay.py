@@ -5,8 +5,6 @@ counts of a search is the expected error of the network that it would hand over,
 it saw, which luck has flattered.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -1,7 +1,5 @@
 """What the search itself costs: a whole trial split, the overhead of Optuna, memory over trials."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import random

@@ -1,7 +1,5 @@
 """Seconds on a device, and the table of what was measured."""
 
-from __future__ import annotations
-
 import os
 import platform
 import time

@@ -1,7 +1,5 @@
 """A stand-in for training: what a network of `small`'s space would report, learnt from a record."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ encoder per batch of pairs, ReLU before max-pooling, fp32 in PyTorch's default m
 validation one forward pass for every pair of a query with a support image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast

@@ -1,7 +1,5 @@
 """Training and validation, ours beside the textbook loop in the same run."""
 
-from __future__ import annotations
-
 import multiprocessing
 import tempfile
 from dataclasses import dataclass
