@@ -24,7 +24,10 @@ FLOORS = (
 )
 """The rooms of `hpo`: each imports from floors before its own, and from itself."""
 MOST = 15  # modules of a folder
-COMMANDS = "run worker status dashboard confirm export delete report train evaluate baselines verify classify"
+COMMANDS = (
+    "run worker status dashboard confirm export delete report train evaluate baselines verify "
+    "classify"
+)
 
 
 def files_of(folder: str) -> list[Path]:

@@ -1,6 +1,5 @@
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,9 +17,8 @@ from hpo.study.study import StoredStudy, create_or_resume, load
 from hpo.view.terminal import PlainLines
 from model.inputs import Inputs
 from tests.hpo.command import Hpo, run_command
+from tests.hpo.fixture_types import Open, Run, Searched
 from tests.hpo.tiny_study import write_tiny
-
-Run = Callable[[StoredStudy, int], str | None]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +32,7 @@ def database(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def open_study(database: str) -> Callable[[StudySettings], StoredStudy]:
+def open_study(database: str) -> Open:
     """Opens the study ``tiny``, anew each time, as a new process would."""
 
     def open_study(settings: StudySettings) -> StoredStudy:
@@ -88,7 +86,7 @@ def searched_once(strokes: Drawings, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def searched(hpo: Hpo, searched_once: Path, tmp_path: Path) -> Callable[[], StoredStudy]:
+def searched(hpo: Hpo, searched_once: Path, tmp_path: Path) -> Searched:
     """Puts that into the empty folder of the command lines; opens the study, anew each time."""
     shutil.copytree(searched_once, tmp_path, dirs_exist_ok=True)
     return lambda: load("tiny", open_storage(f"sqlite:///{tmp_path}/studies/tiny/study.db", False))

@@ -1,7 +1,6 @@
 """`hpo baselines` with its two siamese networks, here tiny ones on drawn alphabets."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +10,12 @@ from data.drawings import Drawings
 from hpo.paper.reference_networks import NETWORKS
 from hpo.search.stopping import Stop
 from hpo.study.evaluations import evaluations
-from hpo.study.study import StoredStudy
 from model.architecture import Convolution
 from model.training import Interrupted
 from tests.data.fake_mnist import write_fake_mnist
 from tests.data.official_runs import write_runs
 from tests.hpo.command import Hpo, Outcome, refused
+from tests.hpo.fixture_types import Searched
 from tests.model.tiny import tiny_configuration
 
 
@@ -147,7 +146,7 @@ def test_both_on_mnist_are_what_evaluate_says(
 
 
 def test_a_checkpoint_of_ones_own_stands_in_its_row_and_is_counted(
-    hpo: Hpo, searched: Callable[[], StoredStudy], strokes: Drawings, tmp_path: Path
+    hpo: Hpo, searched: Searched, strokes: Drawings, tmp_path: Path
 ) -> None:
     searched()
     runs = write_runs(tmp_path / "runs", strokes, runs=1)

@@ -20,6 +20,7 @@ from model.inputs import Inputs
 from model.scoring import unpack
 from model.training import Diverged, Interrupted, Trainer, train
 from tests.hpo.command import Hpo, refused
+from tests.hpo.fixture_types import Searched
 from tests.hpo.made_up import by_error
 from tests.hpo.tiny_study import write_tiny
 
@@ -33,7 +34,7 @@ def kept(stored: StoredStudy) -> dict[str, dict[str, object]]:
 
 
 def test_the_best_trials_are_trained_again_and_ranked(
-    hpo: Hpo, searched: Callable[[], StoredStudy], small_split: Split, small_inputs: Inputs
+    hpo: Hpo, searched: Searched, small_split: Split, small_inputs: Inputs
 ) -> None:
     stored = searched()
     best, second, third = by_error(stored)
@@ -91,7 +92,7 @@ def test_the_best_trials_are_trained_again_and_ranked(
 
 
 def test_the_same_line_does_nothing_twice_and_other_tasks_do_it_anew(
-    hpo: Hpo, searched: Callable[[], StoredStudy], monkeypatch: pytest.MonkeyPatch
+    hpo: Hpo, searched: Searched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = hpo(f"{CONFIRM} --json")
     shown = json.loads(first.out)
@@ -124,7 +125,7 @@ def test_the_same_line_does_nothing_twice_and_other_tasks_do_it_anew(
     assert kept(searched())[f"confirmation:{best}:0"]["tasks"] == 100
 
 
-def test_one_seed_has_no_spread(hpo: Hpo, searched: Callable[[], StoredStudy]) -> None:
+def test_one_seed_has_no_spread(hpo: Hpo, searched: Searched) -> None:
     outcome = hpo("confirm tiny --top 1 --seeds 1 --tasks 40 --json")
     (only,) = json.loads(outcome.out)["confirmed"]
     assert only["spread"] is None
@@ -137,7 +138,7 @@ def test_one_seed_has_no_spread(hpo: Hpo, searched: Callable[[], StoredStudy]) -
 
 def test_one_that_is_stopped_goes_on_in_the_middle(
     hpo: Hpo,
-    searched: Callable[[], StoredStudy],
+    searched: Searched,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -176,7 +177,7 @@ def test_one_that_is_stopped_goes_on_in_the_middle(
 
 
 def test_one_that_dies_loses_at_most_the_running_training(
-    hpo: Hpo, searched: Callable[[], StoredStudy], monkeypatch: pytest.MonkeyPatch
+    hpo: Hpo, searched: Searched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = Trainer.validate
     calls = 0
@@ -197,7 +198,7 @@ def test_one_that_dies_loses_at_most_the_running_training(
     assert before.items() <= kept(searched()).items()
 
 
-def test_the_end_of_the_time_is_no_failure(hpo: Hpo, searched: Callable[[], StoredStudy]) -> None:
+def test_the_end_of_the_time_is_no_failure(hpo: Hpo, searched: Searched) -> None:
     outcome = hpo(f"{CONFIRM} --timeout 0.000001")
     assert outcome.status == 0
     assert "stopped by the time is up" in outcome.err
@@ -205,7 +206,7 @@ def test_the_end_of_the_time_is_no_failure(hpo: Hpo, searched: Callable[[], Stor
 
 
 def test_a_retraining_that_diverges_counts_as_the_worst(
-    hpo: Hpo, searched: Callable[[], StoredStudy], monkeypatch: pytest.MonkeyPatch
+    hpo: Hpo, searched: Searched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     best = by_error(searched())[0]
     seed = new_seed(7, best, 0)
@@ -227,7 +228,7 @@ def test_a_retraining_that_diverges_counts_as_the_worst(
 
 
 def test_memory_that_runs_out_is_no_result(
-    hpo: Hpo, searched: Callable[[], StoredStudy], monkeypatch: pytest.MonkeyPatch
+    hpo: Hpo, searched: Searched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_memory(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.\nMore of it")

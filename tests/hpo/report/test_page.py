@@ -20,14 +20,13 @@ from hpo.report.page import make_page
 from hpo.report.table import trained, trials_table
 from hpo.study.confirmations import keep_result
 from hpo.study.evaluations import Look, keep_look
-from hpo.study.settings import StudySettings
 from hpo.study.study import StoredStudy
 from hpo.study.trials import best_trial, images_per_epoch
 from tests.hpo.big_study import big_study
 from tests.hpo.command import Hpo, refused
+from tests.hpo.fixture_types import Open, Searched
 from tests.hpo.tiny_study import tiny_settings, write_tiny
 
-Open = Callable[[StudySettings], StoredStudy]
 VOID = {"meta", "link", "br"}
 
 
@@ -299,9 +298,7 @@ def test_the_command_writes_page_and_tables(hpo: Hpo, tmp_path: Path) -> None:
     assert "studies/tiny/report.html" in piped.err
 
 
-def test_the_report_of_a_search_that_was_run(
-    hpo: Hpo, searched: Callable[[], StoredStudy], tmp_path: Path
-) -> None:
+def test_the_report_of_a_search_that_was_run(hpo: Hpo, searched: Searched, tmp_path: Path) -> None:
     stored = searched()
     assert hpo("report tiny -o report.html").status == 0
     page = (tmp_path / "report.html").read_text(encoding="utf-8")

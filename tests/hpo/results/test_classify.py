@@ -1,5 +1,4 @@
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,11 @@ from data.drawings import Drawings
 from data.errors import DataError
 from data.pairs import as_input
 from hpo.results.classify import classify, find_support
-from hpo.study.study import StoredStudy
 from model.checkpoint import load_checkpoint
 from tests.hpo.command import Hpo, refused
+from tests.hpo.fixture_types import Searched
 
 CPU = torch.device("cpu")
-Searched = Callable[[], StoredStudy]
 NAMES = [f"c{n}" for n in range(7)]
 
 

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,13 +9,11 @@ from data.split import split
 from data.tasks import draw_tasks
 from hpo.results.evaluate import evaluation_tasks
 from hpo.study.evaluations import evaluations
-from hpo.study.study import StoredStudy
 from model.configuration import DataChoice
 from tests.data.fake_mnist import write_fake_mnist
 from tests.data.official_runs import write_runs
 from tests.hpo.command import Hpo, refused
-
-Searched = Callable[[], StoredStudy]
+from tests.hpo.fixture_types import Searched
 
 
 @pytest.fixture

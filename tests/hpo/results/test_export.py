@@ -1,5 +1,4 @@
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from hpo.search.objective import WORST
 from hpo.study.study import StoredStudy
 from model.configuration import Configuration
 from tests.hpo.command import Hpo, refused
+from tests.hpo.fixture_types import Searched
 from tests.hpo.made_up import by_error, keep
 from tests.hpo.tiny_study import tiny_settings
 
@@ -17,7 +17,7 @@ def crown(stored: StoredStudy, trial: int, *errors: float) -> None:
     keep(stored.study, trial, *errors, tasks=200)
 
 
-def test_export_takes_the_confirmed_winner(hpo: Hpo, searched: Callable[[], StoredStudy]) -> None:
+def test_export_takes_the_confirmed_winner(hpo: Hpo, searched: Searched) -> None:
     stored = searched()
     best, second, third = by_error(stored)
     plain = hpo("export tiny")
@@ -46,9 +46,7 @@ def test_export_takes_the_confirmed_winner(hpo: Hpo, searched: Callable[[], Stor
     assert (other.trial, other.confirmed_seeds) == (third, None)
 
 
-def test_export_tells_of_trials_that_confirm_has_not_seen(
-    hpo: Hpo, searched: Callable[[], StoredStudy]
-) -> None:
+def test_export_tells_of_trials_that_confirm_has_not_seen(hpo: Hpo, searched: Searched) -> None:
     best, second, third = by_error(searched())
     crown(searched(), second, 0.2, 0.1)
     crown(searched(), third, 0.3, 0.2)
@@ -62,9 +60,7 @@ def test_export_tells_of_trials_that_confirm_has_not_seen(
     assert "again" not in hpo("export tiny").err
 
 
-def test_a_trial_that_cannot_be_exported_is_one_sentence(
-    hpo: Hpo, searched: Callable[[], StoredStudy]
-) -> None:
+def test_a_trial_that_cannot_be_exported_is_one_sentence(hpo: Hpo, searched: Searched) -> None:
     study = searched().study
     assert refused(hpo("export tiny --trial 9"), "has no trial 9, only 0 to 2: name one")
     study.add_trial(create_trial(state=TrialState.PRUNED))
@@ -79,7 +75,7 @@ def test_a_trial_that_cannot_be_exported_is_one_sentence(
 
 
 def test_a_configuration_from_before_confirmations_loads(
-    hpo: Hpo, searched: Callable[[], StoredStudy], tmp_path: Path
+    hpo: Hpo, searched: Searched, tmp_path: Path
 ) -> None:
     text = "".join(
         line

@@ -4,7 +4,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,16 +19,14 @@ from hpo.results.export import export_best
 from hpo.search.loop import MachineFailure
 from hpo.search.objective import WORST
 from hpo.study.retry import retry_stale
-from hpo.study.settings import StudySettings
 from hpo.study.storage import StorageError, storage_errors
-from hpo.study.study import StoredStudy, StudyError
+from hpo.study.study import StudyError
 from hpo.study.trials import best_trial, finished
 from model.scoring import unpack
 from model.training import Trainer, train
-from tests.hpo.conftest import Run
+from tests.hpo.fixture_types import Open, Run
 from tests.hpo.tiny_study import tiny_settings, write_tiny
 
-Open = Callable[[StudySettings], StoredStudy]
 KEPT = {
     "best_epoch",
     "best_error",

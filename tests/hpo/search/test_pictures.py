@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,8 @@ from hpo.search.pictures import (
     mistakes,
 )
 from hpo.study.paths import artifacts_folder
-from hpo.study.settings import StudySettings
-from hpo.study.study import StoredStudy
 from model.history import Epoch
-from tests.hpo.conftest import Run
+from tests.hpo.fixture_types import Open, Run
 from tests.hpo.tiny_study import tiny_settings
 
 
@@ -71,9 +68,6 @@ def test_many_mistakes_and_none() -> None:
     all_wrong = mistakes(tasks, np.ones((2, 20), np.int64))
     assert all_wrong.width == 80 + MISTAKES * (CELL + GAP)
     assert mistakes(tasks, np.zeros((2, 20), np.int64)).width < all_wrong.width
-
-
-Open = Callable[[StudySettings], StoredStudy]
 
 
 def test_finished_and_pruned_trials_have_their_pictures(

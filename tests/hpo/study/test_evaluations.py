@@ -1,5 +1,4 @@
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,11 +7,9 @@ import pytest
 
 from hpo.study.evaluations import Look, evaluations, keep_look, look
 from hpo.study.storage import StorageError
-from hpo.study.study import StoredStudy
 from model.scoring import Score
 from tests.hpo.command import Hpo
-
-Searched = Callable[[], StoredStudy]
+from tests.hpo.fixture_types import Searched
 
 
 def test_looks_come_back_oldest_first() -> None:

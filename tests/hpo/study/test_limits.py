@@ -1,5 +1,4 @@
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from hpo.study.limits import (
     spending_of,
     wanted_trials,
 )
-from hpo.study.settings import SettingsError, StudySettings
+from hpo.study.settings import SettingsError
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy, load
 from hpo.study.trials import Figures, Record
@@ -32,6 +31,7 @@ from hpo.view.terminal import StudyView
 from model.training import Interrupted
 from tests.hpo.big_study import big_study
 from tests.hpo.command import Hpo, refused
+from tests.hpo.fixture_types import Open, Searched
 from tests.hpo.made_up import drawn
 from tests.hpo.tiny_study import tiny_settings, write_tiny
 
@@ -96,12 +96,11 @@ def test_what_is_spent_counts_once_what_a_retry_went_on_from(tmp_path: Path) -> 
     assert Spending.of(Budget(1e9, "multiply-adds"), [], training).seconds_left is None
 
 
-Open = Callable[[StudySettings], StoredStudy]
 HOUR = Budget(3600, "seconds")
 
 
 @pytest.fixture
-def tiny(hpo: Hpo, tmp_path: Path) -> Callable[[], StoredStudy]:
+def tiny(hpo: Hpo, tmp_path: Path) -> Searched:
     """Writes the study file; opens the study, anew each time."""
     write_tiny(tmp_path / "studies", **{"epochs = 3": "epochs = 2"})
     return lambda: load("tiny", open_storage(f"sqlite:///{tmp_path}/studies/tiny/study.db", False))
@@ -121,7 +120,7 @@ def costs(stored: StoredStudy) -> list[float]:
 
 
 def test_a_search_ends_when_its_budget_is_used_up_and_goes_on_with_more(
-    hpo: Hpo, tiny: Callable[[], StoredStudy]
+    hpo: Hpo, tiny: Searched
 ) -> None:
     first = hpo("run tiny --budget 1e6")  # less than any trial takes
     assert first.status == 0, first.err
@@ -162,9 +161,7 @@ def test_a_search_ends_when_its_budget_is_used_up_and_goes_on_with_more(
     assert hpo("report tiny -o report.html").status == 0
 
 
-def test_time_is_a_budget_too_and_the_first_of_two_limits_ends_it(
-    hpo: Hpo, tiny: Callable[[], StoredStudy]
-) -> None:
+def test_time_is_a_budget_too_and_the_first_of_two_limits_ends_it(hpo: Hpo, tiny: Searched) -> None:
     assert hpo("run tiny --trials 2 --budget 10h").status == 0
     assert len(tiny().study.trials) == 2
     took = spent(tiny())
@@ -179,7 +176,7 @@ def test_time_is_a_budget_too_and_the_first_of_two_limits_ends_it(
     assert json.loads(hpo("status tiny --json").out)["budget"] is None
 
 
-def test_a_worker_obeys_the_budget(hpo: Hpo, tiny: Callable[[], StoredStudy]) -> None:
+def test_a_worker_obeys_the_budget(hpo: Hpo, tiny: Searched) -> None:
     assert hpo("run tiny --budget 1e6 --workers 0").status == 0
     joined = hpo("worker tiny")
     assert joined.status == 0
@@ -190,7 +187,7 @@ def test_a_worker_obeys_the_budget(hpo: Hpo, tiny: Callable[[], StoredStudy]) ->
 
 
 def test_a_trial_that_was_begun_is_finished_though_the_budget_is_used_up(
-    hpo: Hpo, tiny: Callable[[], StoredStudy], monkeypatch: pytest.MonkeyPatch
+    hpo: Hpo, tiny: Searched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checks = 0
 
@@ -223,7 +220,7 @@ def test_a_trial_that_was_begun_is_finished_though_the_budget_is_used_up(
     ],
 )
 def test_a_bad_budget_is_one_sentence(
-    hpo: Hpo, tiny: Callable[[], StoredStudy], tmp_path: Path, line: str, part: str
+    hpo: Hpo, tiny: Searched, tmp_path: Path, line: str, part: str
 ) -> None:
     assert refused(hpo(line), part)
     assert not (tmp_path / "studies/tiny").exists()

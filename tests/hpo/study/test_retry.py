@@ -1,6 +1,5 @@
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -10,14 +9,12 @@ from sqlalchemy import text
 
 from hpo.study.patient_storage import PatientStorage
 from hpo.study.retry import RETRIES, has_ended, is_owed_a_retry, owner, reclaim
-from hpo.study.settings import StudySettings
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy
 from hpo.study.trials import finished
+from tests.hpo.fixture_types import Open
 from tests.hpo.made_up import gone
 from tests.hpo.tiny_study import tiny_settings
-
-Open = Callable[[StudySettings], StoredStudy]
 
 
 def begin(stored: StoredStudy, holder: dict[str, object]) -> int:

@@ -1,7 +1,6 @@
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,13 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from hpo.study.patient_storage import is_away
-from hpo.study.settings import StudySettings
 from hpo.study.storage import StorageError, open_storage, shown
-from hpo.study.study import StoredStudy
 from tests.conftest import ordinary_user
+from tests.hpo.fixture_types import Open
 from tests.hpo.tiny_study import tiny_settings
-
-Open = Callable[[StudySettings], StoredStudy]
 
 
 def test_a_database_of_another_optuna_is_refused(

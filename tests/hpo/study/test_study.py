@@ -1,18 +1,15 @@
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
 
 from hpo.study.patient_storage import PatientStorage
-from hpo.study.settings import StudySettings
 from hpo.study.storage import StorageError, open_storage
-from hpo.study.study import StoredStudy, StudyError, create_or_resume, load
+from hpo.study.study import StudyError, create_or_resume, load
+from tests.hpo.fixture_types import Open
 from tests.hpo.made_up import gone
 from tests.hpo.tiny_study import tiny_settings
-
-Open = Callable[[StudySettings], StoredStudy]
 
 
 def test_a_study_is_made_once_and_resumed(tmp_path: Path, database: str) -> None:

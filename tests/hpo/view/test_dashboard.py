@@ -9,10 +9,10 @@ from optuna_dashboard import get_note, save_note
 from PIL import Image
 
 from hpo.search.pictures import attach
-from hpo.study.settings import StudySettings
 from hpo.study.storage import StorageError
 from hpo.study.study import StoredStudy
 from hpo.view.dashboard import HOST, make_dashboard, note, write_note
+from tests.hpo.fixture_types import Open
 from tests.hpo.tiny_study import tiny_settings
 
 Ask = Callable[..., HTTPResponse]
@@ -24,9 +24,7 @@ def artifacts(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def stored(
-    tmp_path: Path, artifacts: Path, open_study: Callable[[StudySettings], StoredStudy]
-) -> StoredStudy:
+def stored(tmp_path: Path, artifacts: Path, open_study: Open) -> StoredStudy:
     """A study whose only trial runs and has a picture."""
     study = open_study(tiny_settings(tmp_path))
     trial = study.study.ask()
@@ -110,7 +108,7 @@ def test_a_port_that_is_taken(stored: StoredStudy, artifacts: Path) -> None:
 
 
 def test_the_note_says_what_is_searched_and_is_not_written_over(
-    tmp_path: Path, open_study: Callable[[StudySettings], StoredStudy]
+    tmp_path: Path, open_study: Open
 ) -> None:
     stored = open_study(tiny_settings(tmp_path))
     text = note("tiny", stored.settings, "strokes-1-0", "a CPU")

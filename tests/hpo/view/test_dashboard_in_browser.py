@@ -3,17 +3,15 @@
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from hpo.study.settings import StudySettings
-from hpo.study.study import StoredStudy
 from hpo.view.dashboard import note, write_note
 from tests.hpo.browser import browser, complaints, screenshots
-from tests.hpo.conftest import Run
+from tests.hpo.fixture_types import Open, Run
 from tests.hpo.tiny_study import tiny_settings
 
 __all__ = ["browser", "screenshots"]  # fixtures
@@ -21,9 +19,7 @@ TRIALS = 6
 
 
 @pytest.fixture
-def address(
-    tmp_path: Path, database: str, open_study: Callable[[StudySettings], StoredStudy], run: Run
-) -> Iterator[str]:
+def address(tmp_path: Path, database: str, open_study: Open, run: Run) -> Iterator[str]:
     """Of the dashboard on a finished study."""
     settings = tiny_settings(tmp_path / "studies")
     stored = open_study(settings)

@@ -1,5 +1,4 @@
 import io
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -8,16 +7,12 @@ from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import OperationalError
 
 from hpo.study.limits import WANTED
-from hpo.study.settings import StudySettings
-from hpo.study.study import StoredStudy
 from hpo.view.status import StatusReader
 from hpo.view.terminal import StudyView, best_table, live_view, seconds_left, show_progress
-from tests.hpo.conftest import Run
+from tests.hpo.fixture_types import Open, Run
 from tests.hpo.made_up import drawn
 from tests.hpo.tiny_study import tiny_settings
 from tests.model.tiny import tiny_configuration
-
-Open = Callable[[StudySettings], StoredStudy]
 
 
 def test_the_view_shows_the_trials_of_every_process(
