@@ -25,7 +25,7 @@ from hpo.cli import (
     verify,
     worker,
 )
-from hpo.cli.options import say
+from hpo.cli.steps import say
 from hpo.view.terminal import log_to_stderr
 from model.fast.memory import keep_freed
 

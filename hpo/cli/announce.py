@@ -1,6 +1,6 @@
 """What a search says before it begins, and what it found at its end."""
 
-from hpo.cli.options import print_wide, say
+from hpo.cli.steps import print_wide, say
 from hpo.search.cost_estimate import estimate
 from hpo.study.limits import spending_of, wanted_trials
 from hpo.study.storage import shown

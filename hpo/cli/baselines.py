@@ -1,16 +1,14 @@
 """The command that measures what a network has to beat, beside the published figures: baselines."""
 
 import dataclasses
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
-from rich.table import Table
 
 from data.files import check_writable, writing
 from data.sources import omniglot
@@ -18,7 +16,8 @@ from data.sources.by_name import open_set
 from data.sources.mnist import SIDE as MNIST_SIDE
 from data.tasks import OneShotTasks
 from hpo.cli.evaluate import On, Runs, chosen_tasks, count_looks
-from hpo.cli.options import AsJson, Data, Device, Storage, find_device, print_wide, say
+from hpo.cli.options import AsJson, Data, Device, Storage
+from hpo.cli.steps import find_device, print_json, print_table, say
 from hpo.cli.train import train_in_full
 from hpo.paper.baselines import BASELINES, NAMES, Measured, keep, measure, measure_network
 from hpo.paper.published import MNIST, OMNIGLOT
@@ -113,12 +112,13 @@ def baselines(
             _keep(measured[-1], tasks.drawn_from, network.key if network else None, runs)
     published = MNIST if on == "mnist" else OMNIGLOT
     if json_:
-        print(json.dumps([_as_json(one, published) for one in measured], indent=2))
+        print_json([_as_json(one, published) for one in measured])
     else:
         rest = {name: "not trained" for name, network in networks.items() if network is None}
         if only is None:
             rest |= {name: "not run" for name in published if name not in NAMES}
-        print_wide(_table(f"Accuracy on {tasks.source}", measured, rest, published))
+        header = ("name", "accuracy", "95 % interval", "tasks", "published")
+        print_table(f"Accuracy on {tasks.source}", header, _rows(measured, rest, published))
         if on == "alphabets":
             say(
                 "published: on the 400 tasks of the official runs, which are easier than random "
@@ -174,25 +174,16 @@ def _as_json(one: Measured, published: Mapping[str, float]) -> dict[str, object]
     return {**dataclasses.asdict(one.score), "published": beside, "seconds": one.seconds}
 
 
-def _table(
-    title: str,
-    measured: Sequence[Measured],
-    rest: Mapping[str, str],
-    published: Mapping[str, float],
-) -> Table:
+def _rows(
+    measured: Sequence[Measured], rest: Mapping[str, str], published: Mapping[str, float]
+) -> Iterator[tuple[str, ...]]:
     """The measured accuracies, and why there is none of the rest."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("name")
-    for heading in ("accuracy", "95 % interval", "tasks", "published"):
-        table.add_column(heading, justify="right")
 
     def beside(name: str) -> str:
         return percent(published[name]) if name in published else "–"
 
     for one in (m.score for m in measured):
         low, high = (percent(share) for share in one.interval)
-        cells = (percent(one.accuracy), f"{low} to {high}", str(one.tasks), beside(one.name))
-        table.add_row(one.name, *cells)
+        yield one.name, percent(one.accuracy), f"{low} to {high}", str(one.tasks), beside(one.name)
     for name, why in rest.items():
-        table.add_row(name, why, "–", "–", beside(name))
-    return table
+        yield name, why, "–", "–", beside(name)

@@ -1,14 +1,14 @@
 """The command that tries a network on one's own pictures: classify."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hpo.cli.options import AsJson, Device, find_device, say
-from hpo.results.classify import SupportSet, check_queries, find_support
+from hpo.cli.options import AsJson, Device
+from hpo.cli.steps import find_device, print_json, say
+from hpo.results.classify import check_queries, find_support
 from hpo.results.classify import classify as guesses_for
 from hpo.view.format import percent
 from model.checkpoint import load_checkpoint
@@ -47,22 +47,15 @@ def classify(
         say(f"passed over, as no image by its name: {', '.join(passed[:NAMED])}{more_of_them}")
     answers = guesses_for(load_checkpoint(checkpoint, where), classes, queries, where)
     if json_:
-        print(
-            json.dumps(
-                [
-                    {"query": str(path), "classes": [dataclasses.asdict(g) for g in guesses]}
-                    for path, guesses in zip(queries, answers, strict=True)
-                ],
-                indent=2,
-            )
+        print_json(
+            [
+                {"query": str(path), "classes": [dataclasses.asdict(g) for g in guesses]}
+                for path, guesses in zip(queries, answers, strict=True)
+            ]
         )
         return
-    width = _widest(classes)
+    width = max(map(len, classes.images))
     for path, guesses in zip(queries, answers, strict=True):
         print(path)
         for place, guess in enumerate(guesses[:SHOWN], start=1):
             print(f"  {place}  {guess.name:{width}}  {percent(guess.probability):>7}")
-
-
-def _widest(classes: SupportSet) -> int:
-    return max(len(name) for name in classes.images)

@@ -1,7 +1,6 @@
 """The command that finds out which of the best trials holds: confirm."""
 
 import dataclasses
-import json
 import math
 from typing import Annotated
 
@@ -10,18 +9,8 @@ import typer
 from optuna.trial import FrozenTrial
 
 from data.tasks import WAY
-from hpo.cli.options import (
-    AsJson,
-    Data,
-    Device,
-    Storage,
-    StudyArgument,
-    Timeout,
-    end,
-    find_device,
-    opened_study,
-    say,
-)
+from hpo.cli.options import AsJson, Data, Device, Storage, StudyArgument, Timeout
+from hpo.cli.steps import end, find_device, opened_study, print_json, say
 from hpo.results.retrain import Retraining, fresh_tasks
 from hpo.results.significance import compare_best
 from hpo.search.loop import MachineFailure
@@ -136,28 +125,19 @@ def _work(
 def _print(name: str, ranked: list[Confirmed], as_json: bool) -> None:
     ahead = compare_best(ranked)
     if as_json:
-        shown = {
-            "study": name,
-            "confirmed": [_as_json(c) for c in ranked],
-            "lead": ahead and dataclasses.asdict(ahead),
-        }
-        print(json.dumps(shown, indent=2))
+        every = [_as_json(c) for c in ranked]
+        lead = ahead and dataclasses.asdict(ahead)
+        print_json({"study": name, "confirmed": every, "lead": lead})
         return
     if not ranked:
         print("no trial is confirmed yet")
         return
     print(_row("rank", "trial", "search", "confirmed", "seeds", "search too good by"))
     for one in ranked:
-        print(
-            _row(
-                str(one.rank),
-                str(one.trial),
-                percent(one.search_error),
-                mean_and_spread(one),
-                str(len(one.errors)),
-                f"{100 * one.flattered:+.1f} points",
-            )
-        )
+        spread = "" if math.isnan(one.spread) else f" ± {100 * one.spread:.1f}"
+        mean, seeds = f"{100 * one.mean:.1f}{spread} %", str(len(one.errors))
+        points, search = f"{100 * one.flattered:+.1f} points", percent(one.search_error)
+        print(_row(str(one.rank), str(one.trial), search, mean, seeds, points))
     if ahead:
         print(ahead)
     behind = [str(c.trial) for c in ranked if not c.matches(ranked[0])]
@@ -166,12 +146,6 @@ def _print(name: str, ranked: list[Confirmed], as_json: bool) -> None:
             f"ranked last for fewer seeds or other tasks: trial {', '.join(behind)}; a larger "
             "--top or --seeds brings them level"
         )
-
-
-def mean_and_spread(one: Confirmed) -> str:
-    """The mean error and, where there are two seeds, its spread: 12.3 ± 0.5 %."""
-    spread = "" if math.isnan(one.spread) else f" ± {100 * one.spread:.1f}"
-    return f"{100 * one.mean:.1f}{spread} %"
 
 
 def _row(*cells: str) -> str:

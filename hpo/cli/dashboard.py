@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli.options import Results, Storage, StudyArgument, opened_study, say
+from hpo.cli.options import Results, Storage, StudyArgument
+from hpo.cli.steps import opened_study, say
 from hpo.study.paths import artifacts_folder
 from hpo.view.dashboard import HOST, make_dashboard
 

@@ -9,7 +9,8 @@ from data.files import writing
 from data.sources import omniglot
 from data.sources.by_name import SetName, open_set
 from data.tasks import find_official_runs
-from hpo.cli.options import Data, say
+from hpo.cli.options import Data
+from hpo.cli.steps import say
 from hpo.search.pictures import contact_sheet
 from hpo.study.paths import data_folder
 

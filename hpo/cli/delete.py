@@ -6,7 +6,8 @@ from typing import Annotated
 import optuna
 import typer
 
-from hpo.cli.options import Results, Storage, StudyArgument, opened_study
+from hpo.cli.options import Results, Storage, StudyArgument
+from hpo.cli.steps import opened_study
 from hpo.search.pictures import delete_artifacts
 from hpo.study.paths import artifacts_folder, confirmation_folder, snapshots_folder
 from hpo.study.retry import reclaim

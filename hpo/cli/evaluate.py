@@ -1,7 +1,6 @@
 """The command that scores on tasks that no search ever sees: evaluate; and how it is counted."""
 
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from data.tasks import OneShotTasks
-from hpo.cli.options import AsJson, Data, Device, Storage, find_device, say
+from hpo.cli.options import AsJson, Data, Device, Storage
+from hpo.cli.steps import find_device, print_json, say
 from hpo.results.evaluate import evaluate_checkpoint, evaluation_tasks, mnist_tasks
 from hpo.study.evaluations import Look, evaluations, keep_look, look
 from hpo.study.paths import data_folder, storage_of
@@ -64,7 +64,7 @@ def evaluate(
         scores.append(evaluate_checkpoint(loaded, one, where))
         looks.append(look(checkpoint.name, scores[-1]))  # at its own time, which orders the looks
     if json_:
-        print(json.dumps([dataclasses.asdict(score) for score in scores], indent=2))
+        print_json([dataclasses.asdict(score) for score in scores])
     else:
         for score in scores:
             low, high = score.interval

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from data.files import write_whole, writing
-from hpo.cli.options import Storage, StudyArgument, opened_study, say
+from hpo.cli.options import Storage, StudyArgument
+from hpo.cli.steps import opened_study, say
 from hpo.results.export import Choice, choose, export_best
 from hpo.view.format import percent
 

@@ -11,7 +11,8 @@ import typer
 
 from data.errors import UserError
 from data.files import check_writable, write_whole, writing
-from hpo.cli.options import Storage, StudyArgument, opened_study, say
+from hpo.cli.options import Storage, StudyArgument
+from hpo.cli.steps import opened_study, say
 from hpo.paper.baselines import kept_scores
 from hpo.study.storage import shown
 

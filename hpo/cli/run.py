@@ -9,17 +9,8 @@ import torch
 import typer
 
 from hpo.cli.announce import announce, print_best
-from hpo.cli.options import (
-    Data,
-    Device,
-    Results,
-    Storage,
-    StudyArgument,
-    Timeout,
-    end,
-    find_device,
-    say,
-)
+from hpo.cli.options import Data, Device, Results, Storage, StudyArgument, Timeout
+from hpo.cli.steps import end, find_device, say
 from hpo.search.loop import search
 from hpo.search.objective import Objective
 from hpo.search.observer import Observer

@@ -1,6 +1,5 @@
 """The command that shows how far a study is: status."""
 
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -10,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from optuna.trial import TrialState
 
-from hpo.cli.options import AsJson, Storage, StudyArgument, opened_study, print_wide
+from hpo.cli.options import AsJson, Storage, StudyArgument
+from hpo.cli.steps import opened_study, print_json, print_wide
 from hpo.study.limits import Spending
 from hpo.study.study import StoredStudy, StudyError
 from hpo.view.format import amount, duration, how_far, percent
@@ -39,7 +39,7 @@ def status(
         now = StatusReader(stored).read()
         figures = as_json(stored, now)
         if json_:
-            print(json.dumps(figures, indent=2))
+            print_json(figures)
             return
         _print_status(figures, now.spending)
         if now.leaders:

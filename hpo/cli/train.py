@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from data.files import check_writable, writing
-from hpo.cli.options import Data, Device, find_device, say
+from hpo.cli.options import Data, Device
+from hpo.cli.steps import find_device, say
 from hpo.search.stopping import Stop
 from hpo.study.paths import data_folder
 from hpo.view.format import percent

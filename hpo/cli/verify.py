@@ -1,6 +1,5 @@
 """The command that measures the paper's verification table: verify."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -8,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from data.files import check_writable, writing
-from hpo.cli.options import AsJson, Data, Device, find_device, print_wide, say
+from hpo.cli.options import AsJson, Data, Device
+from hpo.cli.steps import find_device, print_json, print_table, say
 from hpo.paper.published import VERIFICATION
 from hpo.paper.verification import (
     CELLS,
@@ -171,37 +170,45 @@ def _say_epoch(name: str, trainer: Trainer) -> None:
 
 def _print(results: list[Result], published: Mapping[str, float], as_json: bool) -> None:
     if as_json:
-        figures = [
-            {**one.model_dump(mode="json"), "published": published.get(one.cell)} for one in results
-        ]
-        print(json.dumps(figures, indent=2))
+        print_json(
+            [
+                {**one.model_dump(mode="json"), "published": published.get(one.cell)}
+                for one in results
+            ]
+        )
         return
-    table = Table(
-        title=f"Verification accuracy on {PAIRS:,} pairs of the evaluation alphabets",
-        title_justify="left",
-    )
-    table.add_column("pairs", justify="right")
-    for heading in ("without distortions", f"with {COPIES} distorted copies"):
-        for name in (heading, "95 % interval", "published"):
-            table.add_column(name, justify="right")
+    beside = ("95 % interval", "published")
+    header = ("pairs", "without distortions", *beside, f"with {COPIES} distorted copies", *beside)
     by_cell = {(one.pairs, one.copies): one for one in results}
-    for pairs in dict.fromkeys(one.pairs for one in results):
-        row = [f"{pairs:,}"]
-        for copies in (0, COPIES):
-            one = by_cell.get((pairs, copies))
-            row += _cells(one, published) if one else ["–", "–", "–"]
-        table.add_row(*row)
-    print_wide(table)
+    rows = [
+        (
+            f"{pairs:,}",
+            *_cells(by_cell, pairs, 0, published),
+            *_cells(by_cell, pairs, COPIES, published),
+        )
+        for pairs in dict.fromkeys(one.pairs for one in results)
+    ]
+    print_table(
+        f"Verification accuracy on {PAIRS:,} pairs of the evaluation alphabets", header, rows
+    )
     say(
         "the threshold is that of as many pairs of the validation alphabets; the intervals take "
         "the pairs for independent, though a drawing stands in many"
     )
 
 
-def _cells(result: Result, published: Mapping[str, float]) -> list[str]:
-    low, high = result.interval
-    beside = _fine(published[result.cell]) if result.cell in published else "–"
-    return [_fine(result.accuracy), f"{_fine(low)} to {_fine(high)}", beside]
+def _cells(
+    results: Mapping[tuple[int, int], Result],
+    pairs: int,
+    copies: int,
+    published: Mapping[str, float],
+) -> tuple[str, str, str]:
+    one = results.get((pairs, copies))
+    if one is None:
+        return "–", "–", "–"
+    low, high = one.interval
+    beside = _fine(published[one.cell]) if one.cell in published else "–"
+    return _fine(one.accuracy), f"{_fine(low)} to {_fine(high)}", beside
 
 
 def _fine(share: float) -> str:

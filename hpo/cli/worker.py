@@ -1,17 +1,7 @@
 """The command that joins a search: worker."""
 
-from hpo.cli.options import (
-    Data,
-    Device,
-    Results,
-    Storage,
-    StudyArgument,
-    Timeout,
-    end,
-    find_device,
-    opened_study,
-    say,
-)
+from hpo.cli.options import Data, Device, Results, Storage, StudyArgument, Timeout
+from hpo.cli.steps import end, find_device, opened_study, say
 from hpo.study.limits import spending_of, wanted_trials
 from hpo.study.paths import data_folder
 from hpo.study.storage import shown

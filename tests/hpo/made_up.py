@@ -3,17 +3,22 @@
 import io
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from statistics import mean
 
 import optuna
+import pytest
 from optuna.trial import TrialState, create_trial
 from rich.console import Console, RenderableType
 
+from hpo.search.stopping import Stop
 from hpo.study.confirmations import keep_result
 from hpo.study.retry import owner
 from hpo.study.study import StoredStudy
 from hpo.study.trials import FINISHED, trained_trials
 from hpo.view.status import StatusReader
+from model.training import Interrupted
 
 
 def study_with(*errors: float) -> optuna.Study:
@@ -66,3 +71,22 @@ def drawn(view: RenderableType, width: int = 140) -> str:
 def by_error(stored: StoredStudy) -> list[int]:
     trials = stored.study.get_trials(states=(TrialState.COMPLETE,))
     return [t.number for t in sorted(trials, key=lambda t: (t.value, t.number))]
+
+
+@contextmanager
+def stopped_at(look: int) -> Iterator[list[int]]:
+    """Stops whatever runs in the block with Ctrl-C, at this look (from 1) whether it is to stop.
+
+    Gives a list whose only number counts the looks.
+    """
+    looks = [0]
+
+    def check(stop: Stop) -> None:
+        looks[0] += 1
+        if looks[0] == look:
+            stop.reason = "Ctrl-C"
+            raise Interrupted("Ctrl-C")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stop, "check", check)
+        yield looks

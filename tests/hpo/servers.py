@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 PASSWORD = "geheim-7"
-PATIENCE = 60  # seconds that a server may take to start
+STARTING = 60  # seconds that a server may take to start
 
 
 def free_port() -> int:
@@ -68,7 +68,7 @@ class Server:
 
     def wait(self) -> None:
         """Wait until the port answers."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + STARTING
         while time.monotonic() < deadline:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
@@ -105,22 +105,15 @@ class Postgres(Server):
         """Start it, or start it again."""
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -F"
         log = str(self.folder / "log")
-        self.do(
-            str(self._bin / "pg_ctl"),
-            "-D",
-            str(self._data),
-            "-l",
-            log,
-            "-o",
-            options,
-            "-w",
-            "start",
-        )
+        self._ctl("-l", log, "-o", options, "-w", "start")
         self.wait()
 
     def stop(self) -> None:
         """Stop it at once, as a crash would."""
-        self.do(str(self._bin / "pg_ctl"), "-D", str(self._data), "-m", "immediate", "stop")
+        self._ctl("-m", "immediate", "stop")
+
+    def _ctl(self, *what: str) -> None:
+        self.do(str(self._bin / "pg_ctl"), "-D", str(self._data), *what)
 
 
 class MariaDB(Server):
@@ -130,12 +123,8 @@ class MariaDB(Server):
         super().__init__(folder, "mysql")
         self.url = f"mysql://hpo:{PASSWORD}@127.0.0.1:{self.port}/hpo"
         data = str(folder / "data")
-        self.do(
-            install,
-            "--no-defaults",
-            f"--datadir={data}",
-            "--auth-root-authentication-method=normal",
-        )
+        as_root = "--auth-root-authentication-method=normal"
+        self.do(install, "--no-defaults", f"--datadir={data}", as_root)
         first = folder / "first.sql"
         first.write_text(
             "CREATE DATABASE hpo;\n"

@@ -8,14 +8,13 @@ import pytest
 
 from data.drawings import Drawings
 from hpo.paper.reference_networks import NETWORKS
-from hpo.search.stopping import Stop
 from hpo.study.evaluations import evaluations
 from model.architecture import Convolution
-from model.training import Interrupted
 from tests.data.fake_mnist import write_fake_mnist
 from tests.data.official_runs import write_runs
 from tests.hpo.command import Hpo, Outcome, refused
 from tests.hpo.fixture_types import Searched
+from tests.hpo.made_up import stopped_at
 from tests.model.tiny import tiny_configuration
 
 
@@ -104,22 +103,13 @@ def test_what_has_changed_is_trained_anew(
     assert len(kept(tmp_path, "siamese-dense")) == 3
 
 
-def test_a_training_that_is_stopped_goes_on(
-    hpo: Hpo, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    line, steps = f"{line} --only siamese-dense", 0
+def test_a_training_that_is_stopped_goes_on(hpo: Hpo, line: str, tmp_path: Path) -> None:
+    line = f"{line} --only siamese-dense"
     whole = hpo(line)
     (file,) = kept(tmp_path, "siamese-dense")
     file.unlink()
 
-    def stop_in_the_second_epoch(stop: Stop) -> None:
-        nonlocal steps
-        steps += 1
-        if steps == 6:
-            raise Interrupted("Ctrl-C")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Stop, "check", stop_in_the_second_epoch)
+    with stopped_at(6):  # in the second epoch
         stopped = hpo(line)
     assert (stopped.status, stopped.out) == (130, "")
     assert "the same line goes on from here" in stopped.err

@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from data.sources import omniglot
-from hpo.search.stopping import Stop
 from hpo.study.retry import owner
 from hpo.study.storage import open_storage
 from hpo.study.study import load
 from model.snapshot import Snapshot
-from model.training import Interrupted
 from tests.data.fake_omniglot import PARTS, image_names, png, rewrite, write_fake
 from tests.hpo.command import Hpo, refused
+from tests.hpo.made_up import stopped_at
 from tests.hpo.tiny_study import write_tiny
 
 
@@ -74,25 +73,15 @@ def test_a_full_training_that_is_stopped_goes_on(
     assert hpo("run tiny --trials 1").status == 0
     assert hpo("export tiny -o best.toml").status == 0
     whole = hpo("train best.toml -o whole.safetensors")
-    steps = 0
-
-    def stop_in_the_third_epoch(stop: Stop) -> None:
-        nonlocal steps
-        steps += 1
-        if steps == 10:
-            raise Interrupted("Ctrl-C")
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Stop, "check", stop_in_the_third_epoch)
+    with monkeypatch.context() as patch, stopped_at(10):
         patch.setattr(Snapshot, "save", full)
         patch.setattr(Snapshot, "save_if_cheap", lambda *_: None)
         assert refused(hpo("train best.toml -o full.safetensors"), "No space left on device")
-    steps = 0
-    with monkeypatch.context() as patch:
-        patch.setattr(Stop, "check", stop_in_the_third_epoch)
+    with stopped_at(10):  # in the third epoch
         stopped = hpo("train best.toml -o other.safetensors")
     assert stopped.status == 130
     assert "the same line goes on from here" in stopped.err

@@ -12,16 +12,15 @@ from data.split import Split
 from data.tasks import draw_tasks
 from hpo.results.retrain import Retraining, fresh_tasks
 from hpo.search.objective import WORST
-from hpo.search.stopping import Stop
 from hpo.study.confirmations import confirmed, new_seed
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy, load
 from model.inputs import Inputs
 from model.scoring import unpack
-from model.training import Diverged, Interrupted, Trainer, train
+from model.training import Diverged, Trainer, train
 from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Searched
-from tests.hpo.made_up import by_error
+from tests.hpo.made_up import by_error, stopped_at
 from tests.hpo.tiny_study import write_tiny
 
 CPU = torch.device("cpu")
@@ -137,37 +136,20 @@ def test_one_seed_has_no_spread(hpo: Hpo, searched: Searched) -> None:
 
 
 def test_one_that_is_stopped_goes_on_in_the_middle(
-    hpo: Hpo,
-    searched: Searched,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    hpo: Hpo, searched: Searched, tmp_path: Path
 ) -> None:
-    steps = 0
-
-    def count(stop: Stop) -> None:
-        nonlocal steps
-        steps += 1
-
-    def stop_in_the_second_training(stop: Stop) -> None:
-        count(stop)
-        if steps == 24:  # the checks before two trainings and 12 steps of one: step 10 of the other
-            stop.reason = "Ctrl-C"
-            raise Interrupted("Ctrl-C")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Stop, "check", stop_in_the_second_training)
+    # The looks before two trainings and the 12 steps of one: step 10 of the other.
+    with stopped_at(24):
         stopped = hpo(CONFIRM)
     assert stopped.status == 130
     assert "stopped by Ctrl-C; what is done is kept, and the same line goes on" in stopped.err
     assert len(kept(searched())) == 1
     (snapshot,) = (tmp_path / "studies/tiny/confirmation").rglob("*.safetensors")
 
-    steps = 0
-    with monkeypatch.context() as patch:
-        patch.setattr(Stop, "check", count)
+    with stopped_at(0) as looks:
         went_on = hpo(CONFIRM)
     assert went_on.status == 0
-    assert steps == (1 + 2) + 2 * (1 + 12)  # two steps of the stopped one were left
+    assert looks[0] == (1 + 2) + 2 * (1 + 12)  # two steps of the stopped one were left
     assert not snapshot.exists()
     resumed = {k: r["error"] for k, r in kept(searched()).items()}
 

@@ -19,12 +19,12 @@ from hpo.paper.verification import (
     measure,
     read_results,
 )
-from hpo.search.stopping import Stop
 from hpo.study.settings import SettingsError
 from model.recipe import LayerRates, RandomPairs
 from model.snapshot import Snapshot
-from model.training import Interrupted, Trainer
+from model.training import Trainer
 from tests.hpo.command import Hpo, refused
+from tests.hpo.made_up import stopped_at
 from tests.model.tiny import tiny_configuration
 
 VERIFY = "verify tiny.toml --steps 6 --cells 30k,30k+distortions"
@@ -34,19 +34,6 @@ FILE = Path("tiny.verification/verification.json")
 @pytest.fixture(autouse=True)
 def _tiny(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(tiny_configuration(epochs=3).to_toml())
-
-
-def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Has every training stopped at the so-manieth look at the stop; counts the looks."""
-    looks = [0]
-
-    def check(stop: Stop) -> None:
-        looks[0] += 1
-        if looks[0] == step:
-            raise Interrupted("Ctrl-C")
-
-    monkeypatch.setattr(Stop, "check", check)
-    return looks
 
 
 def comparable(out: str) -> list[dict[str, Any]]:
@@ -200,13 +187,10 @@ def test_other_settings_are_measured_anew_beside_the_old_ones(hpo: Hpo, tmp_path
     assert comparable(hpo(f"{line} --steps 6 -o elsewhere").out) == [first]
 
 
-def test_one_that_is_stopped_goes_on_in_the_middle(
-    hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_that_is_stopped_goes_on_in_the_middle(hpo: Hpo, tmp_path: Path) -> None:
     whole = comparable(hpo(f"{VERIFY} -o whole --json").out)
-    with monkeypatch.context() as patch:
-        # the looks before two cells and the 6 steps of one: step 3 of the other, inside an epoch
-        stop_at(11, patch)
+    # The looks before two cells and the 6 steps of one: step 3 of the other, inside an epoch.
+    with stopped_at(11):
         stopped = hpo(f"{VERIFY} --json")
     assert stopped.status == 130
     assert stopped.out == ""
@@ -214,8 +198,7 @@ def test_one_that_is_stopped_goes_on_in_the_middle(
     assert len(read_results(tmp_path / FILE)) == 1
     (snapshot,) = (tmp_path / FILE).parent.glob("*.unfinished")
     assert snapshot.name.startswith("30k+distortions-")
-    with monkeypatch.context() as patch:
-        looks = stop_at(0, patch)
+    with stopped_at(0) as looks:
         went_on = hpo(f"{VERIFY} --json")
     assert looks == [1 + 3]
     assert "1 of 2 done, 1 left" in went_on.err
@@ -242,8 +225,8 @@ def test_one_that_is_killed_loses_no_epoch(
         patch.setattr(Trainer, "validate", dies)
         assert hpo(line).status == 130
     assert not (tmp_path / FILE).exists()
-    looks = stop_at(0, monkeypatch)
-    assert comparable(hpo(line).out) == [whole]
+    with stopped_at(0) as looks:
+        assert comparable(hpo(line).out) == [whole]
     assert looks == [1 + 2]  # the last epoch
 
 

@@ -7,7 +7,6 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from hpo.search.stopping import Stop
 from hpo.study.limits import (
     BUDGET,
     WANTED,
@@ -28,11 +27,10 @@ from hpo.study.trials import Figures, Record
 from hpo.view.format import amount
 from hpo.view.status import StatusReader
 from hpo.view.terminal import StudyView
-from model.training import Interrupted
 from tests.hpo.big_study import big_study
 from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Open, Searched
-from tests.hpo.made_up import drawn
+from tests.hpo.made_up import drawn, stopped_at
 from tests.hpo.tiny_study import tiny_settings, write_tiny
 
 
@@ -187,19 +185,9 @@ def test_a_worker_obeys_the_budget(hpo: Hpo, tiny: Searched) -> None:
 
 
 def test_a_trial_that_was_begun_is_finished_though_the_budget_is_used_up(
-    hpo: Hpo, tiny: Searched, monkeypatch: pytest.MonkeyPatch
+    hpo: Hpo, tiny: Searched
 ) -> None:
-    checks = 0
-
-    def stop_in_the_second_epoch(stop: Stop) -> None:
-        nonlocal checks
-        checks += 1
-        if checks == 7:
-            stop.reason = "Ctrl-C"
-            raise Interrupted("Ctrl-C")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Stop, "check", stop_in_the_second_epoch)
+    with stopped_at(7):  # in the second epoch
         assert hpo("run tiny --budget 1e6").status == 130
     images = 2 * 20 * 4
     (begun, _) = tiny().study.trials

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from hpo.cli.options import find_device
 from hpo.cli.run import _for_gpus
+from hpo.cli.steps import find_device
 from hpo.study.settings import SettingsError
 from hpo.workers.local import devices
 

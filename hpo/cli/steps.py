@@ -1,0 +1,90 @@
+"""Steps that several commands share."""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hpo.search.stopping import TIMEOUT
+from hpo.study.paths import StudyPlace, find_study
+from hpo.study.settings import SettingsError
+from hpo.study.storage import open_storage, storage_errors
+from hpo.study.study import StoredStudy, load
+from model.fast.device import current
+
+logger = logging.getLogger(__name__)
+
+
+def say(message: str) -> None:
+    """Tell the person; results go to stdout, all else to the log, which is stderr."""
+    logger.info("%s", message)
+
+
+def print_json(value: Any) -> None:
+    """Print a value on stdout as JSON."""
+    print(json.dumps(value, indent=2))
+
+
+def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table on stdout, its first column to the left, all others to the right."""
+    table = Table(title=title, title_justify="left")
+    for number, name in enumerate(header):
+        table.add_column(name, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    print_wide(table)
+
+
+def print_wide(table: Table) -> None:
+    """Print a table on stdout, on lines as long as it needs."""
+    Console(width=200, highlight=False, color_system=None).print(table)
+
+
+@contextmanager
+def opened_study(
+    study: str, storage: str | None, give_up: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[StudyPlace, StoredStudy]]:
+    """A study that exists, and where; what its database raises in the block is one sentence.
+
+    Args:
+        study: as a person names it.
+        storage: the URL that was asked for, if one was.
+        give_up: says when a database that is away is waited for no longer.
+    """
+    place = find_study(study, storage)
+    with storage_errors(place.url):
+        yield place, load(place.name, open_storage(place.url, create=False, give_up=give_up))
+
+
+def end(reason: str) -> None:
+    """End the command that was stopped: only a timeout, which was asked for, is no failure."""
+    if reason != TIMEOUT:
+        raise typer.Exit(130)
+
+
+def find_device(name: str) -> torch.device:
+    """The device of this name; ``auto`` is a GPU where there is one.
+
+    Raises:
+        SettingsError: it is not there, or of a kind that is not supported.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SettingsError(f"--device {name} is no device: name cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise SettingsError(f"--device {name} is not supported: name cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SettingsError(
+            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices that "
+            "PyTorch can use: leave --device out, or name cpu"
+        )
+    return current(device)
