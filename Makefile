@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check
+.PHONY: demo test soak check
 
 demo: $(VENV)/installed
 	$(BIN)/hpo run demo --trials 12
@@ -13,7 +13,10 @@ demo: $(VENV)/installed
 	@echo "To see all trials in a browser:  $(BIN)/hpo dashboard demo"
 
 test: $(VENV)/installed
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest -n auto --dist worksteal -m "not soak"
+
+soak: $(VENV)/installed
+	$(BIN)/pytest -n auto --dist worksteal -m soak
 
 check: $(VENV)/installed
 	$(BIN)/ruff check

@@ -178,7 +178,7 @@ def characters_of_batch(drawings: Drawings, wanted: int, per_alphabet: int) -> i
 
     Args:
         drawings: where they are drawn from.
-        wanted: how many a batch shall have.
+        wanted: how many are wanted in a batch.
         per_alphabet: the most of one alphabet.
     """
     sizes = torch.bincount(drawings.alphabet_of)
@@ -197,7 +197,7 @@ def all_pairs_batches(
     """Batches of characters by two drawers each, all of whose pairs are meant to be scored.
 
     A batch takes alphabet after alphabet in random order, up to ``per_alphabet`` random
-    characters of each, until it is full: so many of its different pairs are of one alphabet,
+    characters of each, until it is full: many of its different pairs are then of one alphabet,
     as in the one-shot tasks.
 
     Args:

@@ -93,7 +93,7 @@ def draw_tasks(
         seed: equal seeds give equal tasks.
         way: characters in a support set.
         shots: images of each character in a support set.
-        askers: so many of the drawers, the first, draw the queries and the support set's first
+        askers: this many of the drawers, the first, draw the queries and the support set's first
             image; the others only fill it up, in their order. All of them, if it is not said.
 
     Raises:

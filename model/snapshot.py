@@ -18,7 +18,7 @@ from model.training import Interrupted, OnEpoch, OnStep, PartialEpoch, Trainer, 
 
 FORMAT = "hpo-snapshot-2"
 SHARE = 20
-"""A snapshot is taken once the training has run so many times as long as the last one took."""
+"""A snapshot is taken once the training has run this many times as long as the last one took."""
 
 
 class Snapshot:

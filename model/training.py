@@ -58,7 +58,7 @@ class Diverged(UserError):
     advice = "lower the rates of the configuration, or take another trial's"
 
     def __init__(self, epoch: int, step: int) -> None:
-        super().__init__(f"the loss was no longer finite in epoch {epoch}, by step {step}")
+        super().__init__(f"the loss was no longer finite in epoch {epoch + 1}, by step {step}")
         self.epoch = epoch
 
 

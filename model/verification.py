@@ -61,7 +61,7 @@ def best_threshold(logits: Tensor, same: Tensor) -> float:
     right -= torch.cat([nothing, alike.cumsum(0)])
     between = (ordered[:-1] + ordered[1:]) / 2
     places = torch.cat([ordered[:1] - 1, between, ordered[-1:] + 1])
-    # Equal logits cannot be told apart.
+    # No threshold parts equal logits.
     possible = torch.ones_like(places, dtype=torch.bool)
     possible[1:-1] = ordered[:-1] < ordered[1:]
     best = places[possible & (right == right[possible].max())]

@@ -110,7 +110,7 @@ def draw_digit_tasks(
         shots: images of each digit in a support set.
 
     Raises:
-        DataError: there are not so many images of a digit.
+        DataError: a digit has too few images.
     """
     members = [(digits.labels == digit).nonzero().flatten() for digit in range(WAY)]
     fewest = min(len(m) for m in members)

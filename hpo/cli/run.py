@@ -87,7 +87,7 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Search: run trials until the study holds so many, or has spent so much, whichever is first.
+    """Search: run trials until the study holds as many as are wanted, or its budget is spent.
 
     The same line resumes it.
 

@@ -10,7 +10,7 @@ from hpo.cli.options import Data, Device
 from hpo.cli.steps import find_device, say
 from hpo.search.stopping import Stop
 from hpo.study.paths import data_folder
-from hpo.view.format import percent
+from hpo.view.format import epoch_line, percent
 from model.checkpoint import Checkpoint, CheckpointError, save_checkpoint
 from model.configuration import Configuration, ConfigurationError
 from model.inputs import Inputs, open_inputs
@@ -55,7 +55,7 @@ def train(
     history = train_in_full(config, inputs, target).history
     print(
         f"{target}: one-shot validation error {percent(history.best_error)} in epoch "
-        f"{history.best_epoch} of {len(history.epochs)}"
+        f"{history.best_epoch + 1} of {len(history.epochs)}"
     )
 
 
@@ -82,11 +82,7 @@ def train_in_full(config: Configuration, inputs: Inputs, target: Path) -> Checkp
         say(f"going on after {len(history.epochs)} epochs that were trained before")
 
     def on_epoch(number: int, error: float) -> None:
-        epoch = history.epochs[-1]
-        say(
-            f"epoch {number}: error {percent(error)}, best {percent(history.best_error)}, "
-            f"loss {epoch.loss:.4f}, {epoch.pairs / epoch.train_seconds:,.0f} pairs/s"
-        )
+        say(epoch_line(history, config.training.epochs))
 
     try:
         advice = "see to the disk, then type the same line"

@@ -28,13 +28,14 @@ from hpo.search.cost_estimate import estimate_one
 from hpo.search.stopping import Stop
 from hpo.study.paths import data_folder
 from hpo.study.settings import SettingsError
-from hpo.view.format import duration, percent, shape
+from hpo.view.format import duration, epoch_line, percent, shape
 from model.configuration import Configuration
 from model.fast.device import device_name
+from model.history import History
 from model.inputs import Inputs, open_inputs
 from model.recipe import Training
 from model.snapshot import Snapshot
-from model.training import Interrupted, Trainer
+from model.training import Interrupted
 
 RESULTS = "verification.json"
 UNWRITABLE = "see to the disk and type the same line, or name another folder with -o"
@@ -140,9 +141,13 @@ def _work(todo: Sequence[_Planned], inputs: Inputs, folder: Path) -> None:
             for number, one in enumerate(todo, start=1):
                 stop.check()
                 snapshot = Snapshot(folder / f"{one.cell.name}-{one.key}.unfinished")
-                on_epoch = partial(_say_epoch, one.cell.name)
                 result = verify_cell(
-                    one.cell, one.configuration, inputs, snapshot, on_epoch, stop.check
+                    one.cell,
+                    one.configuration,
+                    inputs,
+                    snapshot,
+                    partial(_say_epoch, one),
+                    stop.check,
                 )
                 keep_result(folder / RESULTS, one.key, result)
                 snapshot.remove()
@@ -158,14 +163,8 @@ def _work(todo: Sequence[_Planned], inputs: Inputs, folder: Path) -> None:
         raise typer.Exit(130) from error
 
 
-def _say_epoch(name: str, trainer: Trainer) -> None:
-    epochs = trainer.history.epochs
-    last = epochs[-1]
-    say(
-        f"{name}, epoch {len(epochs) - 1}: error {percent(last.error)}, best "
-        f"{percent(trainer.history.best_error)}, loss {last.loss:.4f}, "
-        f"{last.pairs / last.train_seconds:,.0f} pairs/s"
-    )
+def _say_epoch(one: _Planned, history: History) -> None:
+    say(f"{one.cell.name}, {epoch_line(history, one.configuration.training.epochs)}")
 
 
 def _print(results: list[Result], published: Mapping[str, float], as_json: bool) -> None:

@@ -25,12 +25,12 @@ from model.architecture import Frozen
 from model.configuration import Configuration, first_problem
 from model.fast.device import device_name
 from model.fast.encoder import encoder
-from model.history import Epoch
+from model.history import Epoch, History
 from model.inputs import Inputs
 from model.recipe import RandomPairs
 from model.scoring import wilson_interval
 from model.snapshot import Snapshot, train_resumably
-from model.training import Diverged, Trainer
+from model.training import Diverged
 from model.verification import best_threshold, pair_logits, verification_accuracy
 
 FORMAT: Final = "hpo-verification-1"
@@ -163,7 +163,7 @@ def verify_cell(
     configuration: Configuration,
     inputs: Inputs,
     snapshot: Snapshot,
-    on_epoch: Callable[[Trainer], None],
+    on_epoch: Callable[[History], None],
     on_step: Callable[[], None],
 ) -> Result:
     """Train the network of a cell, or go on with it, and measure it.
@@ -173,7 +173,7 @@ def verify_cell(
         configuration: from `cell_configuration`.
         inputs: its data; the validation tasks choose the epoch.
         snapshot: of a training of this configuration on this data, if there is one.
-        on_epoch: called after every epoch.
+        on_epoch: called after every epoch with those so far.
         on_step: called after every step; may raise `Interrupted`.
 
     Raises:
@@ -184,7 +184,7 @@ def verify_cell(
     trainer = inputs.trainer(configuration)
     diverged = None
     try:
-        train_resumably(trainer, snapshot, on_step, lambda *_: on_epoch(trainer))
+        train_resumably(trainer, snapshot, on_step, lambda *_: on_epoch(trainer.history))
     except Diverged as error:
         if not trainer.history.epochs:
             raise

@@ -37,7 +37,7 @@ def best_configuration(configuration: Configuration, command: str) -> Markup:
         HTML.facts(
             [
                 *found,
-                ("Best epoch", origin.best_epoch),
+                ("Best epoch", origin.best_epoch + 1),
                 ("Weights", f"{network.weights:,}"),
                 ("Multiply-adds for one image", magnitude(network.multiply_adds)),
                 ("Seed", origin.seed),

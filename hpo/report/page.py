@@ -100,7 +100,7 @@ class _Plots:
         self._plots: list[Plot] = []
 
     def add(self, columns: str, plots: Sequence[Plot]) -> Markup:
-        """Keep plots, and give the HTML of their places: at most two or three beside another."""
+        """Keep plots, and give the HTML of their boxes: at most two or three side by side."""
         if not any(plot.traces for plot in plots):
             missing = dict.fromkeys(plot.missing for plot in plots)
             return Markup("").join(map(HTML.paragraph, missing))

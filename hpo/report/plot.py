@@ -35,7 +35,7 @@ class Plot:
 
 
 def short(values: Iterable[float], digits: int = 4) -> list[float | None]:
-    """Numbers with so many digits, which keeps the page small; None where there is none."""
+    """Numbers with a few digits, which keeps the page small; None where there is none."""
     return [
         float(f"{value:.{digits}g}") if value == value and math.isfinite(value) else None
         for value in map(float, values)

@@ -53,7 +53,7 @@ def choose(stored: StoredStudy, number: int | None = None) -> Choice:
 
 
 def _rival(stored: StoredStudy, ranked: list[Confirmed]) -> int | None:
-    """The best of those that were passed over for want of retrainings, if any was."""
+    """The best of those that were passed over, as they have too few retrainings, if any was."""
     first = ranked[0]
     level = [c for c in ranked if c.matches(first)]
     for behind in sorted((c for c in ranked if c not in level), key=lambda c: c.mean):

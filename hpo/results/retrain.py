@@ -34,7 +34,7 @@ def fresh_tasks(choice: DataChoice, inputs: Inputs, count: int) -> OneShotTasks:
         count: how many, a multiple of 20.
 
     Raises:
-        DataError: so many cannot be drawn.
+        DataError: that many cannot be drawn.
     """
     seed = fresh_task_seed(choice.task_seed)
     return draw_tasks(inputs.split.validation, count, seed).to(inputs.device)

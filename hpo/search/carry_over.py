@@ -15,7 +15,7 @@ def carry_over(
     """The parameters that a space has under the same names, where it has their values too.
 
     Filter sizes are carried over all together or not at all: behind some of them, others may
-    never fit. Sizes that are too dear even beside the smallest of the rest are all left out.
+    never fit. Sizes that are over the limit even beside the smallest of the rest are all left out.
 
     Args:
         configurations: parameters by name, of trials of one other study.
@@ -25,7 +25,7 @@ def carry_over(
         What is carried over of each configuration, and a line for each kind of thing that is not.
     """
     carried: list[Params] = []
-    values, outside, unfit, dear = Counter[str](), Counter[str](), 0, 0
+    values, outside, unfit, over_limit = Counter[str](), Counter[str](), 0, 0
     ranges = {_kind(name): _range(d) for name, d in space.distributions.items()}
     lowest = {name: size.low for name, size in space.sizes.items()}
     for configuration in configurations:
@@ -37,7 +37,7 @@ def carry_over(
             unfit += 1
             params = _without(params, space.kernels)
         if not space.affordable({**lowest, **params}):
-            dear += 1
+            over_limit += 1
             params = _without(params, space.sizes)
         carried.append(params)
     lines = _layer_lines(configurations, space)
@@ -51,10 +51,10 @@ def carry_over(
             f"kernel: those of {unfit} of {count} configurations do not fit the {side}×{side} "
             f"image as {depth} layers, left to the sampler"
         )
-    if dear:
+    if over_limit:
         lines.append(
-            f"kernel, filters, fc_units: those of {dear} of {count} configurations take more than "
-            f"{settings.space.multiply_adds:g} multiply-adds, left to the sampler"
+            f"kernel, filters, fc_units: those of {over_limit} of {count} configurations take "
+            f"more than {settings.space.multiply_adds:g} multiply-adds, left to the sampler"
         )
     return carried, lines
 

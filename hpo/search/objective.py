@@ -190,4 +190,4 @@ class Objective:
 
 
 def _pruned(epoch: int, error: float) -> optuna.TrialPruned:
-    return optuna.TrialPruned(f"after epoch {epoch} at error {error:.3f}")
+    return optuna.TrialPruned(f"after {epoch + 1} epochs at error {error:.3f}")

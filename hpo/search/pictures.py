@@ -43,7 +43,7 @@ def learning_curve(epochs: Sequence[Epoch]) -> Image.Image:
         draw.text(label, f"{100 * share:.0f} %", fill=INK, font=font, anchor="rm")
     for epoch in range(0, len(errors), -(-len(errors) // 10)):
         below = (at(epoch, 0)[0], bottom + GAP)
-        draw.text(below, str(epoch), fill=INK, font=font, anchor="mt")
+        draw.text(below, str(epoch + 1), fill=INK, font=font, anchor="mt")
     draw.text(((MARGIN + right) / 2, HEIGHT - GAP), "epoch", fill=INK, font=font, anchor="mb")
     points = [at(epoch, error) for epoch, error in enumerate(errors)]
     if len(points) > 1:
@@ -51,7 +51,8 @@ def learning_curve(epochs: Sequence[Epoch]) -> Image.Image:
     best = errors.index(min(errors))
     x, y = points[best]
     draw.ellipse([x - 4, y - 4, x + 4, y + 4], fill=MARK)
-    title = f"one-shot validation error, best {100 * errors[best]:.1f} % in epoch {best}"
+    lowest = f"best {100 * errors[best]:.1f} % in epoch {best + 1} of {len(errors)}"
+    title = f"one-shot validation error, {lowest}"
     draw.text((MARGIN, GAP), title, fill=INK, font=font)
     return image
 

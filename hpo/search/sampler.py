@@ -128,12 +128,12 @@ class BuildableSampler(BaseSampler):
     ) -> dict[str, Any]:
         """One configuration for all parameters, buildable and unlike any in the study.
 
-        What a trial was queued with is kept, and the rest is proposed so that it goes with that.
+        What a trial was enqueued with is kept, and the rest is proposed so that it goes with that.
         """
         chance = self._chance(trial)
         open_space = {n: d for n, d in search_space.items() if not d.single()}
-        queued = trial.system_attrs.get("fixed_params", {})
-        given = {name: queued[name] for name in open_space if name in queued}
+        enqueued = trial.system_attrs.get("fixed_params", {})
+        given = {name: enqueued[name] for name in open_space if name in enqueued}
         known = self._known(trial, open_space)
         for attempt in range(ATTEMPTS + CHANCES):
             proposal: dict[str, Any] = {}
@@ -178,8 +178,8 @@ class BuildableSampler(BaseSampler):
     ) -> None:
         """Lower one size at random by a step, again and again, until the network may be built.
 
-        Kernels alone until all of them fit; then any size while the network is too dear. What was
-        given stands, even where nothing that goes with it is cheap enough.
+        Kernels alone until all of them fit; then any size while the network is over the limit.
+        What was given stands, even where nothing that goes with it is within the limit.
         """
         space, sizes = self._space, self._space.sizes
         single = {name: sizes[name].low for name in sizes if name not in proposal}

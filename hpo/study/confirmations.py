@@ -100,7 +100,7 @@ def _results(study: optuna.Study) -> dict[int, list[Mapping[str, Any]]]:
 
 
 def is_done(study: optuna.Study, trial: int, k: int, tasks: int) -> bool:
-    """Whether the trial's ``k``-th retraining (from 0) was scored on so many tasks."""
+    """Whether the trial's ``k``-th retraining (from 0) was scored on this many tasks."""
     result = study.user_attrs.get(f"{PREFIX}{trial}:{k}")
     return result is not None and result["tasks"] == tasks
 

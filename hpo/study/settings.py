@@ -99,7 +99,7 @@ class SearchSettings(Frozen):
     pruner_warmup: Annotated[int, Field(ge=1)] = 1
     """The epoch, counted from 0, after which a trial can first be pruned."""
     pruner_factor: Annotated[int, Field(ge=2)] = 3
-    """Of halving and Hyperband: one trial in so many is let past a rung."""
+    """Of halving and Hyperband: one trial in this many is let past a rung."""
     seed: Seed = 0
     first: tuple[dict[str, int | float], ...] = ()
     """Parameters of the first trials; what one leaves out is sampled."""

@@ -7,6 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.study.limits import Spending
 from hpo.study.trials import lowest_error, record
 from model.architecture import Architecture
+from model.history import History
 
 BARS = "▁▂▃▄▅▆▇█"
 CURVE = 20  # bars of a curve at most
@@ -70,7 +71,8 @@ def outcome(trial: FrozenTrial) -> str:
     if reason:
         return reason
     if trial.state == TrialState.PRUNED:
-        return f"pruned after epoch {trial.last_step}"
+        epochs = len(trial.intermediate_values)
+        return f"pruned after {epochs} epoch{'s' if epochs > 1 else ''}"
     if trial.state == TrialState.FAIL:
         return "failed: its heartbeat stopped"
     return trial.state.name.lower()
@@ -80,6 +82,16 @@ def shown_error(trial: FrozenTrial) -> str:
     """The lowest error of any epoch, for pruned trials too."""
     error = lowest_error(trial)
     return "–" if error is None else percent(error)
+
+
+def epoch_line(history: History, epochs: int) -> str:
+    """What the last epoch gave, of as many as there may be: epoch 3 of 9: error 12.3 %, …."""
+    last = history.epochs[-1]
+    return (
+        f"epoch {len(history.epochs)} of {epochs}: error {percent(last.error)}, best "
+        f"{percent(history.best_error)}, loss {last.loss:.4f}, "
+        f"{last.pairs / last.train_seconds:,.0f} pairs/s"
+    )
 
 
 def sparkline(errors: Sequence[float]) -> str:

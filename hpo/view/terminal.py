@@ -185,7 +185,7 @@ def best_table(space: SearchSpace, leaders: Sequence[FrozenTrial]) -> Table:
             str(place),
             str(trial.number),
             shown_error(trial),
-            str(record(trial).best_epoch),
+            str((record(trial).best_epoch or 0) + 1),
             shape(network),
             rates,
             f"{network.weights / 1e6:.2f}",

@@ -46,7 +46,7 @@ def open_study(database: str) -> Open:
 
 @pytest.fixture
 def run(small_inputs: Inputs, tmp_path: Path) -> Run:
-    """Runs a study on the CPU until it holds so many finished trials."""
+    """Runs a study on the CPU until it holds this many finished trials."""
 
     def run(stored: StoredStudy, trials: int) -> str | None:
         stored.study.set_user_attr(WANTED, trials)

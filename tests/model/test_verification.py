@@ -21,7 +21,7 @@ def accuracy(logits: Tensor, same: Tensor) -> float:
 @pytest.mark.parametrize(
     ("logits", "same", "threshold", "right"),
     [
-        ([-3.0, 1.0, 2.0, 6.0], [0, 0, 1, 1], 1.5, 4),  # told apart in one place
+        ([-3.0, 1.0, 2.0, 6.0], [0, 0, 1, 1], 1.5, 4),  # one threshold parts them
         ([1.0, 2.0, 3.0, 4.0], [0, 1, 0, 1], 1.5, 3),  # 3.5 is as good, and farther from 0
         ([-1.0, -2.0, -3.0, -4.0], [1, 0, 1, 0], -1.5, 3),
         ([2.0, 2.0, 2.0, 5.0], [1, 0, 0, 1], 3.5, 3),  # between equal ones there is no place

@@ -56,7 +56,7 @@ def test_from_search_to_score(hpo: Hpo, tmp_path: Path) -> None:
     trained = hpo("train best.toml --as-trial")
     error = figures["best"]["error"]
     assert f"one-shot validation error {100 * error:.1f} % in epoch" in trained.out
-    assert "epoch 0: error" in trained.err
+    assert "epoch 1 of 3: error" in trained.err
 
     scored = hpo("evaluate best.safetensors")
     assert re.search(r"correct \(95 % interval .* to .* %\) on 400 random draws", scored.out)

@@ -201,7 +201,7 @@ def test_a_retraining_that_diverges_counts_as_the_worst(
     monkeypatch.setattr("model.snapshot.train", diverging)
     outcome = hpo(CONFIRM)
     assert outcome.status == 0
-    assert "diverged: the loss was no longer finite in epoch 1" in outcome.err
+    assert "diverged: the loss was no longer finite in epoch 2" in outcome.err
     result = kept(searched())[f"confirmation:{best}:0"]
     assert (result["error"], result["search_like_error"]) == (WORST, WORST)
     assert str(result["fail_reason"]).startswith("diverged")

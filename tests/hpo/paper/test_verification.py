@@ -118,7 +118,7 @@ def test_a_table_is_measured_once(
     assert "trains on all pairs of a batch" in outcome.err
     assert "budget   6 steps a cell: 3 epochs of 2" in outcome.err
     assert "0 of 2 done, 2 left: up to" in outcome.err
-    assert "30k+distortions, epoch 2: error" in outcome.err
+    assert "30k+distortions, epoch 3 of 3: error" in outcome.err
     plain, distorted = json.loads(outcome.out)
     assert set(plain) == {
         "accuracy",
@@ -254,7 +254,7 @@ def test_a_training_that_diverges_later_is_measured_at_its_best_epoch(
     monkeypatch.setattr(Trainer, "_backward", later_wild)
     outcome = hpo("verify tiny.toml --steps 6 --cells 30k --json")
     assert outcome.status == 0, outcome.err
-    assert "no longer finite in epoch 1, by step 1; the best epoch before" in outcome.err
+    assert "no longer finite in epoch 2, by step 1; the best epoch before" in outcome.err
     (result,) = json.loads(outcome.out)
     assert len(result["epochs"]) == 1
     assert "no longer finite" in result["diverged"]

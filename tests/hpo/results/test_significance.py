@@ -12,7 +12,7 @@ TASKS = 200  # ten draws
 
 
 def network(trial: int, *seeds: list[int]) -> Confirmed:
-    """A trial with one network for each seed, which has so many of each draw's 20 tasks right."""
+    """A trial with one network for each seed, which has this many of each draw's 20 tasks right."""
     texts = []
     for by_draw in seeds:
         right = np.arange(20) < np.array(by_draw)[:, None]

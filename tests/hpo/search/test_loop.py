@@ -122,7 +122,7 @@ def test_a_network_that_does_not_fit_memory_is_kept_likewise(
     assert trial.user_attrs["fail_reason"] == "out of memory: CUDA out of memory"
 
 
-def test_a_failure_of_the_machine_is_queued_again(
+def test_a_failure_of_the_machine_is_enqueued_again(
     tmp_path: Path, open_study: Open, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:

@@ -28,9 +28,9 @@ def wrapped(
 def search(
     settings: StudySettings, name: SamplerName, trials: int, seed: int = 0, restart: int = 0
 ) -> optuna.Study:
-    """Ask for so many trials whose error is least at large kernels, where few proposals fit.
+    """Ask for trials whose error is least at large kernels, where few proposals fit.
 
-    With ``restart`` the sampler is made anew after every so many trials, as by a new process.
+    If it is given, the sampler is made anew after every ``restart`` trials, as by a new process.
     """
     space = SearchSpace(settings)
     study = optuna.create_study(pruner=make_pruner(settings))
@@ -72,7 +72,7 @@ def test_every_proposal_is_buildable_new_and_of_the_static_space(
 
 
 @pytest.mark.parametrize("name", ["random", "tpe", "tpe-univariate"])
-def test_no_proposal_is_dearer_than_the_study_allows(tmp_path: Path, name: SamplerName) -> None:
+def test_no_proposal_costs_more_than_the_study_allows(tmp_path: Path, name: SamplerName) -> None:
     free, chance = SearchSpace(tiny_settings(tmp_path)), np.random.default_rng(0)
     drawn = [free.architecture(free.draw(chance)).multiply_adds for _ in range(60)]
     limit = sorted(drawn)[30]
@@ -86,7 +86,7 @@ def test_no_proposal_is_dearer_than_the_study_allows(tmp_path: Path, name: Sampl
         assert trial.distributions == free.distributions
 
 
-def test_what_a_trial_was_queued_with_is_kept_and_the_rest_goes_with_it(tmp_path: Path) -> None:
+def test_what_a_trial_was_enqueued_with_is_kept_and_the_rest_goes_with_it(tmp_path: Path) -> None:
     free = SearchSpace(tiny_settings(tmp_path))
     given = {"conv1_filters": 32, "conv2_filters": 32, "fc_units": 256}
     cheapest = {"conv1_kernel": 3, "conv2_kernel": 3, **given}

@@ -89,7 +89,7 @@ def add(
 
 
 def trials(warm_start: WarmStart, best: bool) -> list[int]:
-    return [seed.trial for seed in warm_start.carried if seed.best == best]
+    return [one.trial for one in warm_start.carried if one.best == best]
 
 
 def labels(stored: StoredStudy) -> list[str | None]:
@@ -140,7 +140,7 @@ def test_the_informative_are_far_from_the_best_and_not_bad(
     assert near not in trials(planned(), best=True)
 
 
-def test_a_seed_is_trained_first_and_counts_for_nothing_before(
+def test_what_is_carried_over_is_trained_first_and_counts_for_nothing_before(
     tmp_path: Path, url: str, database: str, planned: Callable[..., WarmStart]
 ) -> None:
     source = big_study(url, 20, settings=tiny_settings(tmp_path), name="old")
@@ -149,7 +149,7 @@ def test_a_seed_is_trained_first_and_counts_for_nothing_before(
     stored = make(tiny_settings(tmp_path, first), database, found)
     assert len(found.carried) == BEST + INFORMATIVE
     assert {trial.state for trial in stored.study.trials} == {TrialState.WAITING}
-    assert labels(stored) == [None, *(f"old trial {seed.trial}" for seed in found.carried)]
+    assert labels(stored) == [None, *(f"old trial {one.trial}" for one in found.carried)]
     assert begun_with(stored.study) == "8 configurations of old (5 best, 3 informative)"
     assert stored.study.user_attrs[WARM_START] == {
         "study": "old",
@@ -180,16 +180,16 @@ def test_what_fits_is_kept_and_the_rest_is_sampled_with_it(
     found = planned(*changes)
     stored = make(tiny_settings(tmp_path, *changes), database, found)
     assert any("conv3: not there" in line for line in found.misfits)
-    for seed in found.carried:
+    for one in found.carried:
         drawn = stored.space.suggest(stored.study.ask())
-        assert seed.params.items() <= drawn.items()
+        assert one.params.items() <= drawn.items()
         assert stored.space.affordable(drawn)
         assert stored.space.fits([int(drawn[k]) for k in stored.space.kernels])
-        assert "fc_lr" in seed.params
-        assert "conv1_kernel" not in seed.params
+        assert "fc_lr" in one.params
+        assert "conv1_kernel" not in one.params
 
 
-def test_configurations_that_become_equal_are_queued_once(
+def test_configurations_that_become_equal_are_enqueued_once(
     tmp_path: Path, old: StoredStudy, database: str, planned: Callable[..., WarmStart]
 ) -> None:
     add(old, 0.1, params(conv1_filters=16))
@@ -234,7 +234,7 @@ def test_another_study_than_before_is_refused(
         WarmStart("old", "its token", found.carried, []).join(stored.study)
 
 
-def test_only_a_study_that_has_not_begun_is_seeded(
+def test_only_a_study_that_has_not_begun_begins_with_another(
     tmp_path: Path, url: str, database: str, planned: Callable[..., WarmStart]
 ) -> None:
     settings = tiny_settings(tmp_path, "search.first=[{ fc_units = 128 }]")
@@ -242,7 +242,7 @@ def test_only_a_study_that_has_not_begun_is_seeded(
     found = planned()
     make(settings, database, None)
     stored = make(settings, database, found)
-    assert labels(stored) == [None, *(f"old trial {seed.trial}" for seed in found.carried)]
+    assert labels(stored) == [None, *(f"old trial {one.trial}" for one in found.carried)]
     optuna.delete_study(study_name="new", storage=stored.storage)
     make(settings, database, None).study.ask()
     with pytest.raises(StudyError, match="the study new has trials and did not begin with old"):
@@ -252,7 +252,7 @@ def test_only_a_study_that_has_not_begun_is_seeded(
 @pytest.mark.parametrize(
     ("there", "at", "left"), [(False, "from", 4), (True, "from", 4), (False, "format", 9)]
 )
-def test_a_study_whose_seeding_was_cut_short_is_seeded_once(
+def test_a_study_whose_making_was_cut_short_begins_with_it_once(
     tmp_path: Path,
     url: str,
     database: str,
@@ -267,14 +267,14 @@ def test_a_study_whose_seeding_was_cut_short_is_seeded_once(
     found = planned()
     if there:
         make(settings, database, None)
-    queue, keep = optuna.Study.enqueue_trial, optuna.Study.set_user_attr
+    enqueue, keep = optuna.Study.enqueue_trial, optuna.Study.set_user_attr
 
-    def queue_three(self: optuna.Study, given: Params, **more: Any) -> None:
+    def enqueue_three(self: optuna.Study, given: Params, **more: Any) -> None:
         if at == "from" and more.get("user_attrs") == {
             "from": f"old trial {found.carried[3].trial}"
         }:
             raise KeyboardInterrupt
-        queue(self, given, **more)
+        enqueue(self, given, **more)
 
     def keep_all_but_one(self: optuna.Study, key: str, value: object) -> None:
         if key == at:
@@ -282,7 +282,7 @@ def test_a_study_whose_seeding_was_cut_short_is_seeded_once(
         keep(self, key, value)
 
     with monkeypatch.context() as patch:
-        patch.setattr(optuna.Study, "enqueue_trial", queue_three)
+        patch.setattr(optuna.Study, "enqueue_trial", enqueue_three)
         patch.setattr(optuna.Study, "set_user_attr", keep_all_but_one)
         patch.setattr("hpo.study.study.owner", gone)
         with pytest.raises(KeyboardInterrupt):
@@ -294,7 +294,7 @@ def test_a_study_whose_seeding_was_cut_short_is_seeded_once(
             load("new", storage)  # so that no worker joins
     again = plan("old", url, "new", settings, database)
     stored = make(settings, database, again)
-    assert labels(stored) == [None, *(f"old trial {seed.trial}" for seed in found.carried)]
+    assert labels(stored) == [None, *(f"old trial {one.trial}" for one in found.carried)]
 
 
 def test_the_other_study_is_looked_for_beside_the_new_one_then_in_its_own_place(

@@ -28,7 +28,7 @@ def begin(stored: StoredStudy, holder: dict[str, object]) -> int:
     return trial.number
 
 
-def test_a_trial_whose_process_died_is_queued_with_its_parameters_and_seed(
+def test_a_trial_whose_process_died_is_enqueued_with_its_parameters_and_seed(
     tmp_path: Path, open_study: Open
 ) -> None:
     stored = open_study(tiny_settings(tmp_path))
@@ -65,7 +65,7 @@ def test_a_reclaim_that_was_cut_short_is_finished_without_a_second_copy(
     assert [t.state for t in stored.study.trials] == [TrialState.FAIL, TrialState.WAITING]
 
 
-def test_a_trial_that_another_process_reclaims_at_once_is_queued_once(
+def test_a_trial_that_another_process_reclaims_at_once_is_enqueued_once(
     tmp_path: Path, open_study: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = open_study(tiny_settings(tmp_path))
@@ -154,7 +154,7 @@ def test_a_retry_that_dies_at_once_keeps_its_parameters(tmp_path: Path, open_stu
     assert third.state == TrialState.WAITING
 
 
-def test_a_trial_that_failed_without_a_reason_is_queued_again(
+def test_a_trial_that_failed_without_a_reason_is_enqueued_again(
     tmp_path: Path, open_study: Open
 ) -> None:
     stored = open_study(tiny_settings(tmp_path))

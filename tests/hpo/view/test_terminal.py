@@ -131,6 +131,6 @@ def test_piped_lines_are_plain(
     assert "complete: error 25.0 % in 9.0 s; 2 of 5 trials; best 25.0 %" in complete
     assert "diverged: early: error 100.0 %" in diverged
     assert "best 25.0 %" in diverged
-    assert "pruned after epoch 0: error 75.0 %" in pruned
+    assert "pruned after 1 epoch: error 75.0 %" in pruned
     assert "4 of 5 trials" in pruned
     assert "\x1b" not in started + complete + diverged + pruned

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,8 +25,6 @@ from tests.hpo.big_study import big_study
 from tests.hpo.made_up import check_standing
 from tests.hpo.servers import MariaDB, Postgres, find
 from tests.hpo.tiny_study import write_tiny
-
-Url = Callable[[Path], str]
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +71,9 @@ def begin(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def opened(url: str, name: str, patience: float = 60) -> StoredStudy:
+def opened(url: str, name: str, timeout: float = 60) -> StoredStudy:
     """The study, once another process has made it."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while True:
         try:
             return load(name, open_storage(url, create=False))
@@ -86,7 +84,7 @@ def opened(url: str, name: str, patience: float = 60) -> StoredStudy:
 
 
 def check_whole(stored: StoredStudy, trials: int) -> None:
-    """So many finished trials, each with all of its epochs, and none that still runs."""
+    """This many finished trials, each with all of its epochs, and none that still runs."""
     every = stored.study.get_trials(deepcopy=False)
     finished = [t for t in every if t.state in FINISHED]
     assert len(finished) == trials
@@ -137,6 +135,7 @@ def killing(stored: StoredStudy, seed: int, every: float) -> Iterator[list[int]]
         thread.join()
 
 
+@pytest.mark.soak
 def test_workers_that_are_killed_lose_nothing(url: str, tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies")
     search = begin(
@@ -167,6 +166,7 @@ def test_what_is_spent_is_read_from_every_database(url: str) -> None:
         assert StatusReader(stored).read().spending == spending_of(stored)
 
 
+@pytest.mark.soak
 def test_a_database_that_is_away_is_waited_for(postgres: Postgres, tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies", "away")
     search = begin(
@@ -280,6 +280,7 @@ def test_a_trial_killed_in_the_middle_ends_at_the_error_of_one_that_was_not(tmp_
     assert retried.value == never.value
 
 
+@pytest.mark.soak
 def test_ray_places_the_workers_and_starts_a_lost_one_anew(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs Ray: install the extra ray")
     write_tiny(tmp_path / "studies", "placed")
