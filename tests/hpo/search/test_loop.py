@@ -238,7 +238,13 @@ WHERE number = 1 AND state = 'RUNNING'
 """
 
 
-@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "blow",
+    [
+        signal.SIGKILL,
+        *(pytest.param(s, marks=pytest.mark.soak) for s in (signal.SIGTERM, signal.SIGINT)),
+    ],
+)
 def test_a_search_that_is_killed_goes_on_with_the_same_line(
     tmp_path: Path, open_study: Open, blow: signal.Signals
 ) -> None:

@@ -1,10 +1,12 @@
+import os
+
 import pytest
 import torch
 
 from hpo.cli.run import _for_gpus
 from hpo.cli.steps import find_device
 from hpo.study.settings import SettingsError
-from hpo.workers.local import devices
+from hpo.workers.local import devices, threads
 
 ALL, SECOND, CPU = torch.device("cuda"), torch.device("cuda", 1), torch.device("cpu")
 
@@ -31,7 +33,15 @@ def test_a_gpu_that_is_named_is_where_pytorch_works(monkeypatch: pytest.MonkeyPa
         find_device("cuda:2")
 
 
-def test_so_many_trials_run_on_every_gpu_that_is_used() -> None:
+def test_the_cores_are_divided_on_every_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
+    assert [threads(workers) for workers in (1, 4, 9)] == [6, 1, 1]
+    monkeypatch.delattr(os, "sched_getaffinity")  # Linux alone has it
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert [threads(workers) for workers in (1, 4, 9)] == [8, 2, 1]
+
+
+def test_this_many_trials_run_on_every_gpu_that_is_used() -> None:
     assert _for_gpus(3, None, ALL) == 6
     assert _for_gpus(3, None, SECOND) == 3
     with pytest.raises(SettingsError, match="say the same twice"):

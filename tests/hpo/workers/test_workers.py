@@ -209,6 +209,7 @@ def test_workers_join_a_study_that_was_only_made(tmp_path: Path) -> None:
     assert hosts <= {process.pid for process in joined}
 
 
+@pytest.mark.soak
 def test_sigterm_hands_the_trials_back_and_the_same_line_goes_on(tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies", "stopped")
     url = f"sqlite:///{tmp_path / 'study.db'}"
@@ -252,6 +253,7 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.soak
 def test_a_trial_killed_in_the_middle_ends_at_the_error_of_one_that_was_not(tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies", "whole")
     write_tiny(tmp_path / "studies", "broken")
