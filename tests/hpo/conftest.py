@@ -18,7 +18,7 @@ from hpo.view.terminal import PlainLines
 from model.inputs import Inputs
 from tests.hpo.command import Hpo, run_command
 from tests.hpo.fixture_types import Open, Run, Searched
-from tests.hpo.tiny_study import write_tiny
+from tests.hpo.tiny_study import tiny_settings, write_tiny
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +42,12 @@ def open_study(database: str) -> Open:
         return stored
 
     return open_study
+
+
+@pytest.fixture
+def stored(tmp_path: Path, open_study: Open) -> StoredStudy:
+    """The study ``tiny``, new."""
+    return open_study(tiny_settings(tmp_path))
 
 
 @pytest.fixture

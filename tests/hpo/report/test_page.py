@@ -142,10 +142,7 @@ def test_only_the_pages_own_scripts_may_run(made_up: StoredStudy) -> None:
     assert len(page.encode()) < 6e6
 
 
-def test_confirmation_and_every_look_at_the_evaluation_tasks(
-    tmp_path: Path, open_study: Open
-) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_confirmation_and_every_look_at_the_evaluation_tasks(stored: StoredStudy) -> None:
     stored.study.add_trial(a_trial(stored, 0.25, TrialState.COMPLETE))
     before = words_of(page_of(stored))
     assert "have not been looked at" in before
@@ -207,13 +204,8 @@ def not_a_number(stored: StoredStudy) -> None:
     ],
 )
 def test_studies_with_little_in_them(
-    tmp_path: Path,
-    open_study: Open,
-    fill: Callable[[StoredStudy], None],
-    drawn: int,
-    part: str,
+    stored: StoredStudy, fill: Callable[[StoredStudy], None], drawn: int, part: str
 ) -> None:
-    stored = open_study(tiny_settings(tmp_path))
     fill(stored)
     page = page_of(stored)
     assert part in words_of(page)
@@ -240,10 +232,7 @@ def test_the_table_has_a_row_for_every_trial(made_up: StoredStudy) -> None:
     assert 39 not in ranked["number"].tolist()  # untrainable, as the made-up study has it
 
 
-def test_what_was_spent_counts_once_what_a_retry_went_on_from(
-    tmp_path: Path, open_study: Open
-) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_what_was_spent_counts_once_what_a_retry_went_on_from(stored: StoredStudy) -> None:
     first = a_trial(stored, 0.5, TrialState.FAIL, seconds=3.0, fail_reason="killed")
     again = a_trial(
         stored, 0.5, TrialState.COMPLETE, seconds=7.0, retry_of=0, first_try=0, resumed_at=1

@@ -20,7 +20,7 @@ from hpo.search.loop import MachineFailure
 from hpo.search.objective import WORST
 from hpo.study.retry import retry_stale
 from hpo.study.storage import StorageError, storage_errors
-from hpo.study.study import StudyError
+from hpo.study.study import StoredStudy, StudyError
 from hpo.study.trials import best_trial, finished
 from model.scoring import unpack
 from model.training import Trainer, train
@@ -43,8 +43,7 @@ KEPT = {
 }
 
 
-def test_a_search_keeps_all_that_its_trials_did(tmp_path: Path, open_study: Open, run: Run) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_a_search_keeps_all_that_its_trials_did(stored: StoredStudy, run: Run) -> None:
     assert run(stored, 3) is None
     assert [t.state for t in stored.study.trials] == [TrialState.COMPLETE] * 3
     for trial in stored.study.trials:
@@ -109,13 +108,12 @@ def test_a_network_that_diverges_is_kept_with_the_reason_and_the_worst_error(
 
 
 def test_a_network_that_does_not_fit_memory_is_kept_likewise(
-    tmp_path: Path, open_study: Open, run: Run, monkeypatch: pytest.MonkeyPatch
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_memory(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Trainer, "_backward", no_memory)
-    stored = open_study(tiny_settings(tmp_path))
     run(stored, 1)
     (trial,) = stored.study.trials
     assert (trial.state, trial.value) == (TrialState.COMPLETE, WORST)
@@ -123,12 +121,11 @@ def test_a_network_that_does_not_fit_memory_is_kept_likewise(
 
 
 def test_a_failure_of_the_machine_is_enqueued_again(
-    tmp_path: Path, open_study: Open, run: Run, monkeypatch: pytest.MonkeyPatch
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise OSError("No space left on device")
 
-    stored = open_study(tiny_settings(tmp_path))
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_backward", broken)
         with pytest.raises(MachineFailure, match="trial 0 failed with the machine .* same line"):
@@ -141,13 +138,12 @@ def test_a_failure_of_the_machine_is_enqueued_again(
 
 
 def test_a_database_that_fails_is_told_as_that(
-    tmp_path: Path, open_study: Open, run: Run, database: str, monkeypatch: pytest.MonkeyPatch
+    stored: StoredStudy, run: Run, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
         cause = OperationalError("INSERT", {}, Exception("database or disk is full"))
         raise StorageInternalError("An exception is raised during the commit.") from cause
 
-    stored = open_study(tiny_settings(tmp_path))
     monkeypatch.setattr(stored.storage, "set_trial_intermediate_value", full)
     monkeypatch.setattr(stored.storage, "set_trial_state_values", full)
     with (
@@ -158,9 +154,8 @@ def test_a_database_that_fails_is_told_as_that(
 
 
 def test_a_trial_declared_dead_while_its_process_slept_is_let_go(
-    tmp_path: Path, open_study: Open, run: Run, monkeypatch: pytest.MonkeyPatch
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored = open_study(tiny_settings(tmp_path))
     steps = 0
     plain = Trainer._backward
 
@@ -179,10 +174,9 @@ def test_a_trial_declared_dead_while_its_process_slept_is_let_go(
 
 
 def test_a_mistake_of_the_program_ends_the_search_with_the_reason_kept(
-    tmp_path: Path, open_study: Open, run: Run, monkeypatch: pytest.MonkeyPatch
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Trainer, "_backward", lambda *_: 1 / 0)
-    stored = open_study(tiny_settings(tmp_path))
     with pytest.raises(ZeroDivisionError):
         run(stored, 1)
     (trial,) = stored.study.trials
@@ -191,9 +185,8 @@ def test_a_mistake_of_the_program_ends_the_search_with_the_reason_kept(
 
 
 def test_the_exported_best_trains_to_the_trials_own_error(
-    tmp_path: Path, open_study: Open, run: Run, small_split: Split, small_tasks: OneShotTasks
+    stored: StoredStudy, run: Run, small_split: Split, small_tasks: OneShotTasks
 ) -> None:
-    stored = open_study(tiny_settings(tmp_path))
     run(stored, 3)
     exported = export_best(stored)
     made = exported.provenance

@@ -29,7 +29,7 @@ from hpo.view.status import StatusReader
 from hpo.view.terminal import StudyView
 from tests.hpo.big_study import big_study
 from tests.hpo.command import Hpo, refused
-from tests.hpo.fixture_types import Open, Searched
+from tests.hpo.fixture_types import Searched
 from tests.hpo.made_up import drawn, stopped_at
 from tests.hpo.tiny_study import tiny_settings, write_tiny
 
@@ -233,8 +233,7 @@ def test_at_no_moment_is_there_no_limit(monkeypatch: pytest.MonkeyPatch) -> None
     assert written[:2] == [WANTED, BUDGET]  # a study that never had a budget says nothing of one
 
 
-def test_who_may_begin_when_the_budget_is_used_up(tmp_path: Path, open_study: Open) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_who_may_begin_when_the_budget_is_used_up(stored: StoredStudy) -> None:
     set_limits(stored.study, None, HOUR)
     stored.study.add_trial(create_trial(value=0.5, user_attrs={"seconds": 3000.0}))
     assert has_place(stored)
@@ -253,8 +252,7 @@ def test_who_may_begin_when_the_budget_is_used_up(tmp_path: Path, open_study: Op
     assert not may_begin(stored, stored.study.ask())
 
 
-def test_an_old_study_ends_as_it_did(tmp_path: Path, open_study: Open) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_an_old_study_ends_as_it_did(stored: StoredStudy) -> None:
     assert reached(stored)  # none are wanted yet
     stored.study.set_user_attr(WANTED, 1)
     assert not reached(stored)

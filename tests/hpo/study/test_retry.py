@@ -29,9 +29,8 @@ def begin(stored: StoredStudy, holder: dict[str, object]) -> int:
 
 
 def test_a_trial_whose_process_died_is_enqueued_with_its_parameters_and_seed(
-    tmp_path: Path, open_study: Open
+    stored: StoredStudy,
 ) -> None:
-    stored = open_study(tiny_settings(tmp_path))
     number = begin(stored, gone())
     assert reclaim(stored.study, stored.storage) == 1
     old, new = stored.study.trials
@@ -52,9 +51,8 @@ def test_a_trial_whose_process_died_is_enqueued_with_its_parameters_and_seed(
 
 @pytest.mark.parametrize("step", ["tell", "add_trial"])
 def test_a_reclaim_that_was_cut_short_is_finished_without_a_second_copy(
-    tmp_path: Path, open_study: Open, monkeypatch: pytest.MonkeyPatch, step: str
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    stored = open_study(tiny_settings(tmp_path))
     begin(stored, gone())
     with monkeypatch.context() as patch:
         patch.setattr(stored.study, step, lambda *a, **k: (_ for _ in ()).throw(KeyError))
@@ -66,9 +64,8 @@ def test_a_reclaim_that_was_cut_short_is_finished_without_a_second_copy(
 
 
 def test_a_trial_that_another_process_reclaims_at_once_is_enqueued_once(
-    tmp_path: Path, open_study: Open, monkeypatch: pytest.MonkeyPatch
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored = open_study(tiny_settings(tmp_path))
     begin(stored, gone())
     trials = stored.study.get_trials()
     assert reclaim(stored.study, stored.storage) == 1
@@ -76,10 +73,7 @@ def test_a_trial_that_another_process_reclaims_at_once_is_enqueued_once(
     assert reclaim(stored.study, stored.storage) == 0
 
 
-def test_a_trial_killed_while_its_parameters_were_drawn_is_drawn_anew(
-    tmp_path: Path, open_study: Open
-) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_a_trial_killed_while_its_parameters_were_drawn_is_drawn_anew(stored: StoredStudy) -> None:
     trial = stored.study.ask()
     trial.set_user_attr("owner", gone())
     trial.suggest_int("conv1_kernel", 3, 9)
@@ -102,8 +96,9 @@ def test_a_first_trial_killed_before_its_parameters_keeps_them(
     assert [params[k] for k in stored.space.kernels] == [9, 6]
 
 
-def test_a_trial_without_an_owner_is_given_time(tmp_path: Path, open_study: Open) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_a_trial_without_an_owner_is_given_time(
+    stored: StoredStudy, tmp_path: Path, open_study: Open
+) -> None:
     stored.study.ask()
     assert reclaim(stored.study, stored.storage) == 0
     with stored.storage.engine.begin() as connection:
@@ -112,20 +107,14 @@ def test_a_trial_without_an_owner_is_given_time(tmp_path: Path, open_study: Open
     assert reclaim(again.study, again.storage) == 1
 
 
-def test_trials_of_living_processes_and_other_machines_are_left_alone(
-    tmp_path: Path, open_study: Open
-) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_trials_of_living_processes_and_other_machines_are_left_alone(stored: StoredStudy) -> None:
     begin(stored, owner())
     begin(stored, {**gone(), "host": "another"})
     assert reclaim(stored.study, stored.storage) == 0
     assert [t.state for t in stored.study.trials] == [TrialState.RUNNING] * 2
 
 
-def test_a_trial_that_kills_its_process_is_not_retried_for_ever(
-    tmp_path: Path, open_study: Open
-) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_a_trial_that_kills_its_process_is_not_retried_for_ever(stored: StoredStudy) -> None:
     begin(stored, gone())
     for _ in range(RETRIES + 2):
         reclaim(stored.study, stored.storage)
@@ -142,8 +131,7 @@ def test_a_trial_that_kills_its_process_is_not_retried_for_ever(
     assert not is_owed_a_retry(stored.study.trials[-1])  # so that its snapshot is swept away
 
 
-def test_a_retry_that_dies_at_once_keeps_its_parameters(tmp_path: Path, open_study: Open) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_a_retry_that_dies_at_once_keeps_its_parameters(stored: StoredStudy) -> None:
     begin(stored, gone())
     reclaim(stored.study, stored.storage)
     stored.study.ask().set_user_attr("owner", gone())  # and no more than that
@@ -154,18 +142,14 @@ def test_a_retry_that_dies_at_once_keeps_its_parameters(tmp_path: Path, open_stu
     assert third.state == TrialState.WAITING
 
 
-def test_a_trial_that_failed_without_a_reason_is_enqueued_again(
-    tmp_path: Path, open_study: Open
-) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_a_trial_that_failed_without_a_reason_is_enqueued_again(stored: StoredStudy) -> None:
     begin(stored, {**gone(), "host": "another"})
     stored.study.tell(0, state=TrialState.FAIL)  # by a process that died before it went on
     assert reclaim(stored.study, stored.storage) == 1
     assert reclaim(stored.study, stored.storage) == 0
 
 
-def test_progress_forgives_earlier_deaths(tmp_path: Path, open_study: Open) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_progress_forgives_earlier_deaths(stored: StoredStudy) -> None:
     begin(stored, gone())
     for epochs in range(1, RETRIES + 4):
         assert reclaim(stored.study, stored.storage) == 1
@@ -177,10 +161,7 @@ def test_progress_forgives_earlier_deaths(tmp_path: Path, open_study: Open) -> N
     assert reclaim(stored.study, stored.storage) == 1
 
 
-def test_only_one_process_begins_a_waiting_trial(
-    tmp_path: Path, open_study: Open, database: str
-) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_only_one_process_begins_a_waiting_trial(stored: StoredStudy, database: str) -> None:
     stored.study.enqueue_trial({"conv1_kernel": 3})
     storages = [open_storage(database, create=False) for _ in range(4)]
     gate, won = threading.Barrier(len(storages)), []

@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from hpo.study.patient_storage import is_away
 from hpo.study.storage import StorageError, open_storage, shown
+from hpo.study.study import StoredStudy
 from tests.conftest import ordinary_user
 from tests.hpo.fixture_types import Open
 from tests.hpo.tiny_study import tiny_settings
@@ -102,10 +103,9 @@ def test_a_server_that_is_away_is_told_from_one_that_refuses(error: Exception, a
 
 
 def test_nothing_is_declared_dead_right_after_an_absence(
-    tmp_path: Path, open_study: Open, caplog: pytest.LogCaptureFixture
+    stored: StoredStudy, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "hpo")
-    stored = open_study(tiny_settings(tmp_path))
     trial = stored.study.ask()
     storage = stored.storage
     storage.record_heartbeat(1)

@@ -6,7 +6,7 @@ import pytest
 
 from hpo.study.patient_storage import PatientStorage
 from hpo.study.storage import StorageError, open_storage
-from hpo.study.study import StudyError, create_or_resume, load
+from hpo.study.study import StoredStudy, StudyError, create_or_resume, load
 from tests.hpo.fixture_types import Open
 from tests.hpo.made_up import gone
 from tests.hpo.tiny_study import tiny_settings
@@ -79,8 +79,7 @@ def test_processes_that_make_the_same_study_at_once_get_the_same(
     assert len(load("tiny", storages[0]).study.trials) == 1
 
 
-def test_a_study_of_another_format_is_refused(tmp_path: Path, open_study: Open) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_a_study_of_another_format_is_refused(stored: StoredStudy) -> None:
     stored.study.set_user_attr("settings", {"size": 3})
     with pytest.raises(StudyError, match=r"made by version .* \(the key data is missing\)"):
         load("tiny", stored.storage)

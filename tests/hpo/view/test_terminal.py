@@ -7,6 +7,7 @@ from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import OperationalError
 
 from hpo.study.limits import WANTED
+from hpo.study.study import StoredStudy
 from hpo.view.status import StatusReader
 from hpo.view.terminal import StudyView, best_table, live_view, seconds_left, show_progress
 from tests.hpo.fixture_types import Open, Run
@@ -16,9 +17,8 @@ from tests.model.tiny import tiny_configuration
 
 
 def test_the_view_shows_the_trials_of_every_process(
-    tmp_path: Path, open_study: Open, run: Run
+    stored: StoredStudy, tmp_path: Path, open_study: Open, run: Run
 ) -> None:
-    stored = open_study(tiny_settings(tmp_path))
     run(stored, 1)
     stored.study.set_user_attr(WANTED, 9)
     view = StudyView(stored)
@@ -45,10 +45,7 @@ def test_the_view_shows_the_trials_of_every_process(
     assert all(len(line) <= 80 for line in drawn(view, width=80).splitlines())
 
 
-def test_trials_that_failed_are_told_from_those_tried_again(
-    tmp_path: Path, open_study: Open
-) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_trials_that_failed_are_told_from_those_tried_again(stored: StoredStudy) -> None:
     for attributes in ({}, {"retry_of": 0}):
         stored.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=attributes))
     assert "0 pruned, 1 failed, 1 retried" in drawn(StudyView(stored))
@@ -91,10 +88,7 @@ def test_a_database_that_fails_stops_the_view_alone(
     assert "0 / 0 trials" in screen.getvalue()
 
 
-def test_the_five_best_are_listed_with_their_settings(
-    tmp_path: Path, open_study: Open, run: Run
-) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_the_five_best_are_listed_with_their_settings(stored: StoredStudy, run: Run) -> None:
     run(stored, 6)
     shown = drawn(best_table(stored.space, StatusReader(stored).read().leaders)).splitlines()
     assert len(shown) == 6
@@ -103,10 +97,7 @@ def test_the_five_best_are_listed_with_their_settings(
     assert f"{ranked[0].params['out_lr']:.2g}" in shown[1]
 
 
-def test_piped_lines_are_plain(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, open_study: Open
-) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_piped_lines_are_plain(stored: StoredStudy, capsys: pytest.CaptureFixture[str]) -> None:
     stored.study.set_user_attr(WANTED, 5)
     stored.study.add_trial(create_trial(state=TrialState.PRUNED))
     with show_progress(stored) as progress:
