@@ -23,7 +23,7 @@ from benchmarks.throughput import Setting
 from data.sources.strokes import draw_strokes
 from hpo.search.loop import search
 from hpo.search.objective import Objective
-from hpo.search.observer import Unobserved
+from hpo.search.observer import Observer
 from hpo.search.stopping import Stop
 from hpo.study.limits import WANTED
 from hpo.study.settings import StudySettings
@@ -86,7 +86,7 @@ def trial(setting: Setting) -> list[Row]:
             (optuna.Trial, "_suggest", "Optuna"),
         ):
             patched.enter_context(clock.timing(owner, name, label))
-        objective = Objective(stored, inputs, Path(folder), Unobserved(), lambda: None)
+        objective = Objective(stored, inputs, Path(folder), Observer(), lambda: None)
         start = time.perf_counter()
         asked = stored.study.ask()
         stored.study.tell(asked, objective(asked))
@@ -230,7 +230,7 @@ def memory(setting: Setting) -> list[Row]:
     release_memory(setting.device)
     with _new_study(chosen) as stored, tempfile.TemporaryDirectory() as folder:
         stored.study.set_user_attr(WANTED, DEMO_TRIALS)
-        stop, nobody = Stop(None), Unobserved()
+        stop, nobody = Stop(None), Observer()
         search(stored, Objective(stored, inputs, Path(folder), nobody, stop.check), stop, nobody)
         peaks = [t.user_attrs["peak_memory_mb"] for t in stored.study.trials]
     tenths = [peaks[i : i + 10] for i in range(0, len(peaks), 10)]

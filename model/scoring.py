@@ -70,20 +70,6 @@ def _of_classes(scores: Tensor, tasks: OneShotTasks) -> Tensor:
     return scores if tasks.shots == 1 else scores.unflatten(-1, (tasks.way, -1)).mean(dim=-1)
 
 
-def one_shot_shares(
-    tasks: OneShotTasks,
-    encode: Callable[[Tensor], Tensor],
-    score_all: Callable[[Tensor, Tensor], Tensor],
-    block: int = BLOCK,
-) -> Tensor:
-    """How right the answer to each task is; the arguments are those of `one_shot_scores`.
-
-    Returns:
-        (R, Q) float32 in [0, 1], as `correct_share` gives them, still on the device.
-    """
-    return correct_share(one_shot_scores(tasks, encode, score_all, block), tasks.target)
-
-
 def error_of(shares: Tensor) -> Tensor:
     """The share of tasks that are answered wrongly.
 
@@ -107,7 +93,8 @@ def one_shot_error(
     Returns:
         () float64 in [0, 1], still on the device.
     """
-    return error_of(one_shot_shares(tasks, encode, score_all, block))
+    scores = one_shot_scores(tasks, encode, score_all, block)
+    return error_of(correct_share(scores, tasks.target))
 
 
 def pixel_distance_error(tasks: OneShotTasks) -> float:

@@ -32,7 +32,7 @@ from model.history import Epoch, History
 from model.loss import batch_loss
 from model.optimizer import layerwise_optimizer, set_epoch
 from model.recipe import AllPairs, RandomPairs, Training
-from model.scoring import BLOCK, error_of, one_shot_scores, one_shot_shares, pack
+from model.scoring import BLOCK, correct_share, error_of, one_shot_scores, pack
 from model.siamese import SiameseNetwork
 
 LOSS_CHECK = 32
@@ -201,12 +201,7 @@ class Trainer:
 
         Sets ``right`` to the tasks whose true class is alone at the top, from `model.scoring`.
         """
-        self.network.eval()
-
-        def shares(block: int) -> Tensor:
-            return one_shot_shares(self.tasks, self._encode, self.network.score_all, block)
-
-        found = self._fitting(shares, BLOCK).cpu()
+        found = correct_share(self._scores(), self.tasks.target).cpu()
         self.right = pack((found == 1).flatten().numpy())
         return float(error_of(found))
 
@@ -217,13 +212,12 @@ class Trainer:
         Returns:
             (R, Q) int64, the places in the support sets of ``tasks``.
         """
+        return self._scores().argmax(dim=-1)
+
+    def _scores(self) -> Tensor:
         self.network.eval()
-
-        def choose(block: int) -> Tensor:
-            scores = one_shot_scores(self.tasks, self._encode, self.network.score_all, block)
-            return scores.argmax(dim=-1)
-
-        return self._fitting(choose, BLOCK)
+        score = partial(one_shot_scores, self.tasks, self._encode, self.network.score_all)
+        return self._fitting(score, BLOCK)
 
 
 def build(architecture: Architecture, seed: int, device: torch.device) -> SiameseNetwork:

@@ -3,18 +3,17 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 import torch
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError, with_config
 
 from data.files import write_whole
 from data.tasks import OneShotTasks
 from hpo.paper.reference_networks import NETWORKS, configuration_of, network_key
 from hpo.results.evaluate import evaluate_checkpoint
 from hpo.study.paths import scores_folder
-from model.architecture import Frozen
 from model.checkpoint import Checkpoint
 from model.distances import affine_distance, modified_hausdorff
 from model.scoring import Score, distance_error, pixel_distance_error, score
@@ -57,23 +56,20 @@ def measure_network(
     return Measured(found, round(time.perf_counter() - start, 2))
 
 
-class KeptScore(Frozen):
+@with_config(extra="forbid", allow_inf_nan=False)
+@dataclass(frozen=True, kw_only=True)
+class KeptScore(Score):
     """One system's one-shot score on the tasks of the evaluation alphabets."""
 
-    name: str
-    accuracy: float
-    """In [0, 1]."""
-    interval: tuple[float, float]
-    """95 %, Wilson."""
-    tasks: int
-    source: str
-    """Which tasks; scores on two sources are not comparable."""
     drawn_from: str | None
     """Fingerprint of the data that the tasks were drawn from; None for the runs of a file."""
     network: str | None
     """`network_key` of the network that was scored, if it was one."""
     when: str
     """UTC, ISO 8601."""
+
+
+_KEPT = TypeAdapter(KeptScore)
 
 
 def keep(score: Score, drawn_from: str | None, network: str | None) -> None:
@@ -87,20 +83,12 @@ def keep(score: Score, drawn_from: str | None, network: str | None) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    kept = KeptScore(
-        name=score.name,
-        accuracy=score.accuracy,
-        interval=score.interval,
-        tasks=score.tasks,
-        source=score.source,
-        drawn_from=drawn_from,
-        network=network,
-        when=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    kept = KeptScore(**asdict(score), drawn_from=drawn_from, network=network, when=when)
     # A file for each: two commands at once cannot lose each other's.
     tasks = hashlib.sha256(f"{score.source}\0{drawn_from}".encode()).hexdigest()[:12]
     path = scores_folder() / f"{score.name}-{tasks}.json"
-    write_whole(path, kept.model_dump_json(indent=2).encode())
+    write_whole(path, _KEPT.dump_json(kept, indent=2))
 
 
 def kept_scores(fingerprint: str) -> list[KeptScore]:
@@ -118,7 +106,7 @@ def kept_scores(fingerprint: str) -> list[KeptScore]:
     found = []
     for path in scores_folder().glob("*.json"):
         try:
-            one = KeptScore.model_validate_json(path.read_bytes())
+            one = _KEPT.validate_json(path.read_bytes())
         except (OSError, ValidationError):
             continue  # of another version
         if one.drawn_from in (None, fingerprint) and _of_today(one, fingerprint):

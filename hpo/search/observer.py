@@ -1,15 +1,13 @@
 """Who is told how a search goes on."""
 
-from typing import Protocol
-
 from optuna.trial import FrozenTrial
 
 from model.configuration import Configuration
 from model.history import History
 
 
-class Observer(Protocol):
-    """Is told of trials, their epochs and their ends."""
+class Observer:
+    """Is told of trials, their epochs and their ends; this one keeps it to itself."""
 
     def trial_started(self, number: int, configuration: Configuration) -> None:
         """A trial begins."""
@@ -19,16 +17,3 @@ class Observer(Protocol):
 
     def trial_finished(self, trial: FrozenTrial) -> None:
         """A trial ended, whatever its state."""
-
-
-class Unobserved:
-    """Tells nobody: the search is shown elsewhere."""
-
-    def trial_started(self, number: int, configuration: Configuration) -> None:
-        """Do nothing."""
-
-    def epoch_done(self, number: int, history: History) -> None:
-        """Do nothing."""
-
-    def trial_finished(self, trial: FrozenTrial) -> None:
-        """Do nothing."""

@@ -24,7 +24,7 @@ from hpo.study.settings import SettingsError, StudySettings
 from hpo.study.space import Params, SearchSpace, place_in_range
 from hpo.study.storage import StorageError, open_storage, shown, storage_errors
 from hpo.study.study import StoredStudy, StudyError, load
-from hpo.study.trials import FINISHED, Record, is_untrainable, lowest_error, record, trained_trials
+from hpo.study.trials import FINISHED, Record, lowest_error, record, trained_trials
 
 BEST = 5
 INFORMATIVE = 3
@@ -129,8 +129,8 @@ def plan(
     source = Path(old).stem if old.endswith(".toml") else old
     new = _attributes(name, url)
     kept = new.get(WARM_START)
-    if kept is not None and kept["study"] != source:
-        raise _began_with_another(name, kept, source)
+    if kept is not None:
+        _check_same(name, kept, source, None)
     try:
         with _opened(source, [old_url] if old_url else _places(old, url)) as stored:
             if kept is not None:
@@ -151,29 +151,20 @@ class _Absent(StudyError):
     """The study to begin with is not where it was looked for."""
 
 
-def _began_with_another(name: str, kept: Mapping[str, Any], source: str) -> StudyError:
-    other = "another study of that name" if kept["study"] == source else kept["study"]
-    return StudyError(
-        f"the study {name} began with {other}, not with this {source}: leave --from out, or copy "
-        "the study file under another name"
-    )
-
-
-def _check_same(name: str, kept: Mapping[str, Any], source: str, token: str) -> None:
-    if (kept["study"], kept["token"]) != (source, token):
-        raise _began_with_another(name, kept, source)
+def _check_same(name: str, kept: Mapping[str, Any], source: str, token: str | None) -> None:
+    """See that a study began with this other one; without a token, with one of its name."""
+    if kept["study"] != source or token not in (None, kept["token"]):
+        other = "another study of that name" if kept["study"] == source else kept["study"]
+        raise StudyError(
+            f"the study {name} began with {other}, not with this {source}: leave --from out, or "
+            "copy the study file under another name"
+        )
 
 
 def _attributes(name: str, url: str) -> Mapping[str, Any]:
     """What a study keeps, if it is there and whole; what is wrong with it is said elsewhere."""
-    with suppress(StorageError), storage_errors(url):
-        storage = open_storage(url, create=False)
-        try:
-            if name in optuna.get_all_study_names(storage):
-                found = optuna.load_study(study_name=name, storage=storage).user_attrs
-                return found if "format" in found else {}  # else it will be made anew
-        finally:
-            storage.engine.dispose()
+    with suppress(StorageError, StudyError), _opened(name, [url]) as stored:
+        return stored.study.user_attrs
     return {}
 
 
@@ -243,14 +234,14 @@ def _best(study: optuna.Study) -> list[FrozenTrial]:
 
 def _informative(stored: StoredStudy, best: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Of the better half of the trials, those farthest from all that are chosen, one by one."""
-    finished = [
-        trial
-        for trial in stored.study.get_trials(deepcopy=False, states=FINISHED)
-        if not is_untrainable(trial)
-    ]
-    finished.sort(key=lambda trial: (_lowest(trial), trial.number))
+    finished = stored.study.get_trials(deepcopy=False, states=FINISHED)
+    ranked = sorted(
+        (error, trial.number, trial)
+        for trial in finished
+        if record(trial).fail_reason is None and (error := lowest_error(trial)) is not None
+    )
     chosen = {trial.number for trial in best}
-    better = finished[: math.ceil(len(finished) / 2)]
+    better = [trial for *_, trial in ranked[: math.ceil(len(ranked) / 2)]]
     left = [trial for trial in better if trial.number not in chosen]
     distributions = stored.space.distributions
     at = {trial.number: _scaled(trial.params, distributions) for trial in [*best, *left]}
@@ -264,12 +255,6 @@ def _informative(stored: StoredStudy, best: Sequence[FrozenTrial]) -> list[Froze
         chosen.add(found[-1].number)
         left.remove(found[-1])
     return found
-
-
-def _lowest(trial: FrozenTrial) -> float:
-    """The lowest error of any epoch, also of a trial that was pruned; in [0, 1], or infinite."""
-    lowest = lowest_error(trial)
-    return math.inf if lowest is None else lowest
 
 
 def _scaled(

@@ -133,11 +133,6 @@ def figures(trial: FrozenTrial) -> Figures:
     )
 
 
-def is_untrainable(trial: FrozenTrial) -> bool:
-    """Whether a trial is complete and its network could not train."""
-    return figures(trial).is_untrainable
-
-
 def is_trained(trial: FrozenTrial) -> bool:
     """Whether a trial was trained to its end."""
     return figures(trial).is_trained

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from statistics import fmean
 from typing import Any
 
@@ -98,7 +97,7 @@ class StatusReader:
         """
         study = self._stored.study
         self._figures = read_figures(self._stored.storage, self._id, self._figures)
-        every = self._figures.values()
+        items, every = self._figures.items(), self._figures.values()
         counts = Counter(one.state for one in every)
         took = [
             one.kept.seconds
@@ -107,7 +106,9 @@ class StatusReader:
         ]
         finished = sum(counts[state] for state in FINISHED)
         wanted, budget = wanted_trials(study), budget_of(study)
-        running = [i for i, one in self._figures.items() if one.state == TrialState.RUNNING]
+        by_error = sorted((one.value, one.number, i) for i, one in items if one.is_trained)
+        by_end = sorted((one.ended, one.number, i) for i, one in items if one.ended)
+        running = [i for i, one in items if one.state == TrialState.RUNNING]
         now = [self._stored.storage.get_trial(trial_id) for trial_id in running]
         return Standing(
             wanted=None if wanted is None else max(wanted, finished),
@@ -115,28 +116,11 @@ class StatusReader:
             states={state: counts[state] for state in TrialState},
             retried=len({one.kept.retry_of for one in every} - {None}),
             untrainable=sum(one.is_untrainable for one in every),
-            leaders=self._trials(self._best()[:LEADERS]),
-            recent=self._trials(self._in_order_of_their_end()[-RECENT:]),
+            leaders=self._trials([i for *_, i in by_error[:LEADERS]]),
+            recent=self._trials([i for *_, i in by_end[-RECENT:]]),
             running=[trial for trial in now if trial.state == TrialState.RUNNING],
             seconds=fmean(took) if took else None,
         )
-
-    def _best(self) -> list[int]:
-        """Ids of the trials that were trained to their end, the lowest error first."""
-        values = {
-            trial_id: (one.value, one.number)
-            for trial_id, one in self._figures.items()
-            if one.is_trained and one.value is not None
-        }
-        return sorted(values, key=values.__getitem__)
-
-    def _in_order_of_their_end(self) -> list[int]:
-        ends: dict[int, tuple[datetime, int]] = {
-            trial_id: (one.ended, one.number)
-            for trial_id, one in self._figures.items()
-            if one.ended is not None
-        }
-        return sorted(ends, key=ends.__getitem__)
 
     def _trials(self, ids: Sequence[int]) -> list[FrozenTrial]:
         for trial_id in ids:

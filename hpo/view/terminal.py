@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from hpo.search.observer import Observer, Unobserved
+from hpo.search.observer import Observer
 from hpo.study.limits import spending_of, wanted_trials
 from hpo.study.space import SearchSpace
 from hpo.study.study import StoredStudy
@@ -212,7 +212,7 @@ def log_to_stderr() -> None:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
-class PlainLines(Unobserved):
+class PlainLines(Observer):
     """Logs a line for a trial's start and one for its end; an epoch alone is no line."""
 
     def __init__(self, stored: StoredStudy) -> None:
@@ -256,4 +256,4 @@ def show_progress(stored: StoredStudy) -> Iterator[Observer]:
         yield PlainLines(stored)
         return
     with live_view(stored, sys.stderr):
-        yield Unobserved()
+        yield Observer()

@@ -8,7 +8,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from hpo.search.loop import search
 from hpo.search.objective import Objective
-from hpo.search.observer import Observer, Unobserved
+from hpo.search.observer import Observer
 from hpo.search.stopping import Stop
 from hpo.study.patient_storage import ABSENCE, PAUSES, is_away
 from hpo.study.storage import StorageError, open_storage, storage_errors
@@ -55,7 +55,7 @@ def work(job: Work, observer: Observer | None = None) -> str | None:
     if job.threads:
         torch.set_num_threads(job.threads)
     device, stop = current(torch.device(job.device)), Stop(job.timeout)
-    observer = observer or Unobserved()
+    observer = observer or Observer()
     with storage_errors(job.url):
         # A database that is away just now is waited for.
         tries = Retrying(

@@ -17,7 +17,7 @@ from data.split import Split
 from data.tasks import OneShotTasks
 from model.fast.encoder import encoder
 from model.loss import batch_loss
-from model.scoring import error_of, one_shot_shares
+from model.scoring import correct_share, error_of, one_shot_scores
 from model.siamese import SiameseNetwork
 from tests.model.tiny import architecture
 
@@ -83,7 +83,9 @@ def test_a_validation_waits_for_its_result_alone(small_tasks: OneShotTasks) -> N
     with FakeTensorMode(allow_non_fake_inputs=True):
         network = network_on_gpu()
         encode = encoder(network, "fp32")
-        shares = one_shot_shares(small_tasks.to(CUDA), encode, network.score_all, block=64)
+        tasks = small_tasks.to(CUDA)
+        scores = one_shot_scores(tasks, encode, network.score_all, block=64)
+        shares = correct_share(scores, tasks.target)
         assert shares.device.type == "cuda"
         with pytest.raises(DataDependentOutputException):
             float(error_of(shares))
