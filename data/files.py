@@ -42,6 +42,15 @@ def writing(path: Path, advice: str, kind: type[UserError] = UserError) -> Itera
         raise kind(f"{path} cannot be written ({error.strerror or error}): {advice}") from error
 
 
+def read_text(path: Path, advice: str, kind: type[UserError] = UserError) -> str:
+    """The text of a file; if it cannot be read, that is said in one sentence, as by `writing`."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise kind(f"{path} cannot be read ({reason}): {advice}") from error
+
+
 def check_writable(path: Path) -> None:
     """Find out, before long work for it, whether a file can be written there.
 

@@ -10,6 +10,7 @@ import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
 from data.errors import UserError
+from data.files import read_text
 from model.architecture import Architecture, Frozen
 from model.recipe import LayerRates, Seed, Training
 
@@ -109,13 +110,8 @@ class Configuration(Frozen):
     @classmethod
     def read(cls, path: Path) -> Configuration:
         """Read a configuration file; raises `ConfigurationError` as `from_toml` does."""
-        try:
-            return cls.from_toml(path.read_text(encoding="utf-8"), str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not text"
-            raise ConfigurationError(
-                f"{path} cannot be read ({reason}): give a file that `hpo export` wrote"
-            ) from error
+        advice = "give a file that `hpo export` wrote"
+        return cls.from_toml(read_text(path, advice, ConfigurationError), str(path))
 
 
 def first_problem(error: ValidationError) -> str:

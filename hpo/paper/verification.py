@@ -17,7 +17,7 @@ from torch import Tensor
 
 from data.drawings import Drawings
 from data.errors import UserError
-from data.files import write_whole
+from data.files import read_text, write_whole
 from data.pairs import draw_pairs
 from data.split import Split
 from hpo.study.settings import SettingsError
@@ -226,13 +226,12 @@ def read_results(path: Path) -> Mapping[str, Result]:
         UserError: it cannot be read, or is something else.
     """
     try:
-        return _File.model_validate_json(path.read_bytes()).results
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}): name another folder with -o"
-        ) from error
+        content = read_text(path, "name another folder with -o")
+        return _File.model_validate_json(content).results
+    except UserError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return {}
+        raise
     except ValidationError as error:
         raise UserError(
             f"{path} holds no verification results ({first_problem(error)}): move it away, or name "

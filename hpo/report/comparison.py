@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from hpo.paper.baselines import KeptScore
 from hpo.paper.published import OMNIGLOT
-from hpo.report.template import HTML
+from hpo.report.template import HTML, minute
 from hpo.study.evaluations import Look
 from hpo.view.format import percent
 
@@ -56,7 +56,7 @@ def _row(name: str, one: KeptScore | Look, published: float | None) -> tuple[Any
         one.tasks,
         one.source,
         None if published is None else percent(published),
-        one.when[:16].replace("T", " "),
+        minute(one.when),
     )
 
 

@@ -1,10 +1,13 @@
-"""The page's template and its macros, in Jinja2, which escapes whatever comes from a study."""
+"""The page's templates and their macros, in Jinja2, which escapes whatever comes from a study."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from hpo.study.settings import IntRange
+from hpo.view.format import duration, magnitude, percent
 
 Macro = Callable[..., Markup]
 
@@ -15,15 +18,49 @@ class Macros(Protocol):
     paragraph: Macro
     typed: Macro
     facts: Macro
-    tiles: Macro
     table: Macro
     plots: Macro
+
+
+class Sections(Protocol):
+    """The macros of ``sections.html``."""
+
+    summary: Macro
+    confirmation: Macro
+    evaluation: Macro
+
+
+def _dashed(text: Callable[[float], str]) -> Callable[[float | None], str]:
+    """The same, with a dash for what is not known."""
+    return lambda value: "–" if value is None else text(value)
+
+
+def minute(when: str) -> str:
+    """An ISO 8601 time to the minute, as a person reads it."""
+    return when[:16].replace("T", " ")
+
+
+def _range(limits: IntRange) -> str:
+    return f"{limits.low:g} – {limits.high:g}{' log' if getattr(limits, 'log', False) else ''}"
+
+
+def _counted(states: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in states.items() if count)
 
 
 _ENVIRONMENT = Environment(
     loader=PackageLoader("hpo.report", ""), autoescape=True, undefined=StrictUndefined
 )
-_ENVIRONMENT.filters["anchor"] = lambda title: title.lower().replace(" ", "-")
+_ENVIRONMENT.filters |= {
+    "anchor": lambda title: title.lower().replace(" ", "-"),
+    "counted": _counted,
+    "duration": _dashed(duration),
+    "magnitude": magnitude,
+    "minute": minute,
+    "percent": _dashed(percent),
+    "range": _range,
+}
 
 PAGE = _ENVIRONMENT.get_template("page.html")
 HTML = cast(Macros, _ENVIRONMENT.get_template("macros.html").module)
+SECTIONS = cast(Sections, _ENVIRONMENT.get_template("sections.html").module)

@@ -1,13 +1,15 @@
 """The study file: all that defines a search, as one validated, frozen value."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from data.errors import UserError
+from data.files import read_text
 from model.architecture import Architecture, Convolution, Frozen
 from model.configuration import DataChoice, first_problem
 from model.recipe import LayerRates, Seed, Training
@@ -123,14 +125,12 @@ class StudySettings(Frozen):
         if kernel.high > side:
             raise ValueError(f"space.kernel.high = {kernel.high} is above the {side}×{side} image")
         layer = Convolution(kernel=kernel.low, filters=self.space.filters.low)
-        try:
+        with _blaming("even the smallest network"):
             smallest = Architecture(
                 image_size=side,
                 convolutions=(layer,) * self.network.convolutions,
                 fc_units=self.space.fc_units.low,
             )
-        except ValidationError as error:
-            raise ValueError(f"even the smallest network: {first_problem(error)}") from error
         limit = self.space.multiply_adds
         if limit is not None and smallest.multiply_adds > limit:
             raise ValueError(
@@ -139,19 +139,24 @@ class StudySettings(Frozen):
             )
         for edge in ("low", "high"):
             rates = {name: getattr(getattr(self.space, name), edge) for name in RATES}
-            try:
+            with _blaming(f"{edge} of a range in space"):
                 LayerRates(**rates)
-            except ValidationError as error:
-                raise ValueError(f"{edge} of a range in space: {first_problem(error)}") from error
-        try:
+        with _blaming("full_training"):
             self.trained_in_full()
-        except ValidationError as error:
-            raise ValueError(f"full_training: {first_problem(error)}") from error
         return self
 
     def trained_in_full(self) -> Training:
         """The recipe of the full training: the trials' with the study's changes to it."""
         return Training.model_validate(_merged(self.training.model_dump(), self.full_training))
+
+
+@contextmanager
+def _blaming(part: str) -> Iterator[None]:
+    """Name the part of the study file that what is built from it cannot be built for."""
+    try:
+        yield
+    except ValidationError as error:
+        raise ValueError(f"{part}: {first_problem(error)}") from error
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,13 +178,9 @@ def read_settings(path: Path, changes: Sequence[str] = ()) -> StudySettings:
     Raises:
         SettingsError: no such file, not TOML, an unknown key, or a value that cannot be.
     """
+    text = read_text(path, "name a study or give the path of a study file", SettingsError)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise SettingsError(
-            f"{path} cannot be read ({reason}): name a study or give the path of a study file"
-        ) from error
+        content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not TOML ({error}): mend that line") from error
     for change in changes:
