@@ -6,8 +6,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from hpo.report.template import HTML
-from hpo.view.format import magnitude, percent
+from hpo.report.template import HTML, SECTIONS
 from model.configuration import Configuration
 
 MOST_ROWS = 1000
@@ -21,32 +20,11 @@ def best_configuration(configuration: Configuration, command: str) -> Markup:
         configuration: with its provenance.
         command: what to type.
     """
-    network, origin = configuration.network, configuration.provenance
-    assert origin is not None
     rows = [
         (name, *_size(configuration, name), f"{own.lr:.4g}", f"{own.momentum:.4g}", f"{own.l2:.4g}")
         for name, own in configuration.rates.items()
     ]
-    header = ("layer", "what", "gives", "learning rate", "momentum", "L2 penalty")
-    winner = "" if origin.confirmed_error is None else ", the confirmed winner"
-    found = [("Trial", f"{origin.trial}{winner}"), ("Error in the search", percent(origin.error))]
-    if origin.confirmed_error is not None:
-        seeds = f"{origin.confirmed_seeds} new seeds"
-        found.append(("Confirmed", f"{percent(origin.confirmed_error)}, mean of {seeds}"))
-    return (
-        HTML.facts(
-            [
-                *found,
-                ("Best epoch", origin.best_epoch + 1),
-                ("Weights", f"{network.weights:,}"),
-                ("Multiply-adds for one image", magnitude(network.multiply_adds)),
-                ("Seed", origin.seed),
-            ]
-        )
-        + HTML.table("Layers of the best configuration", header, rows, words=(0, 1, 2))
-        + HTML.paragraph("To have it as a file, for `hpo train`:")
-        + HTML.typed(command)
-    )
+    return SECTIONS.best(configuration.provenance, configuration.network, rows, command)
 
 
 def _size(configuration: Configuration, layer: str) -> tuple[str, str]:

@@ -16,8 +16,6 @@ class Macros(Protocol):
     """The macros of ``macros.html``, which says what each is for."""
 
     paragraph: Macro
-    typed: Macro
-    facts: Macro
     table: Macro
     plots: Macro
 
@@ -28,16 +26,13 @@ class Sections(Protocol):
     summary: Macro
     confirmation: Macro
     evaluation: Macro
+    comparison: Macro
+    best: Macro
 
 
 def _dashed(text: Callable[[float], str]) -> Callable[[float | None], str]:
     """The same, with a dash for what is not known."""
     return lambda value: "–" if value is None else text(value)
-
-
-def minute(when: str) -> str:
-    """An ISO 8601 time to the minute, as a person reads it."""
-    return when[:16].replace("T", " ")
 
 
 def _range(limits: IntRange) -> str:
@@ -48,18 +43,19 @@ def _counted(states: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {state}" for state, count in states.items() if count)
 
 
-_ENVIRONMENT = Environment(
-    loader=PackageLoader("hpo.report", ""), autoescape=True, undefined=StrictUndefined
-)
-_ENVIRONMENT.filters |= {
+_FILTERS: dict[str, Callable[..., str]] = {
     "anchor": lambda title: title.lower().replace(" ", "-"),
     "counted": _counted,
     "duration": _dashed(duration),
     "magnitude": magnitude,
-    "minute": minute,
+    "minute": lambda when: when[:16].replace("T", " "),
     "percent": _dashed(percent),
     "range": _range,
 }
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("hpo.report", ""), autoescape=True, undefined=StrictUndefined
+)
+_ENVIRONMENT.filters |= _FILTERS
 
 PAGE = _ENVIRONMENT.get_template("page.html")
 HTML = cast(Macros, _ENVIRONMENT.get_template("macros.html").module)
