@@ -1,6 +1,7 @@
 import shutil
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -61,6 +62,13 @@ def run(small_inputs: Inputs, tmp_path: Path) -> Run:
         return search(stored, objective, stop, lines)
 
     return run
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network."""
+    refuse = Mock(side_effect=OSError("Name or service not known"))
+    monkeypatch.setattr("data.sources.download.download_url", refuse)
 
 
 @pytest.fixture

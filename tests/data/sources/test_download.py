@@ -5,6 +5,7 @@ import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.error import URLError
 
 import pytest
@@ -20,10 +21,9 @@ from tests.data.fake_omniglot import PARTS, write_fake
 
 
 def test_no_network_says_where_to_put_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise URLError("Name or service not known")
-
-    monkeypatch.setattr(module, "download_url", refuse)
+    monkeypatch.setattr(
+        module, "download_url", Mock(side_effect=URLError("Name or service not known"))
+    )
     with pytest.raises(DataError, match="with no network, put images_background.zip and"):
         module.download(tmp_path)
     assert list(tmp_path.iterdir()) == []

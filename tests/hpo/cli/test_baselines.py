@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -157,10 +158,9 @@ def test_what_cannot_be_done_is_one_sentence(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def offline(*_: object) -> None:
-        raise OSError("Name or service not known")
-
-    monkeypatch.setattr("data.sources.download.download_url", offline)
+    monkeypatch.setattr(
+        "data.sources.download.download_url", Mock(side_effect=OSError("Name or service not known"))
+    )
     assert refused(hpo(f"{line} --siamese-conv none"), "none cannot be read")
     wrong = hpo(f"{line} --siamese-conv none --only chance")
     assert refused(wrong, "leave --only out, or give it siamese-conv")

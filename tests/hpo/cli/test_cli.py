@@ -17,14 +17,6 @@ from tests.hpo.made_up import stopped_at
 from tests.hpo.tiny_study import write_tiny
 
 
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError("Name or service not known")
-
-    monkeypatch.setattr("data.sources.download.download_url", refuse)
-
-
 def test_from_search_to_score(hpo: Hpo, tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies")
     ran = hpo("run tiny --trials 2")

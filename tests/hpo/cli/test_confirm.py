@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -212,10 +213,11 @@ def test_a_retraining_that_diverges_counts_as_the_worst(
 def test_memory_that_runs_out_is_no_result(
     hpo: Hpo, searched: Searched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_memory(*_: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory.\nMore of it")
-
-    monkeypatch.setattr(Trainer, "_backward", no_memory)
+    monkeypatch.setattr(
+        Trainer,
+        "_backward",
+        Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory.\nMore of it")),
+    )
     assert refused(hpo(CONFIRM), "CUDA out of memory: free some")
     assert not kept(searched())
 

@@ -2,6 +2,7 @@ import errno
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -292,8 +293,9 @@ def test_a_file_of_something_else_is_left_alone(hpo: Hpo, tmp_path: Path, conten
 
 
 def test_a_full_disk_is_one_sentence(hpo: Hpo, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Snapshot, "save_if_cheap", full)
+    monkeypatch.setattr(
+        Snapshot,
+        "save_if_cheap",
+        Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")),
+    )
     assert refused(hpo(VERIFY), "tiny.verification cannot be written (No space left on device)")

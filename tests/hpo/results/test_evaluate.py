@@ -16,14 +16,6 @@ from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Searched
 
 
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError("Name or service not known")
-
-    monkeypatch.setattr("data.sources.download.download_url", refuse)
-
-
 def test_one_shot_tasks_are_those_of_the_evaluation_drawers(
     strokes: Drawings, tmp_path: Path
 ) -> None:

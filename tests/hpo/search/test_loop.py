@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -110,10 +111,9 @@ def test_a_network_that_diverges_is_kept_with_the_reason_and_the_worst_error(
 def test_a_network_that_does_not_fit_memory_is_kept_likewise(
     stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_memory(*_: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(Trainer, "_backward", no_memory)
+    monkeypatch.setattr(
+        Trainer, "_backward", Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))
+    )
     run(stored, 1)
     (trial,) = stored.study.trials
     assert (trial.state, trial.value) == (TrialState.COMPLETE, WORST)
@@ -123,11 +123,8 @@ def test_a_network_that_does_not_fit_memory_is_kept_likewise(
 def test_a_failure_of_the_machine_is_enqueued_again(
     stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
-        raise OSError("No space left on device")
-
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_backward", broken)
+        patch.setattr(Trainer, "_backward", Mock(side_effect=OSError("No space left on device")))
         with pytest.raises(MachineFailure, match="trial 0 failed with the machine .* same line"):
             run(stored, 1)
     run(stored, 1)

@@ -1,6 +1,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import optuna
 import pytest
@@ -84,10 +85,7 @@ def test_a_study_out_of_reach_costs_no_score(hpo: Hpo, searched: Searched, stora
 def test_the_score_is_out_before_the_study_is_asked(
     hpo: Hpo, searched: Searched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("hpo.cli.evaluate.open_storage", broken)
+    monkeypatch.setattr("hpo.cli.evaluate.open_storage", Mock(side_effect=KeyboardInterrupt))
     outcome = hpo("evaluate best.safetensors")
     assert outcome.status == 130
     assert "correct (95 % interval" in outcome.out
@@ -96,10 +94,9 @@ def test_the_score_is_out_before_the_study_is_asked(
 def test_a_study_that_cannot_be_written(
     hpo: Hpo, searched: Searched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise StorageError("the disk is full: make room")
-
-    monkeypatch.setattr("hpo.cli.evaluate.keep_look", refuse)
+    monkeypatch.setattr(
+        "hpo.cli.evaluate.keep_look", Mock(side_effect=StorageError("the disk is full: make room"))
+    )
     outcome = hpo("evaluate best.safetensors")
     assert outcome.status == 0
     assert "not counted, without the study tiny (the disk is full: make room)" in outcome.err

@@ -1,6 +1,7 @@
 import io
 from datetime import datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from optuna.trial import TrialState, create_trial
@@ -80,11 +81,12 @@ def test_a_database_that_fails_stops_the_view_alone(
 ) -> None:
     stored, screen = open_study(tiny_settings(tmp_path)), io.StringIO()
 
-    def away(*_: object) -> None:
-        raise OperationalError("SELECT", {}, Exception("away"))
-
     with live_view(stored, screen):
-        monkeypatch.setattr(StatusReader, "read", away)
+        monkeypatch.setattr(
+            StatusReader,
+            "read",
+            Mock(side_effect=OperationalError("SELECT", {}, Exception("away"))),
+        )
     assert "0 / 0 trials" in screen.getvalue()
 
 

@@ -1,8 +1,18 @@
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from model.fast.pooling import BLOCK, first_layer, pool
+
+
+def check_gradients(
+    found: Tensor, expected: Tensor, inputs: tuple[Tensor, ...], chance: torch.Generator
+) -> None:
+    upstream = torch.randint(-3, 4, found.shape, generator=chance).float()
+    gradients = (torch.autograd.grad(output, inputs, upstream) for output in (found, expected))
+    for one, other in zip(*gradients, strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("relu", [True, False])
@@ -21,13 +31,7 @@ def test_pooling_is_bias_pool_and_relu_gradients_included(dim: int, side: int, r
     pooled = torch.relu(pooled) if relu else pooled
     expected = pooled.permute([order.index(axis) for axis in range(4)])
     assert torch.equal(found, expected)
-    upstream = torch.randint(-3, 4, found.shape, generator=chance).float()
-    for one, other in zip(
-        torch.autograd.grad(found, (maps, bias), upstream),
-        torch.autograd.grad(expected, (maps, bias), upstream),
-        strict=True,
-    ):
-        assert torch.equal(one, other)
+    check_gradients(found, expected, (maps, bias), chance)
 
 
 @pytest.mark.parametrize("relu", [True, False])
@@ -41,13 +45,7 @@ def test_the_first_layer_is_convolution_pool_and_relu(side: int, kernel: int, re
     expected = functional.max_pool2d(functional.conv2d(images, weight, bias), 2)
     expected = torch.relu(expected) if relu else expected
     assert torch.equal(found, expected)
-    upstream = torch.randint(-3, 4, found.shape, generator=chance).float()
-    for one, other in zip(
-        torch.autograd.grad(found, (weight, bias), upstream),
-        torch.autograd.grad(expected, (weight, bias), upstream),
-        strict=True,
-    ):
-        assert torch.equal(one, other)
+    check_gradients(found, expected, (weight, bias), chance)
 
 
 def test_a_number_that_is_not_one_stays_visible() -> None:
