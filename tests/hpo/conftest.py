@@ -12,7 +12,6 @@ from hpo.search.objective import Objective
 from hpo.search.sampler import make_sampler
 from hpo.search.stopping import Stop
 from hpo.study.limits import WANTED
-from hpo.study.settings import StudySettings
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy, create_or_resume, load
 from hpo.view.terminal import PlainLines
@@ -33,11 +32,11 @@ def database(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def open_study(database: str) -> Open:
-    """Opens the study ``tiny``, anew each time, as a new process would."""
+def open_study(tmp_path: Path, database: str) -> Open:
+    """Opens the study ``tiny``, with changes to its settings, anew as a new process would."""
 
-    def open_study(settings: StudySettings) -> StoredStudy:
-        storage = open_storage(database, create=True)
+    def open_study(*changes: str) -> StoredStudy:
+        storage, settings = open_storage(database, create=True), tiny_settings(tmp_path, *changes)
         stored, _ = create_or_resume("tiny", settings, "strokes-1-0", storage)
         stored.study.sampler = make_sampler(stored)
         return stored
@@ -46,9 +45,9 @@ def open_study(database: str) -> Open:
 
 
 @pytest.fixture
-def stored(tmp_path: Path, open_study: Open) -> StoredStudy:
+def stored(open_study: Open) -> StoredStudy:
     """The study ``tiny``, new."""
-    return open_study(tiny_settings(tmp_path))
+    return open_study()
 
 
 @pytest.fixture

@@ -157,10 +157,9 @@ def test_confirmation_and_every_look_at_the_evaluation_tasks(stored: StoredStudy
         assert part in words
 
 
-def test_nothing_from_a_study_becomes_markup(tmp_path: Path, open_study: Open) -> None:
+def test_nothing_from_a_study_becomes_markup(open_study: Open) -> None:
     evil = "</script><img src=x onerror=alert(1)>$name"
-    settings = tiny_settings(tmp_path).model_copy(update={"description": evil})
-    stored = open_study(settings)
+    stored = open_study(f"description={json.dumps(evil)}")
     stored.study.add_trial(a_trial(stored, 0.25, TrialState.COMPLETE, device=evil, precision=evil))
     stored.study.add_trial(a_trial(stored, 0.5, TrialState.FAIL, fail_reason=evil))
     keep_look(stored.study, Look("2026", evil, 0.9, (0.86, 0.93), 400, evil))

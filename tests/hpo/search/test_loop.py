@@ -26,7 +26,7 @@ from hpo.study.trials import best_trial, finished
 from model.scoring import unpack
 from model.training import Trainer, train
 from tests.hpo.fixture_types import Open, Run
-from tests.hpo.tiny_study import tiny_settings, write_tiny
+from tests.hpo.tiny_study import write_tiny
 
 KEPT = {
     "best_epoch",
@@ -61,21 +61,16 @@ def test_a_search_keeps_all_that_its_trials_did(stored: StoredStudy, run: Run) -
     assert len({t.user_attrs["seed"] for t in stored.study.trials}) == 3
 
 
-def test_the_number_of_trials_is_of_the_study_not_of_the_run(
-    tmp_path: Path, open_study: Open, run: Run
-) -> None:
-    settings = tiny_settings(tmp_path)
-    run(open_study(settings), 2)
-    run(open_study(settings), 2)
-    assert len(open_study(settings).study.trials) == 2
-    run(open_study(settings), 3)
-    assert len(open_study(settings).study.trials) == 3
+def test_the_number_of_trials_is_of_the_study_not_of_the_run(open_study: Open, run: Run) -> None:
+    run(open_study(), 2)
+    run(open_study(), 2)
+    assert len(open_study().study.trials) == 2
+    run(open_study(), 3)
+    assert len(open_study().study.trials) == 3
 
 
-def test_poor_trials_are_pruned_and_count_as_finished(
-    tmp_path: Path, open_study: Open, run: Run
-) -> None:
-    stored = open_study(tiny_settings(tmp_path, "search.pruner=halving", "search.pruner_factor=4"))
+def test_poor_trials_are_pruned_and_count_as_finished(open_study: Open, run: Run) -> None:
+    stored = open_study("search.pruner=halving", "search.pruner_factor=4")
     run(stored, 6)
     states = [t.state for t in stored.study.trials]
     assert TrialState.PRUNED in states
@@ -86,16 +81,13 @@ def test_poor_trials_are_pruned_and_count_as_finished(
 
 
 def test_a_network_that_diverges_is_kept_with_the_reason_and_the_worst_error(
-    tmp_path: Path, open_study: Open, run: Run
+    open_study: Open, run: Run
 ) -> None:
     stored = open_study(
-        tiny_settings(
-            tmp_path,
-            "space.lr={ low = 9.9, high = 10 }",
-            "space.momentum={ low = 1, high = 1 }",
-            "space.l2={ low = 1, high = 1 }",
-            "training.sampling.steps=200",
-        )
+        "space.lr={ low = 9.9, high = 10 }",
+        "space.momentum={ low = 1, high = 1 }",
+        "space.l2={ low = 1, high = 1 }",
+        "training.sampling.steps=200",
     )
     run(stored, 2)
     for trial in stored.study.trials:

@@ -18,7 +18,6 @@ from hpo.search.pictures import (
 from hpo.study.paths import artifacts_folder
 from model.history import Epoch
 from tests.hpo.fixture_types import Open, Run
-from tests.hpo.tiny_study import tiny_settings
 
 
 def epoch(error: float) -> Epoch:
@@ -74,7 +73,7 @@ def test_finished_and_pruned_trials_have_their_pictures(
     tmp_path: Path, open_study: Open, run: Run
 ) -> None:
     changes = ("search.pruner=median", "search.pruner_warmup=1", "search.startup_trials=1")
-    stored = open_study(tiny_settings(tmp_path, *changes, "training.epochs=5"))
+    stored = open_study(*changes, "training.epochs=5")
     run(stored, 6)
     assert {t.state for t in stored.study.trials} == {TrialState.COMPLETE, TrialState.PRUNED}
     folder = artifacts_folder(tmp_path / "results")

@@ -1,6 +1,5 @@
 import sys
 import threading
-from pathlib import Path
 
 import psutil
 import pytest
@@ -14,7 +13,6 @@ from hpo.study.study import StoredStudy
 from hpo.study.trials import finished
 from tests.hpo.fixture_types import Open
 from tests.hpo.made_up import gone
-from tests.hpo.tiny_study import tiny_settings
 
 
 def begin(stored: StoredStudy, holder: dict[str, object]) -> int:
@@ -84,11 +82,9 @@ def test_a_trial_killed_while_its_parameters_were_drawn_is_drawn_anew(stored: St
     assert stored.space.fits([int(params[k]) for k in stored.space.kernels])
 
 
-def test_a_first_trial_killed_before_its_parameters_keeps_them(
-    tmp_path: Path, open_study: Open
-) -> None:
+def test_a_first_trial_killed_before_its_parameters_keeps_them(open_study: Open) -> None:
     first = "search.first=[{ conv1_kernel = 9, conv2_kernel = 6 }]"
-    stored = open_study(tiny_settings(tmp_path, first))
+    stored = open_study(first)
     trial = stored.study.ask()
     trial.set_user_attr("owner", gone())
     reclaim(stored.study, stored.storage)
@@ -96,14 +92,12 @@ def test_a_first_trial_killed_before_its_parameters_keeps_them(
     assert [params[k] for k in stored.space.kernels] == [9, 6]
 
 
-def test_a_trial_without_an_owner_is_given_time(
-    stored: StoredStudy, tmp_path: Path, open_study: Open
-) -> None:
+def test_a_trial_without_an_owner_is_given_time(stored: StoredStudy, open_study: Open) -> None:
     stored.study.ask()
     assert reclaim(stored.study, stored.storage) == 0
     with stored.storage.engine.begin() as connection:
         connection.execute(text("UPDATE trials SET datetime_start = '2020-01-01 00:00:00'"))
-    again = open_study(tiny_settings(tmp_path))
+    again = open_study()
     assert reclaim(again.study, again.storage) == 1
 
 

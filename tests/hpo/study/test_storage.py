@@ -13,13 +13,10 @@ from hpo.study.storage import StorageError, open_storage, shown
 from hpo.study.study import StoredStudy
 from tests.conftest import ordinary_user
 from tests.hpo.fixture_types import Open
-from tests.hpo.tiny_study import tiny_settings
 
 
-def test_a_database_of_another_optuna_is_refused(
-    tmp_path: Path, database: str, open_study: Open
-) -> None:
-    engine = open_study(tiny_settings(tmp_path)).storage.engine
+def test_a_database_of_another_optuna_is_refused(database: str, open_study: Open) -> None:
+    engine = open_study().storage.engine
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = 'v99.0.0.a'"))
         connection.execute(text("UPDATE version_info SET schema_version = 99"))
@@ -70,7 +67,7 @@ def test_passwords_are_not_shown() -> None:
 
 
 def test_sqlite_lets_readers_and_a_writer_work_at_once(tmp_path: Path, open_study: Open) -> None:
-    open_study(tiny_settings(tmp_path))
+    open_study()
     with sqlite3.connect(tmp_path / "study.db") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 

@@ -25,7 +25,7 @@ def test_a_study_is_made_once_and_resumed(tmp_path: Path, database: str) -> None
 def test_other_settings_or_data_are_refused_with_the_difference(
     tmp_path: Path, open_study: Open
 ) -> None:
-    storage = open_study(tiny_settings(tmp_path)).storage
+    storage = open_study().storage
     changed = tiny_settings(tmp_path, "training.epochs=9", "search.sampler=gp")
     with pytest.raises(StudyError) as raised:
         create_or_resume("tiny", changed, "strokes-1-0", storage)
@@ -88,15 +88,12 @@ def test_a_study_of_another_format_is_refused(stored: StoredStudy) -> None:
         load("tiny", stored.storage)
 
 
-def test_a_study_of_an_older_version_resumes_unless_it_used_what_is_gone(
-    tmp_path: Path, open_study: Open
-) -> None:
-    settings = tiny_settings(tmp_path)
-    stored = open_study(settings)
-    older = settings.model_dump(mode="json")
+def test_a_study_of_an_older_version_resumes_unless_it_used_what_is_gone(open_study: Open) -> None:
+    stored = open_study()
+    older = stored.settings.model_dump(mode="json")
     older["search"]["opening"] = None
     stored.study.set_user_attr("settings", older)
-    assert open_study(settings).settings == settings
+    assert open_study().settings == stored.settings
     for name, value in (("sampler", "cmaes"), ("pruner", "wilcoxon"), ("opening", {"trials": 9})):
         used = {**older, "search": {**older["search"], name: value}}
         stored.study.set_user_attr("settings", used)

@@ -13,7 +13,6 @@ from hpo.study.storage import StorageError
 from hpo.study.study import StoredStudy
 from hpo.view.dashboard import HOST, make_dashboard, note, write_note
 from tests.hpo.fixture_types import Open
-from tests.hpo.tiny_study import tiny_settings
 
 Ask = Callable[..., HTTPResponse]
 
@@ -26,7 +25,7 @@ def artifacts(tmp_path: Path) -> Path:
 @pytest.fixture
 def stored(tmp_path: Path, artifacts: Path, open_study: Open) -> StoredStudy:
     """A study whose only trial runs and has a picture."""
-    study = open_study(tiny_settings(tmp_path))
+    study = open_study()
     trial = study.study.ask()
     trial.set_user_attr("precision", "fp32")
     attach(trial, artifacts, {"dot": Image.new("L", (1, 1))})
@@ -107,10 +106,7 @@ def test_a_port_that_is_taken(stored: StoredStudy, artifacts: Path) -> None:
         make_dashboard(stored.storage, artifacts, server.server_port, False)
 
 
-def test_the_note_says_what_is_searched_and_is_not_written_over(
-    tmp_path: Path, open_study: Open
-) -> None:
-    stored = open_study(tiny_settings(tmp_path))
+def test_the_note_says_what_is_searched_and_is_not_written_over(stored: StoredStudy) -> None:
     text = note("tiny", stored.settings, "strokes-1-0", "a CPU")
     for part in ("# tiny", "filters of 3 to 9", "strokes at 20×20", "a CPU", "hpo export tiny"):
         assert part in text

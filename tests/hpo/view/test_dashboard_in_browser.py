@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from hpo.view.dashboard import note, write_note
 from tests.hpo.browser import browser, complaints, screenshots
 from tests.hpo.fixture_types import Open, Run
-from tests.hpo.tiny_study import tiny_settings
+from tests.hpo.tiny_study import write_tiny
 
 __all__ = ["browser", "screenshots"]  # fixtures
 TRIALS = 6
@@ -21,9 +21,9 @@ TRIALS = 6
 @pytest.fixture
 def address(tmp_path: Path, database: str, open_study: Open, run: Run) -> Iterator[str]:
     """Of the dashboard on a finished study."""
-    settings = tiny_settings(tmp_path / "studies")
-    stored = open_study(settings)
-    write_note(stored.study, note("tiny", settings, "strokes-1-0", "a CPU"))
+    write_tiny(tmp_path / "studies")
+    stored = open_study()
+    write_note(stored.study, note("tiny", stored.settings, "strokes-1-0", "a CPU"))
     run(stored, TRIALS)
     command = (
         "dashboard", "tiny", "--storage", database, "--results", str(tmp_path / "results"),

@@ -1,6 +1,5 @@
 import io
 from datetime import datetime, timedelta
-from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -13,17 +12,16 @@ from hpo.view.status import StatusReader
 from hpo.view.terminal import StudyView, best_table, live_view, seconds_left, show_progress
 from tests.hpo.fixture_types import Open, Run
 from tests.hpo.made_up import drawn
-from tests.hpo.tiny_study import tiny_settings
 from tests.model.tiny import tiny_configuration
 
 
 def test_the_view_shows_the_trials_of_every_process(
-    stored: StoredStudy, tmp_path: Path, open_study: Open, run: Run
+    stored: StoredStudy, open_study: Open, run: Run
 ) -> None:
     run(stored, 1)
     stored.study.set_user_attr(WANTED, 9)
     view = StudyView(stored)
-    elsewhere = open_study(tiny_settings(tmp_path))  # as another process has it
+    elsewhere = open_study()  # as another process has it
     trial = elsewhere.study.ask()
     network = elsewhere.space.configuration(elsewhere.space.suggest(trial), 0).network
     assert "starting" not in drawn(view)
@@ -67,20 +65,17 @@ def test_time_left_of_a_trial() -> None:
     assert seconds_left(trial, 10, now) is None
 
 
-def test_the_view_ends_with_what_the_study_holds_at_last(
-    tmp_path: Path, open_study: Open, run: Run
-) -> None:
-    stored, screen = open_study(tiny_settings(tmp_path)), io.StringIO()
+def test_the_view_ends_with_what_the_study_holds_at_last(stored: StoredStudy, run: Run) -> None:
+    screen = io.StringIO()
     with live_view(stored, screen):
         run(stored, 2)
     assert "2 / 2 trials" in screen.getvalue()
 
 
 def test_a_database_that_fails_stops_the_view_alone(
-    tmp_path: Path, open_study: Open, monkeypatch: pytest.MonkeyPatch
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored, screen = open_study(tiny_settings(tmp_path)), io.StringIO()
-
+    screen = io.StringIO()
     with live_view(stored, screen):
         monkeypatch.setattr(
             StatusReader,
