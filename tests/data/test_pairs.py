@@ -133,9 +133,7 @@ def test_an_alphabet_is_turned_as_a_whole(train: Drawings) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 3, 5, 10, 12])
-def test_an_epoch_of_some_steps_goes_on_where_the_last_one_left_off(
-    train: Drawings, steps: int
-) -> None:
+def test_an_epoch_of_some_steps_goes_on_from_the_last_one(train: Drawings, steps: int) -> None:
     pairs = draw_pairs(train, 20, copies=2, seed=0)  # 60: 15 batches of 4
     chance = seeded(0, train.ink.device)
     seen = []

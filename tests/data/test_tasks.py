@@ -123,9 +123,7 @@ def test_the_number_of_tasks_is_a_multiple_of_the_way(small_split: Split, count:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_official_runs_from_a_folder_or_a_zip(
-    strokes: Drawings, tmp_path: Path, packed: bool
-) -> None:
+def test_official_runs_of_a_folder_or_zip(strokes: Drawings, tmp_path: Path, packed: bool) -> None:
     folder = write_runs(tmp_path / "all_runs", strokes, runs=3)
     path = folder
     if packed:

@@ -38,9 +38,7 @@ def test_the_recipe_key_holds_what_bears_on_the_training() -> None:
         ('set = "strokes"', 'set = "mnist"', "data.set = 'mnist'"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_sentence(
-    tmp_path: Path, old: str, new: str, message: str
-) -> None:
+def test_what_is_wrong_is_one_sentence(tmp_path: Path, old: str, new: str, message: str) -> None:
     text = tiny_configuration().to_toml()
     assert old in text
     file = tmp_path / "c.toml"

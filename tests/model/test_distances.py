@@ -120,9 +120,7 @@ def test_blank_drawings_are_no_trouble(strokes: Drawings) -> None:
     assert found[1, 0] > 1
 
 
-def test_pairs_are_aligned_alike_in_any_block(
-    strokes: Drawings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_blocks_make_no_difference(strokes: Drawings, monkeypatch: pytest.MonkeyPatch) -> None:
     images = strokes.images[:6]
     whole = affine_distance(images[:2], images)
     monkeypatch.setattr(alignment, "BLOCK", 5)

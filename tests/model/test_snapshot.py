@@ -59,9 +59,7 @@ def interrupted(trainer: Trainer, snapshot: Snapshot, steps: int) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, STEPS, STEPS + 3, 4 * STEPS])
-def test_a_training_that_was_interrupted_ends_as_if_it_had_not_been(
-    make: Make, tmp_path: Path, steps: int
-) -> None:
+def test_an_interrupted_training_ends_as_any_other(make: Make, tmp_path: Path, steps: int) -> None:
     whole = make()
     train(whole)
     snapshot = Snapshot(tmp_path / "there" / "trial.safetensors")
@@ -116,9 +114,7 @@ def test_removing_takes_half_written_files_along(make: Make, tmp_path: Path) -> 
     snapshot.remove()
 
 
-def test_what_costs_much_is_saved_seldom(
-    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_costly_is_rare(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("model.snapshot.time.monotonic", lambda: clock[0])
     snapshot, trainer = Snapshot(tmp_path / "trial.safetensors"), make()

@@ -55,9 +55,7 @@ def test_both_samplings_train(make: Make, sampling: RandomPairs | AllPairs) -> N
     assert trainer.history.pairs_per_second > 0
 
 
-def test_every_epoch_tells_which_tasks_were_answered_rightly(
-    make: Make, small_tasks: OneShotTasks
-) -> None:
+def test_every_epoch_tells_which_tasks_were_right(make: Make, small_tasks: OneShotTasks) -> None:
     trainer = make(tiny_configuration(epochs=2))
     train(trainer)
     for epoch in trainer.history.epochs:
@@ -106,9 +104,7 @@ def test_the_best_epoch_is_kept(make: Make, monkeypatch: pytest.MonkeyPatch) -> 
     assert all(torch.equal(v, kept[1][k]) for k, v in network.state_dict().items())
 
 
-def test_training_stops_when_the_error_has_not_fallen(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_stops_without_progress(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make(tiny_configuration(epochs=50, patience=3))
     errors = iter([0.9, 0.5, 0.5, 0.6, 0.7, 0.1])
     monkeypatch.setattr(trainer, "validate", lambda: next(errors))
@@ -127,9 +123,7 @@ def test_a_loss_that_is_not_finite_ends_it_at_once(make: Make) -> None:
     assert trainer.history.epochs == []
 
 
-def test_divergence_leaves_the_best_epoch_before(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_divergence_leaves_the_best_epoch(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make(tiny_configuration(epochs=5))
     kept: list[torch.Tensor] = []
     plain = Trainer._backward
@@ -201,9 +195,7 @@ def test_bf16_stays_near_fp32(make: Make) -> None:
     torch.testing.assert_close(embedded["fp32"], embedded["bf16"], atol=0.02, rtol=0)
 
 
-def test_a_step_that_runs_out_of_memory_is_done_in_parts(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_out_of_memory_is_done_in_parts(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = make(tiny_configuration(epochs=1))
     list(whole.steps(0))
     split = make(tiny_configuration(epochs=1))
@@ -222,7 +214,7 @@ def test_a_step_that_runs_out_of_memory_is_done_in_parts(
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
 
 
-def test_memory_that_not_even_one_image_fits_ends_the_training(
+def test_no_memory_for_one_image_ends_the_training(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = make(tiny_configuration(epochs=1))

@@ -30,7 +30,7 @@ def accuracy(logits: Tensor, same: Tensor) -> float:
         ([1.0, 2.0], [1, 0], 0.0, 1),  # the wrong way round: no better than one answer for all
     ],
 )
-def test_the_threshold_by_hand(
+def test_thresholds_by_hand(
     logits: list[float], same: list[int], threshold: float, right: int
 ) -> None:
     found = best_threshold(torch.tensor(logits), torch.tensor(same).float())
@@ -63,9 +63,7 @@ def test_what_is_not_a_number_is_wrong_and_has_no_say() -> None:
 
 
 @pytest.mark.parametrize("answer", [0.0, -7.0, 7.0])
-def test_a_constant_network_is_right_in_half(
-    small_split: Split, pairs: PairSet, answer: float
-) -> None:
+def test_a_constant_one_is_right_in_half(small_split: Split, pairs: PairSet, answer: float) -> None:
     logits = pair_logits(
         small_split.validation,
         pairs,
@@ -76,7 +74,7 @@ def test_a_constant_network_is_right_in_half(
     assert accuracy(logits, pairs.same) == 0.5
 
 
-def test_a_perfect_network_is_always_right_and_embeds_every_image_once(
+def test_a_perfect_one_is_right_and_embeds_each_image_once(
     small_split: Split, pairs: PairSet
 ) -> None:
     drawings = small_split.validation

@@ -56,9 +56,7 @@ def test_what_is_there_is_kept_and_what_breaks_off_is_not(
     assert any("without the official one-shot runs" in line for line in caplog.messages)
 
 
-def test_mnist_is_fetched_from_the_mirror_that_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mnist_is_fetched_where_it_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served = write_fake_mnist(tmp_path / "served")
     asked: list[str] = []
 
@@ -78,9 +76,7 @@ def test_mnist_is_fetched_from_the_mirror_that_answers(
     assert len(asked) == 4
 
 
-def test_mnist_that_cannot_be_fetched_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch(url: str, root: str, name: str, md5: str | None) -> None:
         (Path(root) / name).write_text("half")
         raise RuntimeError("File not found or corrupted.")

@@ -64,9 +64,7 @@ def test_omniglots_own_drawings_do_too(real_omniglot: Drawings, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK"])
-def test_every_mode_gives_the_same(
-    page: Image.Image, ink: Tensor, tmp_path: Path, mode: str
-) -> None:
+def test_all_modes_give_the_same(page: Image.Image, ink: Tensor, tmp_path: Path, mode: str) -> None:
     suffix = "tiff" if mode == "CMYK" else "png"
     assert distance(read(page.convert(mode), tmp_path, suffix), as_trained(ink)) < 0.005
 
@@ -108,7 +106,7 @@ def test_a_faint_noisy_photograph(page: Image.Image, ink: Tensor, tmp_path: Path
     assert seen[paper].float().mean() < 3
 
 
-def test_a_wide_picture_is_padded_with_paper_not_squeezed(
+def test_a_wide_picture_is_padded_with_paper(
     page: Image.Image, ink: Tensor, tmp_path: Path
 ) -> None:
     wide = Image.new("L", (315, 105), 200)
@@ -178,9 +176,7 @@ def test_what_is_no_picture_is_one_sentence(page: Image.Image, tmp_path: Path) -
         read_photo(tmp_path / "p.eps", SIDE)
 
 
-def test_bytes_changed_at_random_never_do_worse_than_a_sentence(
-    page: Image.Image, tmp_path: Path
-) -> None:
+def test_changed_bytes_never_do_worse_than_a_sentence(page: Image.Image, tmp_path: Path) -> None:
     chance = np.random.default_rng(2)
     for suffix in ("png", "gif", "tiff", "bmp", "jpg", "webp"):
         path = tmp_path / f"p.{suffix}"

@@ -56,9 +56,7 @@ def trained(outcome: Outcome, name: str = "siamese-dense") -> bool:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_is_trained_once_and_not_again(
-    hpo: Hpo, line: str, tmp_path: Path, name: str
-) -> None:
+def test_a_network_is_trained_once(hpo: Hpo, line: str, tmp_path: Path, name: str) -> None:
     first = hpo(f"{line} --only {name}")
     assert trained(first, name)
     assert "up to 2 epochs on CPU" in first.err
@@ -122,9 +120,7 @@ def test_a_training_that_is_stopped_goes_on(hpo: Hpo, line: str, tmp_path: Path)
     assert kept(tmp_path, "siamese-dense") == [file]
 
 
-def test_both_on_mnist_are_what_evaluate_says(
-    hpo: Hpo, configurations: Path, tmp_path: Path
-) -> None:
+def test_both_on_mnist_as_evaluate_says(hpo: Hpo, configurations: Path, tmp_path: Path) -> None:
     write_fake_mnist(tmp_path / "digits")
     line = "baselines --on mnist --data digits --json --only"
     for name, published in (("siamese-dense", None), ("siamese-conv", 0.703)):

@@ -170,9 +170,7 @@ def test_resuming_with_other_settings_is_refused(hpo: Hpo, tmp_path: Path) -> No
         ("", "Missing command"),
     ],
 )
-def test_bad_input_is_one_sentence_and_writes_nothing(
-    hpo: Hpo, tmp_path: Path, line: str, part: str
-) -> None:
+def test_bad_input_writes_nothing(hpo: Hpo, tmp_path: Path, line: str, part: str) -> None:
     file = write_tiny(tmp_path / "studies")
     before = file.read_text()
     assert refused(hpo(line), part)

@@ -210,7 +210,7 @@ def test_a_retraining_that_diverges_counts_as_the_worst(
     assert next(c for c in confirmed(searched().study) if c.trial == best).errors[0] == WORST
 
 
-def test_memory_that_runs_out_is_no_result(
+def test_no_memory_is_no_result(
     hpo: Hpo, searched: Searched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(

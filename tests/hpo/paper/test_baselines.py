@@ -45,9 +45,7 @@ def test_a_baseline_that_is_added_is_measured_in_its_place(
     assert (score["accuracy"], score["published"]) == (0.75, 0.955)
 
 
-def test_the_table_sets_measured_beside_published(
-    hpo: Hpo, tmp_path: Path, strokes: Drawings
-) -> None:
+def test_measured_stands_beside_published(hpo: Hpo, tmp_path: Path, strokes: Drawings) -> None:
     runs = write_runs(tmp_path / "runs", strokes, runs=1)
     outcome = hpo(f"baselines --runs {runs} --no-train")
     assert outcome.status == 0

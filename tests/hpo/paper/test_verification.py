@@ -111,9 +111,7 @@ def test_the_evaluation_alphabets_have_no_say_in_the_threshold(small_split: Spli
     assert flipped[2] == pytest.approx(1 - plain[2])
 
 
-def test_a_table_is_measured_once(
-    hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cell_is_measured_once(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = hpo(f"{VERIFY} --json")
     assert outcome.status == 0, outcome.err
     assert "trains on all pairs of a batch" in outcome.err
@@ -207,9 +205,7 @@ def test_one_that_is_stopped_goes_on_in_the_middle(hpo: Hpo, tmp_path: Path) -> 
     assert not snapshot.exists()
 
 
-def test_one_that_is_killed_loses_no_epoch(
-    hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_one_loses_none(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = "verify tiny.toml --steps 6 --cells 30k --json"
     (whole,) = comparable(hpo(f"{line} -o whole").out)
     monkeypatch.setattr(Snapshot, "save_if_cheap", Snapshot.save)
@@ -243,7 +239,7 @@ def test_a_configuration_without_a_budget_trains_on_whole_sets(
     assert [e["pairs"] for e in json.loads(outcome.out)[0]["epochs"]] == [30_000]
 
 
-def test_a_training_that_diverges_later_is_measured_at_its_best_epoch(
+def test_divergence_is_measured_at_the_best_epoch_before(
     hpo: Hpo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = Trainer._backward

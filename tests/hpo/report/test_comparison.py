@@ -83,9 +83,7 @@ def test_only_looks_at_tasks_of_the_same_kind_have_a_row(strokes: Drawings, tmp_
     assert shown == [tasks.source for tasks in alike]
 
 
-def test_what_baselines_measured_is_in_the_report(
-    hpo: Hpo, tmp_path: Path, strokes: Drawings
-) -> None:
+def test_the_report_has_what_was_measured(hpo: Hpo, tmp_path: Path, strokes: Drawings) -> None:
     stored = big_study(f"sqlite:///{tmp_path / 'study.db'}", 2, 3)
     keep_look(stored.study, a_look(0.85, DRAWS))
     report = f"report paper --storage sqlite:///{tmp_path / 'study.db'} -o page.html"

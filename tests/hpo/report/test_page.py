@@ -304,7 +304,7 @@ def test_other_commands_do_not_wait_for_pandas() -> None:
     assert not {"pandas", "plotly", "pyarrow"} & set(ran.stdout.split())
 
 
-def test_places_that_cannot_be_written(
+def test_files_that_are_unwritable(
     hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_tiny(tmp_path / "studies")

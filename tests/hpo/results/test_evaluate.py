@@ -16,9 +16,7 @@ from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Searched
 
 
-def test_one_shot_tasks_are_those_of_the_evaluation_drawers(
-    strokes: Drawings, tmp_path: Path
-) -> None:
+def test_one_shot_tasks_are_of_the_evaluation_drawers(strokes: Drawings, tmp_path: Path) -> None:
     drawn = draw_tasks(split(strokes).evaluation, 400, seed=0)
     choice = DataChoice(set="strokes")
     (one,) = evaluation_tasks(choice, tmp_path, None)

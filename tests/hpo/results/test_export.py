@@ -74,9 +74,7 @@ def test_a_trial_that_cannot_be_exported_is_one_sentence(hpo: Hpo, searched: Sea
     assert refused(hpo("export tiny --trial -1"), "--trial")
 
 
-def test_a_configuration_from_before_confirmations_loads(
-    hpo: Hpo, searched: Searched, tmp_path: Path
-) -> None:
+def test_an_older_configuration_loads(hpo: Hpo, searched: Searched, tmp_path: Path) -> None:
     text = "".join(
         line
         for line in hpo("export tiny").out.splitlines(keepends=True)

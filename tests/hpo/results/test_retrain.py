@@ -12,7 +12,7 @@ def as_set(tasks: OneShotTasks) -> set[tuple[bytes, bytes]]:
     return {(s.numpy().tobytes(), q.numpy().tobytes()) for s, q in pairs}
 
 
-def test_the_fresh_tasks_are_new_and_never_of_the_evaluation_alphabets(
+def test_fresh_tasks_are_new_and_of_validation_alone(
     small_split: Split, small_inputs: Inputs
 ) -> None:
     choice = DataChoice(set="strokes", validation_tasks=320)

@@ -68,9 +68,7 @@ def test_kernels_are_carried_over_together_or_not_at_all(tmp_path: Path, given: 
     ]
 
 
-def test_kernels_that_do_not_fit_a_smaller_image_are_left_out(
-    tmp_path: Path, given: Params
-) -> None:
+def test_kernels_that_do_not_fit_the_image_are_left_out(tmp_path: Path, given: Params) -> None:
     carried, lines = carry_over([given], into(tmp_path, "network.image_size=14"))
     assert carried == [without(given, "kernel")]
     assert lines == [
@@ -79,7 +77,7 @@ def test_kernels_that_do_not_fit_a_smaller_image_are_left_out(
     ]
 
 
-def test_sizes_that_are_too_dear_are_left_out(tmp_path: Path, given: Params) -> None:
+def test_sizes_over_the_limit_are_left_out(tmp_path: Path, given: Params) -> None:
     given["conv1_filters"] = 32
     cost = into(tmp_path).architecture(given).multiply_adds
     assert carry_over([given], into(tmp_path, f"space.multiply_adds={cost}")) == ([given], [])
@@ -88,9 +86,7 @@ def test_sizes_that_are_too_dear_are_left_out(tmp_path: Path, given: Params) -> 
     assert "fc_units: those of 1 of 1 configurations take more than" in lines[0]
 
 
-def test_sizes_are_too_dear_where_the_cheapest_rest_cannot_help(
-    tmp_path: Path, given: Params
-) -> None:
+def test_sizes_over_the_limit_with_the_smallest_rest(tmp_path: Path, given: Params) -> None:
     some = {**without(given, "fc_units"), "conv1_filters": 32}
     cheapest = into(tmp_path).architecture({**some, "fc_units": 128}).multiply_adds
     fits = into(tmp_path, f"space.multiply_adds={cheapest}")

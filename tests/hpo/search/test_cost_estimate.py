@@ -60,9 +60,7 @@ def test_the_timed_step_is_a_real_one(tmp_path: Path, small_inputs: Inputs, step
     assert 0 < found.step < found.trial
 
 
-def test_an_epoch_of_some_steps_costs_those(
-    small_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_epoch_costs_its_steps(small_inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_timed_step", lambda *_: 2.0)
     configuration = tiny_configuration(epochs=3, sampling=RandomPairs(batch=2, steps=5))
     found = estimate_one(configuration, small_inputs)

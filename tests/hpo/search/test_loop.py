@@ -61,7 +61,7 @@ def test_a_search_keeps_all_that_its_trials_did(stored: StoredStudy, run: Run) -
     assert len({t.user_attrs["seed"] for t in stored.study.trials}) == 3
 
 
-def test_the_number_of_trials_is_of_the_study_not_of_the_run(open_study: Open, run: Run) -> None:
+def test_the_number_of_trials_is_the_studys(open_study: Open, run: Run) -> None:
     run(open_study(), 2)
     run(open_study(), 2)
     assert len(open_study().study.trials) == 2

@@ -30,9 +30,7 @@ def states(tmp_path: Path, name: PrunerName, epochs: int) -> list[TrialState]:
 
 
 @pytest.mark.parametrize("name", get_args(PrunerName))
-def test_the_worse_are_pruned_after_the_warm_up_unless_nothing_is(
-    tmp_path: Path, name: PrunerName
-) -> None:
+def test_the_worse_are_pruned_after_the_warm_up(tmp_path: Path, name: PrunerName) -> None:
     found = states(tmp_path, name, epochs=20)
     assert found[0] == TrialState.COMPLETE
     assert (TrialState.PRUNED in found) == (name != "none")

@@ -54,9 +54,7 @@ def search(
     [("random", 1000), ("tpe", 400), ("tpe-univariate", 200), ("gp", 30)],
 )
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-def test_every_proposal_is_buildable_new_and_of_the_static_space(
-    name: SamplerName, trials: int
-) -> None:
+def test_every_proposal_is_buildable_new_and_in_the_space(name: SamplerName, trials: int) -> None:
     space = SearchSpace(PAPER)
     study = search(PAPER, name, trials)
     assert len(study.trials) == trials

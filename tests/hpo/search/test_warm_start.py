@@ -111,9 +111,7 @@ def test_the_best_are_those_of_the_lowest_error_that_trained(
     assert found == planned()
 
 
-def test_the_confirmed_ranking_comes_first(
-    old: StoredStudy, planned: Callable[..., WarmStart]
-) -> None:
+def test_confirmed_ones_come_first(old: StoredStudy, planned: Callable[..., WarmStart]) -> None:
     chance = np.random.default_rng(0)
     for k in range(7):
         add(old, 0.1 + k / 100, old.space.draw(chance))

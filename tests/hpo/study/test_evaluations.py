@@ -49,9 +49,7 @@ def test_every_look_of_a_studys_networks_is_counted(hpo: Hpo, searched: Searched
     assert one.when < two.when
 
 
-def test_a_study_elsewhere_is_found_by_its_storage(
-    hpo: Hpo, searched: Searched, tmp_path: Path
-) -> None:
+def test_a_study_elsewhere_is_found_there(hpo: Hpo, searched: Searched, tmp_path: Path) -> None:
     (tmp_path / "studies").rename(tmp_path / "moved")
     plain = hpo("evaluate best.safetensors")
     assert plain.status == 0
@@ -102,9 +100,7 @@ def test_a_study_that_cannot_be_written(
     assert "not counted, without the study tiny (the disk is full: make room)" in outcome.err
 
 
-def test_a_checkpoint_of_no_study_is_not_counted(
-    hpo: Hpo, searched: Searched, tmp_path: Path
-) -> None:
+def test_one_of_no_study_is_not_counted(hpo: Hpo, searched: Searched, tmp_path: Path) -> None:
     text = (tmp_path / "best.toml").read_text()
     (tmp_path / "own.toml").write_text(text[: text.index("[provenance]")])
     assert hpo("train own.toml").status == 0

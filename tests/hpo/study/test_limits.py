@@ -117,9 +117,7 @@ def costs(stored: StoredStudy) -> list[float]:
     return [2 * images * t.user_attrs["multiply_adds"] for t in trials]
 
 
-def test_a_search_ends_when_its_budget_is_used_up_and_goes_on_with_more(
-    hpo: Hpo, tiny: Searched
-) -> None:
+def test_a_search_ends_with_its_budget_and_goes_on_with_more(hpo: Hpo, tiny: Searched) -> None:
     first = hpo("run tiny --budget 1e6")  # less than any trial takes
     assert first.status == 0, first.err
     assert "budget   0 of 1.00 × 10⁶ multiply-adds spent" in first.err
@@ -184,9 +182,7 @@ def test_a_worker_obeys_the_budget(hpo: Hpo, tiny: Searched) -> None:
     assert len(tiny().study.trials) == 1
 
 
-def test_a_trial_that_was_begun_is_finished_though_the_budget_is_used_up(
-    hpo: Hpo, tiny: Searched
-) -> None:
+def test_a_trial_that_was_begun_is_finished_beyond_the_budget(hpo: Hpo, tiny: Searched) -> None:
     with stopped_at(7):  # in the second epoch
         assert hpo("run tiny --budget 1e6").status == 130
     images = 2 * 20 * 4
@@ -207,7 +203,7 @@ def test_a_trial_that_was_begun_is_finished_though_the_budget_is_used_up(
         ("run tiny --budget 2h --trials 0", "--trials"),
     ],
 )
-def test_a_bad_budget_is_one_sentence(
+def test_a_bad_budget_is_named(
     hpo: Hpo, tiny: Searched, tmp_path: Path, line: str, part: str
 ) -> None:
     assert refused(hpo(line), part)

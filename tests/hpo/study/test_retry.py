@@ -26,9 +26,7 @@ def begin(stored: StoredStudy, holder: dict[str, object]) -> int:
     return trial.number
 
 
-def test_a_trial_whose_process_died_is_enqueued_with_its_parameters_and_seed(
-    stored: StoredStudy,
-) -> None:
+def test_a_dead_trial_is_enqueued_with_its_parameters_and_seed(stored: StoredStudy) -> None:
     number = begin(stored, gone())
     assert reclaim(stored.study, stored.storage) == 1
     old, new = stored.study.trials
@@ -82,7 +80,7 @@ def test_a_trial_killed_while_its_parameters_were_drawn_is_drawn_anew(stored: St
     assert stored.space.fits([int(params[k]) for k in stored.space.kernels])
 
 
-def test_a_first_trial_killed_before_its_parameters_keeps_them(open_study: Open) -> None:
+def test_a_first_trial_killed_at_once_keeps_its_parameters(open_study: Open) -> None:
     first = "search.first=[{ conv1_kernel = 9, conv2_kernel = 6 }]"
     stored = open_study(first)
     trial = stored.study.ask()
@@ -92,7 +90,7 @@ def test_a_first_trial_killed_before_its_parameters_keeps_them(open_study: Open)
     assert [params[k] for k in stored.space.kernels] == [9, 6]
 
 
-def test_a_trial_without_an_owner_is_given_time(stored: StoredStudy, open_study: Open) -> None:
+def test_a_trial_without_owner_is_given_time(stored: StoredStudy, open_study: Open) -> None:
     stored.study.ask()
     assert reclaim(stored.study, stored.storage) == 0
     with stored.storage.engine.begin() as connection:

@@ -15,7 +15,7 @@ from tests.conftest import ordinary_user
 from tests.hpo.fixture_types import Open
 
 
-def test_a_database_of_another_optuna_is_refused(database: str, open_study: Open) -> None:
+def test_another_optunas_database_is_refused(database: str, open_study: Open) -> None:
     engine = open_study().storage.engine
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = 'v99.0.0.a'"))
@@ -99,7 +99,7 @@ def test_a_server_that_is_away_is_told_from_one_that_refuses(error: Exception, a
     assert is_away(wrapped) == away
 
 
-def test_nothing_is_declared_dead_right_after_an_absence(
+def test_nothing_is_dead_after_an_absence(
     stored: StoredStudy, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "hpo")

@@ -57,9 +57,7 @@ def test_a_study_whose_making_was_cut_short_is_made_anew(
     assert len(stored.study.trials) == 1
 
 
-def test_processes_that_make_the_same_study_at_once_get_the_same(
-    tmp_path: Path, database: str
-) -> None:
+def test_processes_that_make_a_study_at_once_get_the_same(tmp_path: Path, database: str) -> None:
     settings = tiny_settings(tmp_path, "search.first=[{ fc_units = 128 }]")
     storages = [open_storage(database, create=True) for _ in range(4)]
     gate, got = threading.Barrier(len(storages)), list[tuple[str, bool]]()
@@ -88,7 +86,7 @@ def test_a_study_of_another_format_is_refused(stored: StoredStudy) -> None:
         load("tiny", stored.storage)
 
 
-def test_a_study_of_an_older_version_resumes_unless_it_used_what_is_gone(open_study: Open) -> None:
+def test_an_older_study_resumes_unless_it_used_what_is_gone(open_study: Open) -> None:
     stored = open_study()
     older = stored.settings.model_dump(mode="json")
     older["search"]["opening"] = None

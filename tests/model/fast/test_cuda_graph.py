@@ -120,9 +120,7 @@ def test_a_step_that_cannot_be_recorded_is_done_as_it_is(
     assert found == pytest.approx(wanted, abs=NEAR if trainer.device.type == "cuda" else 0)
 
 
-def test_an_optimizer_that_asks_is_told_that_it_is_recorded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_optimizer_that_asks_is_told_of_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch)
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(2))])
     record = recorder(CUDA, optimizer)

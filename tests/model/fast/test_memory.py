@@ -31,9 +31,7 @@ print((after(range(2000, 2300)) - before) / 2**20)
 """
 
 
-def test_a_network_beyond_the_memory_is_refused_with_both_sizes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_network_beyond_memory_is_refused_with_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     described = architecture(((3, 16), (3, 16)), size=20, fc=4096)
     monkeypatch.setattr(memory, "available", lambda device: 2**20)
     with pytest.raises(DoesNotFit, match=r"at least 0\.0 GiB of memory, and 0\.0 GiB are free"):
