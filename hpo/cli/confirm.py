@@ -2,16 +2,16 @@
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Annotated
 
-import optuna
 import typer
 from optuna.trial import FrozenTrial
 
-from data.tasks import WAY
+from data.tasks import WAY, OneShotTasks
 from hpo.cli.options import AsJson, Data, Device, Storage, StudyArgument, Timeout
 from hpo.cli.steps import end, find_device, opened_study, print_json, say
-from hpo.results.retrain import Retraining, fresh_tasks
+from hpo.results.retrain import fresh_tasks, retrain
 from hpo.results.significance import compare_best
 from hpo.search.loop import MachineFailure
 from hpo.search.stopping import Stop
@@ -19,10 +19,11 @@ from hpo.study.confirmations import Confirmed, confirmed, is_done, keep_result
 from hpo.study.paths import data_folder
 from hpo.study.settings import SettingsError
 from hpo.study.storage import shown
-from hpo.study.study import StudyError
+from hpo.study.study import StoredStudy, StudyError
 from hpo.study.trials import record, trained_trials
 from hpo.view.format import duration, percent
 from model.fast.device import device_name
+from model.inputs import Inputs
 from model.training import Interrupted
 
 TASKS = 4000
@@ -75,8 +76,7 @@ def confirm(
         reason = None
         if todo:
             fresh = fresh_tasks(stored.settings.data, inputs, tasks)
-            retrain = Retraining(stored, inputs, fresh, place.folder, stop.check)
-            reason = _work(stored.study, todo, retrain, stop)
+            reason = _work(stored, todo, inputs, fresh, place.folder, stop)
         _print(place.name, confirmed(stored.study), json_)
     if reason:
         say(f"stopped by {reason}; what is done is kept, and the same line goes on from here")
@@ -94,9 +94,11 @@ def _plan(whole: int, todo: list[FrozenTrial]) -> str:
 
 
 def _work(
-    study: optuna.Study,
+    stored: StoredStudy,
     todo: list[tuple[FrozenTrial, int]],
-    retrain: Retraining,
+    inputs: Inputs,
+    fresh: OneShotTasks,
+    results: Path,
     stop: Stop,
 ) -> str | None:
     """Do the trainings that are left; gives why it ended before its time, or None."""
@@ -104,7 +106,7 @@ def _work(
         for number, (trial, k) in enumerate(todo, start=1):
             try:
                 stop.check()
-                result = retrain(trial, k)
+                result = retrain(stored, trial, k, inputs, fresh, results, stop.check)
             except Interrupted as error:
                 return str(error)
             except OSError as error:
@@ -112,7 +114,7 @@ def _work(
                     f"trial {trial.number} cannot be confirmed ({error}): see to the machine, then "
                     "type the same line"
                 ) from error
-            keep_result(study, trial.number, k, result)
+            keep_result(stored.study, trial.number, k, result)
             errors = f"error {percent(result['error'])}, on the search's own tasks "
             errors += percent(result["search_like_error"])
             say(

@@ -1,7 +1,6 @@
 """One of the best trials trained again, from a new seed, and scored on fresh tasks."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from model.fast.memory import DoesNotFit, out_of_memory, release_memory
 from model.inputs import Inputs
 from model.scoring import pack
 from model.snapshot import Snapshot, train_resumably
-from model.training import Diverged
+from model.training import Diverged, OnStep, Trainer
 
 
 def fresh_tasks(choice: DataChoice, inputs: Inputs, count: int) -> OneShotTasks:
@@ -40,83 +39,77 @@ def fresh_tasks(choice: DataChoice, inputs: Inputs, count: int) -> OneShotTasks:
     return draw_tasks(inputs.split.validation, count, seed).to(inputs.device)
 
 
-class Retraining:
-    """Trains networks of finished trials again, as the search did, and scores them anew."""
+def retrain(
+    stored: StoredStudy,
+    trial: FrozenTrial,
+    k: int,
+    inputs: Inputs,
+    fresh: OneShotTasks,
+    results: Path,
+    on_step: OnStep,
+) -> dict[str, Any]:
+    """Train a trial's network from its ``k``-th new seed (from 0), or go on with that.
 
-    def __init__(
-        self,
-        stored: StoredStudy,
-        inputs: Inputs,
-        fresh: OneShotTasks,
-        results: Path,
-        on_step: Callable[[], None],
-    ) -> None:
-        """Prepare for the trials of one study.
+    Args:
+        stored: the study.
+        trial: a complete one of it.
+        k: which seed.
+        inputs: the study's data; its validation tasks choose the epoch.
+        fresh: the tasks to score on, on the same device.
+        results: folder of the study's results, for the training while it is not finished.
+        on_step: called after every training step; may raise `Interrupted`.
 
-        Args:
-            stored: the study.
-            inputs: its data; its validation tasks choose the epoch.
-            fresh: the tasks to score on, on the same device.
-            results: folder of the study's results, for the trainings that are not finished.
-            on_step: called after every training step; may raise `Interrupted`.
-        """
-        self._stored, self._inputs, self._fresh, self._on_step = stored, inputs, fresh, on_step
-        self._folder = confirmation_folder(results, stored.token)
+    Returns:
+        What the study keeps of it: the error on the fresh tasks, which of them were
+        answered rightly, and the like. A training that diverges has none right, and a reason.
 
-    def __call__(self, trial: FrozenTrial, k: int) -> dict[str, Any]:
-        """Train the trial's network from its ``k``-th new seed (from 0), or go on with that.
+    Raises:
+        Interrupted: the training was stopped; it goes on from there the next time.
+        DoesNotFit: the memory of this device cannot hold it.
+        OSError: the unfinished training cannot be written.
+    """
+    seed = new_seed(stored.settings.search.seed, trial.number, k)
+    folder = confirmation_folder(results, stored.token)
+    snapshot = Snapshot(folder / f"trial-{trial.number}-seed-{k}.safetensors")
+    try:
+        trainer = inputs.trainer(stored.space.configuration(trial.params, seed))
+        result = _trained(trainer, snapshot, fresh, on_step)
+    except RuntimeError as error:
+        if not out_of_memory(error) or isinstance(error, DoesNotFit):
+            raise
+        raise DoesNotFit(str(error).splitlines()[0].rstrip(".")) from error
+    finally:
+        release_memory(inputs.device)
+    snapshot.remove()
+    device = device_name(inputs.device)
+    return {**result, "tasks": len(fresh), "seed": seed, "device": device}
 
-        Returns:
-            What the study keeps of it: the error on the fresh tasks, which of them were
-            answered rightly, and the like. A training that diverges has none right, and a reason.
 
-        Raises:
-            Interrupted: the training was stopped; it goes on from there the next time.
-            DoesNotFit: the memory of this device cannot hold it.
-            OSError: the unfinished training cannot be written.
-        """
-        seed = new_seed(self._stored.settings.search.seed, trial.number, k)
-        snapshot = Snapshot(self._folder / f"trial-{trial.number}-seed-{k}.safetensors")
-        try:
-            result = self._trained(trial, seed, snapshot)
-        except RuntimeError as error:
-            if not out_of_memory(error) or isinstance(error, DoesNotFit):
-                raise
-            raise DoesNotFit(str(error).splitlines()[0].rstrip(".")) from error
-        finally:
-            release_memory(self._inputs.device)
-        snapshot.remove()
-        return {
-            **result,
-            "tasks": len(self._fresh),
-            "seed": seed,
-            "device": device_name(self._inputs.device),
-        }
+def _trained(
+    trainer: Trainer, snapshot: Snapshot, fresh: OneShotTasks, on_step: OnStep
+) -> dict[str, Any]:
+    history, earlier, start = trainer.history, 0.0, time.perf_counter()
 
-    def _trained(self, trial: FrozenTrial, seed: int, snapshot: Snapshot) -> dict[str, Any]:
-        trainer = self._inputs.trainer(self._stored.space.configuration(trial.params, seed))
-        history, earlier, start = trainer.history, 0.0, time.perf_counter()
+    def on_resume() -> None:
+        nonlocal earlier
+        earlier = history.seconds + trainer.partial.seconds
 
-        def on_resume() -> None:
-            nonlocal earlier
-            earlier = history.seconds + trainer.partial.seconds
+    def figures() -> dict[str, Any]:
+        return {"seconds": round(earlier + time.perf_counter() - start, 2)}
 
-        def figures() -> dict[str, Any]:
-            return {"seconds": round(earlier + time.perf_counter() - start, 2)}
-
-        try:
-            train_resumably(trainer, snapshot, self._on_step, on_resume=on_resume)
-        except Diverged as error:
-            reason = {"fail_reason": f"diverged: {error}", "best_epoch": None}
-            none = pack(np.zeros(len(self._fresh), np.bool_))
-            worst = {"error": WORST, "outcomes": none, "search_like_error": WORST}
-            return {**worst, **reason, **figures()}
-        trainer.tasks = self._fresh  # only now: they have no say in the choice of the epoch
-        fresh_error = trainer.validate()
-        return {
-            "error": fresh_error,
-            "outcomes": trainer.right,
-            "search_like_error": history.best_error,
-            "best_epoch": history.best_epoch,
-            **figures(),
-        }
+    try:
+        train_resumably(trainer, snapshot, on_step, on_resume=on_resume)
+    except Diverged as error:
+        reason = {"fail_reason": f"diverged: {error}", "best_epoch": None}
+        none = pack(np.zeros(len(fresh), np.bool_))
+        worst = {"error": WORST, "outcomes": none, "search_like_error": WORST}
+        return {**worst, **reason, **figures()}
+    trainer.tasks = fresh  # only now: they have no say in the choice of the epoch
+    fresh_error = trainer.validate()
+    return {
+        "error": fresh_error,
+        "outcomes": trainer.right,
+        "search_like_error": history.best_error,
+        "best_epoch": history.best_epoch,
+        **figures(),
+    }

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, demo_app, make_server
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore
@@ -68,7 +68,7 @@ def make_dashboard(
     """
     try:
         server = make_server(
-            HOST, port, _refuse, server_class=_ThreadingServer, handler_class=_QuietHandler
+            HOST, port, demo_app, server_class=_ThreadingServer, handler_class=_QuietHandler
         )
     except OSError as error:
         raise StorageError(
@@ -77,11 +77,6 @@ def make_dashboard(
     pictures = FileSystemArtifactStore(artifacts)
     server.set_app(guarded(wsgi(storage, pictures), server.server_port, writable))
     return server
-
-
-def _refuse(_environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-    start("503 Service Unavailable", [])
-    return []
 
 
 def note(name: str, settings: StudySettings, data_fingerprint: str, device: str) -> str:

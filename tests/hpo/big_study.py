@@ -3,7 +3,6 @@
 import math
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -13,6 +12,7 @@ from hpo.study.settings import StudySettings, read_settings
 from hpo.study.space import Params
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy, create_or_resume
+from hpo.study.trials import Record
 
 PAPER = Path(__file__).parents[2] / "studies/paper.toml"
 BEGIN = datetime(2026, 1, 5, 9)
@@ -76,14 +76,14 @@ def _trial(
     errors = np.clip(curve + chance.normal(0, 0.02, epochs), 0.04, 0.95)
     errors = np.round(errors * 320) / 320
 
-    state, attributes, ran = TrialState.COMPLETE, {}, epochs
+    state, reason, ran = TrialState.COMPLETE, None, epochs
     if number % 40 == 39:
         ran = min(3, epochs)
         errors[ran - 1] = 1.0
-        attributes["fail_reason"] = "diverged: the loss was no longer finite in epoch 2, by step 64"
+        reason = "diverged: the loss was no longer finite in epoch 3, by step 64"
     elif number % 50 == 17:
         state, ran = TrialState.FAIL, min(4, epochs)
-        attributes["fail_reason"] = "its process died"
+        reason = "its process died"
     else:
         for rung in RUNGS:
             if rung < epochs - 1 and errors[: rung + 1].min() > 0.95 - 0.045 * rung:
@@ -92,38 +92,28 @@ def _trial(
     kept = [float(e) for e in errors[:ran]]
     rate = 9e10 / network.multiply_adds
     seconds = ran * 27_000 / rate
-    return _told(
-        create_trial(
-            state=state,
-            params=params,
-            distributions=stored.space.distributions,
-            value=None if state == TrialState.FAIL else _value(state, attributes, kept),
-            intermediate_values=dict(enumerate(kept)),
-            user_attrs={
-                "seed": seed,
-                "weights": network.weights,
-                "multiply_adds": network.multiply_adds,
-                "device": "a made-up device",
-                "precision": "fp32",
-                "best_epoch": kept.index(min(kept)),
-                "best_error": min(kept),
-                "pairs_per_second": round(rate, 1),
-                "seconds": round(seconds, 2),
-                "peak_memory_mb": 200 + network.weights // 100_000,
-                **attributes,
-            },
-        ),
-        begin,
-        begin + timedelta(seconds=seconds + 5),
+    record = Record(
+        seed=seed,
+        weights=network.weights,
+        multiply_adds=network.multiply_adds,
+        device="a made-up device",
+        precision="fp32",
+        best_epoch=kept.index(min(kept)),
+        best_error=min(kept),
+        pairs_per_second=round(rate, 1),
+        seconds=round(seconds, 2),
+        peak_memory_mb=200 + network.weights // 100_000,
+        fail_reason=reason,
     )
-
-
-def _value(state: TrialState, attributes: dict[str, Any], errors: list[float]) -> float:
-    if attributes:
-        return 1.0
-    return min(errors) if state == TrialState.COMPLETE else errors[-1]
-
-
-def _told(trial: FrozenTrial, begin: datetime, end: datetime) -> FrozenTrial:
-    trial.datetime_start, trial.datetime_complete = begin, end
+    value = kept[-1] if state == TrialState.PRUNED else 1.0 if reason else min(kept)
+    trial = create_trial(
+        state=state,
+        params=params,
+        distributions=stored.space.distributions,
+        value=None if state == TrialState.FAIL else value,
+        intermediate_values=dict(enumerate(kept)),
+        user_attrs=record.attributes,
+    )
+    trial.datetime_start = begin
+    trial.datetime_complete = begin + timedelta(seconds=seconds + 5)
     return trial

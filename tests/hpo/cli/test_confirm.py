@@ -11,7 +11,7 @@ import torch
 
 from data.split import Split
 from data.tasks import draw_tasks
-from hpo.results.retrain import Retraining, fresh_tasks
+from hpo.results.retrain import fresh_tasks
 from hpo.search.objective import WORST
 from hpo.study.confirmations import confirmed, new_seed
 from hpo.study.storage import open_storage
@@ -110,7 +110,7 @@ def test_the_same_line_does_nothing_twice_and_other_tasks_do_it_anew(
     }
     before = kept(searched())
     with monkeypatch.context() as patch:
-        patch.setattr(Retraining, "__call__", None)  # is not to be called
+        patch.setattr("hpo.cli.confirm.retrain", None)  # is not to be called
         again = hpo(f"{CONFIRM} --json")
     assert "all 4 trainings are done" in again.err
     assert again.out == first.out

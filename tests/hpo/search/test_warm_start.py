@@ -21,6 +21,8 @@ from tests.hpo.command import Hpo, refused
 from tests.hpo.made_up import gone
 from tests.hpo.tiny_study import tiny_settings, write_tiny
 
+Planned = Callable[..., WarmStart]
+
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
@@ -36,7 +38,13 @@ def old(tmp_path: Path, url: str) -> StoredStudy:
 
 
 @pytest.fixture
-def planned(tmp_path: Path, url: str, database: str) -> Callable[..., WarmStart]:
+def source(tmp_path: Path, url: str) -> StoredStudy:
+    """The study ``old``, of 20 made-up trials."""
+    return big_study(url, 20, settings=tiny_settings(tmp_path), name="old")
+
+
+@pytest.fixture
+def planned(tmp_path: Path, url: str, database: str) -> Planned:
     """What the study ``new``, which is not there yet, is to begin with."""
 
     def planned(*changes: str) -> WarmStart:
@@ -97,7 +105,7 @@ def labels(stored: StoredStudy) -> list[str | None]:
 
 
 def test_the_best_are_those_of_the_lowest_error_that_trained(
-    old: StoredStudy, planned: Callable[..., WarmStart]
+    old: StoredStudy, planned: Planned
 ) -> None:
     chance = np.random.default_rng(0)
     add(old, 0.01, old.space.draw(chance), fail_reason="diverged")
@@ -111,7 +119,7 @@ def test_the_best_are_those_of_the_lowest_error_that_trained(
     assert found == planned()
 
 
-def test_confirmed_ones_come_first(old: StoredStudy, planned: Callable[..., WarmStart]) -> None:
+def test_confirmed_ones_come_first(old: StoredStudy, planned: Planned) -> None:
     chance = np.random.default_rng(0)
     for k in range(7):
         add(old, 0.1 + k / 100, old.space.draw(chance))
@@ -121,7 +129,7 @@ def test_confirmed_ones_come_first(old: StoredStudy, planned: Callable[..., Warm
 
 
 def test_the_informative_are_far_from_the_best_and_not_bad(
-    old: StoredStudy, planned: Callable[..., WarmStart]
+    old: StoredStudy, planned: Planned
 ) -> None:
     for k in range(BEST):
         add(old, 0.1, params(fc_lr=0.03 + k / 1000))
@@ -139,9 +147,8 @@ def test_the_informative_are_far_from_the_best_and_not_bad(
 
 
 def test_what_is_carried_over_is_trained_first_and_counts_for_nothing_before(
-    tmp_path: Path, url: str, database: str, planned: Callable[..., WarmStart]
+    source: StoredStudy, tmp_path: Path, database: str, planned: Planned
 ) -> None:
-    source = big_study(url, 20, settings=tiny_settings(tmp_path), name="old")
     first = "search.first=[{ fc_units = 128 }]"
     found = planned(first)
     stored = make(tiny_settings(tmp_path, first), database, found)
@@ -164,9 +171,8 @@ def test_what_is_carried_over_is_trained_first_and_counts_for_nothing_before(
 
 
 def test_what_fits_is_kept_and_the_rest_is_sampled_with_it(
-    tmp_path: Path, url: str, database: str, planned: Callable[..., WarmStart]
+    source: StoredStudy, tmp_path: Path, database: str, planned: Planned
 ) -> None:
-    source = big_study(url, 20, settings=tiny_settings(tmp_path), name="old")
     cost = source.space.architecture(params()).multiply_adds
     changes = (
         "network.image_size=24",
@@ -188,7 +194,7 @@ def test_what_fits_is_kept_and_the_rest_is_sampled_with_it(
 
 
 def test_configurations_that_become_equal_are_enqueued_once(
-    tmp_path: Path, old: StoredStudy, database: str, planned: Callable[..., WarmStart]
+    tmp_path: Path, old: StoredStudy, database: str, planned: Planned
 ) -> None:
     add(old, 0.1, params(conv1_filters=16))
     add(old, 0.2, params(conv1_filters=32))
@@ -200,11 +206,11 @@ def test_configurations_that_become_equal_are_enqueued_once(
     assert trials(planned(narrow, first), best=True) == [2]  # the study has the other itself
 
 
+@pytest.mark.usefixtures("source")
 def test_the_same_line_goes_on_and_needs_the_other_study_no_more(
-    tmp_path: Path, url: str, database: str, planned: Callable[..., WarmStart]
+    tmp_path: Path, url: str, database: str, planned: Planned
 ) -> None:
     settings = tiny_settings(tmp_path)
-    big_study(url, 20, settings=settings, name="old")
     before = labels(make(settings, database, planned()))
     assert plan("old", url, "new", settings, database) is None
     make(settings, database, None).study.ask()
@@ -214,11 +220,11 @@ def test_the_same_line_goes_on_and_needs_the_other_study_no_more(
     assert labels(make(settings, database, None)) == before
 
 
+@pytest.mark.usefixtures("source")
 def test_another_study_than_before_is_refused(
-    tmp_path: Path, url: str, database: str, planned: Callable[..., WarmStart]
+    tmp_path: Path, url: str, database: str, planned: Planned
 ) -> None:
     settings = tiny_settings(tmp_path)
-    big_study(url, 20, settings=settings, name="old")
     found = planned()
     stored = make(settings, database, found)
     elsewhere = f"sqlite:///{tmp_path / 'elsewhere.db'}"
@@ -232,11 +238,11 @@ def test_another_study_than_before_is_refused(
         WarmStart("old", "its token", found.carried, []).join(stored.study)
 
 
+@pytest.mark.usefixtures("source")
 def test_only_a_study_that_has_not_begun_begins_with_another(
-    tmp_path: Path, url: str, database: str, planned: Callable[..., WarmStart]
+    tmp_path: Path, database: str, planned: Planned
 ) -> None:
     settings = tiny_settings(tmp_path, "search.first=[{ fc_units = 128 }]")
-    big_study(url, 20, settings=tiny_settings(tmp_path), name="old")
     found = planned()
     make(settings, database, None)
     stored = make(settings, database, found)
@@ -250,18 +256,18 @@ def test_only_a_study_that_has_not_begun_begins_with_another(
 @pytest.mark.parametrize(
     ("there", "at", "left"), [(False, "from", 4), (True, "from", 4), (False, "format", 9)]
 )
+@pytest.mark.usefixtures("source")
 def test_a_study_whose_making_was_cut_short_begins_with_it_once(
     tmp_path: Path,
     url: str,
     database: str,
-    planned: Callable[..., WarmStart],
+    planned: Planned,
     monkeypatch: pytest.MonkeyPatch,
     there: bool,
     at: str,
     left: int,
 ) -> None:
     settings = tiny_settings(tmp_path, "search.first=[{ fc_units = 128 }]")
-    big_study(url, 20, settings=tiny_settings(tmp_path), name="old")
     found = planned()
     if there:
         make(settings, database, None)
