@@ -13,10 +13,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.study import StoredStudy
 from hpo.study.trials import (
-    Figures,
-    figures,
+    is_trained,
     lowest_error,
     multiply_adds_spent,
+    record,
     seconds_spent,
 )
 
@@ -67,11 +67,11 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
         name: "Int64" if isinstance(distribution, IntDistribution) else "float64"
         for name, distribution in distributions.items()
     }
-    every, training = [figures(trial) for trial in trials], stored.settings.training
+    training = stored.settings.training
     rows = [
-        _row(trial, one)
-        | {"seconds_spent": seconds, "multiply_adds_spent": multiply_adds_spent(one, training)}
-        for trial, one, seconds in zip(trials, every, seconds_spent(every), strict=True)
+        _row(trial)
+        | {"seconds_spent": seconds, "multiply_adds_spent": multiply_adds_spent(trial, training)}
+        for trial, seconds in zip(trials, seconds_spent(trials), strict=True)
     ]
     return pd.DataFrame(
         {name: pd.Series([row.get(name) for row in rows], dtype=t) for name, t in types.items()}
@@ -98,15 +98,15 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _row(trial: FrozenTrial, one: Figures) -> dict[str, Any]:
+def _row(trial: FrozenTrial) -> dict[str, Any]:
     return {
-        **one.kept.attributes,
+        **record(trial).attributes,
         **trial.params,
         "number": trial.number,
         "state": trial.state.name.lower(),
         "error": _error(trial),
-        "epochs": one.epochs,
-        "trained": one.is_trained,
+        "epochs": len(trial.intermediate_values),
+        "trained": is_trained(trial),
         "started": _utc(trial.datetime_start),
         "ended": _utc(trial.datetime_complete),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,8 +18,6 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.study.settings import SettingsError
 from hpo.study.study import StoredStudy
 from hpo.study.trials import (
-    Figures,
-    figures,
     finished,
     multiply_adds_spent,
     record,
@@ -65,15 +63,14 @@ class Spending:
     seconds: float
 
     @classmethod
-    def of(cls, budget: Budget, trials: Iterable[Figures], training: Training) -> Spending:
+    def of(cls, budget: Budget, trials: Sequence[FrozenTrial], training: Training) -> Spending:
         """What the trials of a study, those that run included, have spent of its budget."""
-        every = list(trials)
-        seconds = math.fsum(seconds_spent(every))
+        seconds = math.fsum(seconds_spent(trials))
         if budget.unit == "seconds":
             return cls(budget, seconds, seconds)
         # A network that cannot train counts an epoch here: in a space that has no others, trials
         # without end would spend nothing.
-        spent = [multiply_adds_spent(trial, training, count_mark=True) for trial in every]
+        spent = [multiply_adds_spent(trial, training, count_mark=True) for trial in trials]
         return cls(budget, math.fsum(one or 0.0 for one in spent), seconds)
 
     @property
@@ -146,7 +143,7 @@ def spending_of(stored: StoredStudy) -> Spending | None:
     budget = budget_of(stored.study)
     if budget is None:
         return None
-    trials = map(figures, stored.study.get_trials(deepcopy=False))
+    trials = stored.study.get_trials(deepcopy=False)
     return Spending.of(budget, trials, stored.settings.training)
 
 

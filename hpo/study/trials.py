@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
 from typing import Any, Literal
 
 import optuna
@@ -91,51 +90,14 @@ def record(trial: FrozenTrial | optuna.Trial) -> Record:
     return Record.from_attributes(trial.user_attrs)
 
 
-@dataclass(frozen=True)
-class Figures:
-    """What counts and costs are made from.
-
-    Attributes:
-        number, state: of the trial.
-        epochs: that it reported; those of an earlier try that it went on from are its first.
-        kept: what it keeps of itself.
-        value: the lowest error of a complete trial.
-        ended: when it ended, if it has.
-    """
-
-    number: int
-    state: TrialState
-    epochs: int
-    kept: Record
-    value: float | None = None
-    ended: datetime | None = None
-
-    @property
-    def is_untrainable(self) -> bool:
-        """Whether it is complete and its network could not train; its last epoch is the mark."""
-        return self.state == TrialState.COMPLETE and self.kept.fail_reason is not None
-
-    @property
-    def is_trained(self) -> bool:
-        """Whether it was trained to its end."""
-        return self.state == TrialState.COMPLETE and self.kept.fail_reason is None
-
-
-def figures(trial: FrozenTrial) -> Figures:
-    """The figures of a trial."""
-    return Figures(
-        number=trial.number,
-        state=trial.state,
-        epochs=len(trial.intermediate_values),
-        kept=record(trial),
-        value=trial.value if trial.state == TrialState.COMPLETE else None,
-        ended=trial.datetime_complete,
-    )
-
-
 def is_trained(trial: FrozenTrial) -> bool:
     """Whether a trial was trained to its end."""
-    return figures(trial).is_trained
+    return trial.state == TrialState.COMPLETE and record(trial).fail_reason is None
+
+
+def is_untrainable(trial: FrozenTrial) -> bool:
+    """Whether a trial is complete and its network could not train; its last epoch is the mark."""
+    return trial.state == TrialState.COMPLETE and record(trial).fail_reason is not None
 
 
 def trained_trials(study: optuna.Study) -> list[FrozenTrial]:
@@ -176,17 +138,21 @@ def retried(trials: Iterable[FrozenTrial]) -> set[int]:
     return {kept.retry_of for kept in map(record, trials) if kept.retry_of is not None}
 
 
-def seconds_spent(trials: Sequence[Figures]) -> list[float]:
+def seconds_spent(trials: Sequence[FrozenTrial]) -> list[float]:
     """Seconds that each trial trained and validated.
 
     Those of a try that another went on from are among the later one's, and not its own.
     """
-    went_on = {t.kept.retry_of for t in trials if t.kept.resumed_at is not None}
-    return [0.0 if t.number in went_on else t.kept.seconds or 0.0 for t in trials]
+    kept = [record(trial) for trial in trials]
+    went_on = {one.retry_of for one in kept if one.resumed_at is not None}
+    return [
+        0.0 if trial.number in went_on else one.seconds or 0.0
+        for trial, one in zip(trials, kept, strict=True)
+    ]
 
 
 def multiply_adds_spent(
-    trial: Figures, training: Training, count_mark: bool = False
+    trial: FrozenTrial, training: Training, count_mark: bool = False
 ) -> float | None:
     """Multiply-adds of a trial's forward passes over the training images, if they are known.
 
@@ -197,11 +163,11 @@ def multiply_adds_spent(
         training: of the study.
         count_mark: whether the mark of a network that could not train counts as an epoch.
     """
-    if trial.kept.multiply_adds is None:
+    kept, mark = record(trial), is_untrainable(trial) and not count_mark
+    if kept.multiply_adds is None:
         return None
-    mark = trial.is_untrainable and not count_mark
-    own = max(trial.epochs - (trial.kept.resumed_at or 0) - mark, 0)
-    return own * images_per_epoch(training) * float(trial.kept.multiply_adds)
+    own = max(len(trial.intermediate_values) - (kept.resumed_at or 0) - mark, 0)
+    return own * images_per_epoch(training) * float(kept.multiply_adds)
 
 
 def images_per_epoch(training: Training) -> int:
@@ -223,11 +189,12 @@ _REPORTS = table("trial_intermediate_values", column("trial_id"))
 _ATTRIBUTES = table("trial_user_attributes", *map(column, ("trial_id", "key", "value_json")))
 
 
-def read_figures(
-    storage: RDBStorage, study_id: int, known: Mapping[int, Figures]
-) -> dict[int, Figures]:
-    """The figures of all trials by their id, in order, from four queries of Optuna's tables.
+def read_sparsely(
+    storage: RDBStorage, study_id: int, known: Mapping[int, FrozenTrial]
+) -> dict[int, FrozenTrial]:
+    """All trials by their id, in order, as far as counts and costs need them.
 
+    They have no parameters, the attributes of `_READ` alone, and NaN for the error of every epoch.
     Optuna itself reads a thousand trials in seconds, and a view asks every second.
 
     Args:
@@ -238,7 +205,7 @@ def read_figures(
     Raises:
         SQLAlchemyError: the database is away; it is not waited for.
     """
-    ended = {i: one for i, one in known.items() if one.state.is_finished()}
+    ended = {i: trial for i, trial in known.items() if trial.state.is_finished()}
     with storage.engine.connect() as connection:
         rows = connection.execute(
             select(_TRIALS, _VALUES.c.value)
@@ -264,13 +231,18 @@ def read_figures(
             kept.setdefault(trial_id, {})[name] = json.loads(text)
     return {
         r.trial_id: ended.get(r.trial_id)
-        or Figures(
+        or FrozenTrial(
             number=r.number,
             state=r.state,
-            epochs=epochs.get(r.trial_id, 0),
-            kept=Record.from_attributes(kept.get(r.trial_id, {})),
-            value=r.value if r.state == TrialState.COMPLETE else None,
-            ended=r.datetime_complete,
+            value=r.value,
+            datetime_start=None,
+            datetime_complete=r.datetime_complete,
+            params={},
+            distributions={},
+            user_attrs=kept.get(r.trial_id, {}),
+            system_attrs={},
+            intermediate_values=dict.fromkeys(range(epochs.get(r.trial_id, 0)), math.nan),
+            trial_id=r.trial_id,
         )
         for r in rows
     }

@@ -10,7 +10,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.limits import Spending, budget_of, wanted_trials
 from hpo.study.study import StoredStudy
-from hpo.study.trials import FINISHED, Figures, read_figures, record
+from hpo.study.trials import (
+    FINISHED,
+    is_trained,
+    is_untrainable,
+    read_sparsely,
+    record,
+    retried,
+)
 
 LEADERS = 5
 RECENT = 8
@@ -86,7 +93,7 @@ class StatusReader:
     def __init__(self, stored: StoredStudy) -> None:
         self._stored = stored
         self._id = stored.storage.get_study_id_from_name(stored.study.study_name)
-        self._figures: dict[int, Figures] = {}
+        self._sparse: dict[int, FrozenTrial] = {}
         self._ended: dict[int, FrozenTrial] = {}  # what has ended never changes
 
     def read(self) -> Standing:
@@ -95,27 +102,25 @@ class StatusReader:
         Raises:
             SQLAlchemyError: the database is away; it is not waited for.
         """
-        study = self._stored.study
-        self._figures = read_figures(self._stored.storage, self._id, self._figures)
-        items, every = self._figures.items(), self._figures.values()
-        counts = Counter(one.state for one in every)
-        took = [
-            one.kept.seconds
-            for one in every
-            if one.state in FINISHED and one.kept.seconds is not None
-        ]
-        finished = sum(counts[state] for state in FINISHED)
+        study, storage = self._stored.study, self._stored.storage
+        self._sparse = read_sparsely(storage, self._id, self._sparse)
+        items, every = self._sparse.items(), list(self._sparse.values())
+        counts = Counter(trial.state for trial in every)
+        ended = [record(trial).seconds for trial in every if trial.state in FINISHED]
+        took = [seconds for seconds in ended if seconds is not None]
+        finished, training = len(ended), self._stored.settings.training
         wanted, budget = wanted_trials(study), budget_of(study)
-        by_error = sorted((one.value, one.number, i) for i, one in items if one.is_trained)
-        by_end = sorted((one.ended, one.number, i) for i, one in items if one.ended)
-        running = [i for i, one in items if one.state == TrialState.RUNNING]
-        now = [self._stored.storage.get_trial(trial_id) for trial_id in running]
+        by_error = sorted(
+            (t.value, t.number, i) for i, t in items if is_trained(t) and t.value is not None
+        )
+        by_end = sorted((t.datetime_complete, t.number, i) for i, t in items if t.datetime_complete)
+        now = [storage.get_trial(i) for i, t in items if t.state == TrialState.RUNNING]
         return Standing(
             wanted=None if wanted is None else max(wanted, finished),
-            spending=Spending.of(budget, every, self._stored.settings.training) if budget else None,
+            spending=Spending.of(budget, every, training) if budget else None,
             states={state: counts[state] for state in TrialState},
-            retried=len({one.kept.retry_of for one in every} - {None}),
-            untrainable=sum(one.is_untrainable for one in every),
+            retried=len(retried(every)),
+            untrainable=sum(map(is_untrainable, every)),
             leaders=self._trials([i for *_, i in by_error[:LEADERS]]),
             recent=self._trials([i for *_, i in by_end[-RECENT:]]),
             running=[trial for trial in now if trial.state == TrialState.RUNNING],

@@ -5,7 +5,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.study.limits import (
     BUDGET,
@@ -23,7 +23,7 @@ from hpo.study.limits import (
 from hpo.study.settings import SettingsError
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy, load
-from hpo.study.trials import Figures, Record
+from hpo.study.trials import Record
 from hpo.view.format import amount
 from hpo.view.status import StatusReader
 from hpo.view.terminal import StudyView
@@ -66,21 +66,25 @@ def test_a_forgotten_unit_is_noticed() -> None:
         read_budget("90")
 
 
-def figures_of(number: int, seconds: float | None, epochs: int = 3, **more: Any) -> Figures:
-    kept = Record(seconds=seconds, **({"multiply_adds": 1000} | more))
-    return Figures(number, TrialState.COMPLETE, epochs, kept)
+def spender(number: int, seconds: float | None, epochs: int = 3, **more: Any) -> FrozenTrial:
+    kept = Record(seconds=seconds, **({"multiply_adds": 1000} | more)).attributes
+    trial = create_trial(
+        value=0.5, user_attrs=kept, intermediate_values=dict.fromkeys(range(epochs), 0.5)
+    )
+    trial.number = number
+    return trial
 
 
 def test_what_is_spent_counts_once_what_a_retry_went_on_from(tmp_path: Path) -> None:
     training = tiny_settings(tmp_path).training
     images = 2 * 20 * 4  # of an epoch
     trials = [
-        figures_of(0, 30, 2),
-        figures_of(1, 70, 3, retry_of=0, resumed_at=2),
-        figures_of(2, 10, 1),
-        figures_of(3, 20, 1, retry_of=2),  # it began anew: what was lost is spent
-        figures_of(4, None, 0, multiply_adds=None),
-        figures_of(5, 5, 1, fail_reason="diverged"),
+        spender(0, 30, 2),
+        spender(1, 70, 3, retry_of=0, resumed_at=2),
+        spender(2, 10, 1),
+        spender(3, 20, 1, retry_of=2),  # it began anew: what was lost is spent
+        spender(4, None, 0, multiply_adds=None),
+        spender(5, 5, 1, fail_reason="diverged"),
     ]
     time = Spending.of(Budget(210, "seconds"), trials, training)
     assert (time.spent, time.seconds, time.seconds_left) == (105, 105, 105)

@@ -9,7 +9,14 @@ from sqlalchemy.exc import OperationalError
 from hpo.study.limits import WANTED
 from hpo.study.study import StoredStudy
 from hpo.view.status import StatusReader
-from hpo.view.terminal import StudyView, best_table, live_view, seconds_left, show_progress
+from hpo.view.terminal import (
+    StudyView,
+    best_table,
+    live_view,
+    log_to_stderr,
+    seconds_left,
+    show_progress,
+)
 from tests.hpo.fixture_types import Open, Run
 from tests.hpo.made_up import drawn
 from tests.model.tiny import tiny_configuration
@@ -95,25 +102,19 @@ def test_the_five_best_are_listed_with_their_settings(stored: StoredStudy, run: 
 
 
 def test_piped_lines_are_plain(stored: StoredStudy, capsys: pytest.CaptureFixture[str]) -> None:
+    log_to_stderr()
     stored.study.set_user_attr(WANTED, 5)
     stored.study.add_trial(create_trial(state=TrialState.PRUNED))
+    good, bad = {"seconds": 9}, {"fail_reason": "diverged: early"}
+    ended = (
+        create_trial(value=0.25, intermediate_values={0: 0.5, 1: 0.25}, user_attrs=good),
+        create_trial(value=1.0, intermediate_values={0: 1.0}, user_attrs=bad),
+        create_trial(state=TrialState.PRUNED, intermediate_values={0: 0.75}),
+    )
     with show_progress(stored) as progress:
         progress.trial_started(3, tiny_configuration())
-        progress.trial_finished(
-            create_trial(
-                value=0.25, intermediate_values={0: 0.5, 1: 0.25}, user_attrs={"seconds": 9}
-            )
-        )
-        progress.trial_finished(
-            create_trial(
-                value=1.0,
-                intermediate_values={0: 1.0},
-                user_attrs={"fail_reason": "diverged: early"},
-            )
-        )
-        progress.trial_finished(
-            create_trial(state=TrialState.PRUNED, intermediate_values={0: 0.75})
-        )
+        for trial in ended:
+            progress.trial_finished(trial)
     started, complete, diverged, pruned = capsys.readouterr().err.splitlines()
     assert started == "trial 3 started: 16@3 16@3 fc 32, 0.2 M multiply-adds"
     assert "complete: error 25.0 % in 9.0 s; 2 of 5 trials; best 25.0 %" in complete
