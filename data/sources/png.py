@@ -10,6 +10,7 @@ from data.errors import DataError
 
 SIDE = 105
 """Height and width of an Omniglot image, in pixels."""
+AGAIN = "replace it, or fetch the data anew with `hpo data download`"
 
 
 def read_drawing(content: bytes, where: str) -> NDArray[np.bool_]:
@@ -29,14 +30,9 @@ def read_drawing(content: bytes, where: str) -> NDArray[np.bool_]:
         with Image.open(io.BytesIO(content)) as image:
             if image.size != (SIDE, SIDE):
                 width, height = image.size
-                raise DataError(
-                    f"{where} is {width}×{height} pixels where Omniglot has {SIDE}×{SIDE}: "
-                    "replace it, or fetch the data anew with `hpo data download`"
-                )
+                wrong = f"is {width}×{height} pixels where Omniglot has {SIDE}×{SIDE}"
+                raise DataError(f"{where} {wrong}: {AGAIN}")
             grey = np.asarray(image.convert("L"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{where} is not a readable image ({error}): "
-            "replace it, or fetch the data anew with `hpo data download`"
-        ) from error
+        raise DataError(f"{where} is not a readable image ({error}): {AGAIN}") from error
     return grey < 128

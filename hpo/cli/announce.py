@@ -38,7 +38,9 @@ def announce(
         f"train on, {len(inputs.tasks)} validation tasks"
     )
     if spent:
-        say(f"budget   {amount(spent)} spent{_of_work(spent.seconds_left)}")
+        ahead = spent.seconds_left
+        of_work = f", about {duration(ahead)} of work left" if ahead else ""
+        say(f"budget   {amount(spent)} spent{of_work}")
     if left == 0 or (spent and spent.used_up):
         say(f"trials   {done} finished, none left")
         return
@@ -51,10 +53,6 @@ def announce(
     else:
         cost = "each worker takes one at a time"
     say(f"trials   {done} finished{'' if left is None else f', {left} left'}: {cost}")
-
-
-def _of_work(seconds: float | None) -> str:
-    return f", about {duration(seconds)} of work left" if seconds else ""
 
 
 def _estimated(stored: StoredStudy, left: int | None, inputs: Inputs) -> str:

@@ -42,18 +42,19 @@ class Measured:
 
 def measure(name: str, tasks: OneShotTasks) -> Measured:
     """Score one of `BASELINES`."""
-    start = time.perf_counter()
-    error = BASELINES[name](tasks)
-    return Measured(score(name, error, tasks), round(time.perf_counter() - start, 2))
+    return _timed(lambda: score(name, BASELINES[name](tasks), tasks))
 
 
 def measure_network(
     name: str, checkpoint: Checkpoint, tasks: OneShotTasks, device: torch.device
 ) -> Measured:
     """Score a trained network, which is on ``device``, under the name of its row."""
+    return _timed(lambda: replace(evaluate_checkpoint(checkpoint, tasks, device), name=name))
+
+
+def _timed(scored: Callable[[], Score]) -> Measured:
     start = time.perf_counter()
-    found = replace(evaluate_checkpoint(checkpoint, tasks, device), name=name)
-    return Measured(found, round(time.perf_counter() - start, 2))
+    return Measured(scored(), round(time.perf_counter() - start, 2))
 
 
 @with_config(extra="forbid", allow_inf_nan=False)

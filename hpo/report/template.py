@@ -9,25 +9,12 @@ from markupsafe import Markup
 from hpo.study.settings import IntRange
 from hpo.view.format import duration, magnitude, percent
 
-Macro = Callable[..., Markup]
-
 
 class Macros(Protocol):
-    """The macros of ``macros.html``, which says what each is for."""
+    """The macros of a template, by name; the template says what each is for."""
 
-    paragraph: Macro
-    table: Macro
-    plots: Macro
-
-
-class Sections(Protocol):
-    """The macros of ``sections.html``."""
-
-    summary: Macro
-    confirmation: Macro
-    evaluation: Macro
-    comparison: Macro
-    best: Macro
+    def __getattr__(self, name: str) -> Callable[..., Markup]:
+        """One of them."""
 
 
 def _dashed(text: Callable[[float], str]) -> Callable[[float | None], str]:
@@ -59,4 +46,4 @@ _ENVIRONMENT.filters |= _FILTERS
 
 PAGE = _ENVIRONMENT.get_template("page.html")
 HTML = cast(Macros, _ENVIRONMENT.get_template("macros.html").module)
-SECTIONS = cast(Sections, _ENVIRONMENT.get_template("sections.html").module)
+SECTIONS = cast(Macros, _ENVIRONMENT.get_template("sections.html").module)

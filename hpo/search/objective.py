@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
@@ -13,7 +12,7 @@ from hpo.search.pictures import attach, filters, learning_curve, mistakes
 from hpo.study.paths import artifacts_folder, snapshots_folder
 from hpo.study.retry import is_owed_a_retry, owner
 from hpo.study.study import StoredStudy
-from hpo.study.trials import Record, first_try, record, retried
+from hpo.study.trials import Record, derived_seed, first_try, record, retried
 from model.configuration import Configuration
 from model.fast.device import device_name
 from model.fast.memory import out_of_memory, peak, release_memory, reset_peak
@@ -59,9 +58,7 @@ class Objective:
         Record(owner=owner()).write(trial)
         seed = record(trial).seed
         if seed is None:
-            # A 31-bit seed of its own for every trial, the same whenever the study is run.
-            sequence = np.random.SeedSequence([self._study_seed % 2**63, trial.number, 1])
-            seed = int(sequence.generate_state(1)[0] >> 1)
+            seed = derived_seed(self._study_seed, trial.number, 1)
             Record(seed=seed).write(trial)
         configuration = self._space.configuration(self._space.suggest(trial), seed)
         network, device = configuration.network, self._inputs.device
@@ -111,6 +108,9 @@ class Objective:
             written = time.perf_counter()
             Record(seconds=round(earlier + written - start, 2)).write(trial)
 
+        def write_pace() -> None:
+            Record(pairs_per_second=round(history.pairs_per_second, 1)).write(trial)
+
         def on_resume() -> None:
             nonlocal earlier
             earlier = history.seconds + trainer.partial.seconds
@@ -126,7 +126,7 @@ class Objective:
             trial.report(error, epoch)
             if not paced:
                 paced = True
-                self._write_pace(trial, history)
+                write_pace()
             self._observer.epoch_done(trial.number, history)
             if trial.should_prune():
                 raise _pruned(epoch, error)
@@ -159,13 +159,10 @@ class Objective:
                     best_error=history.best_error,
                     outcomes=history.epochs[best].right,
                 ).write(trial)
-            self._write_pace(trial, history)
+            write_pace()
             write_seconds()
             Record(peak_memory_mb=round(peak(self._inputs.device) / 2**20)).write(trial)
         return history.best_error
-
-    def _write_pace(self, trial: optuna.Trial, history: History) -> None:
-        Record(pairs_per_second=round(history.pairs_per_second, 1)).write(trial)
 
     def _draw(self, trial: optuna.Trial, trainer: Trainer) -> None:
         """Keep pictures of what the network learnt; a trial that has ended takes none."""

@@ -17,7 +17,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from hpo.study.trials import trained_trials
+from hpo.study.trials import derived_seed, trained_trials
 
 PREFIX = "confirmation:"
 """Begins the study attributes that hold a retraining each: ``confirmation:<trial>:<k>``."""
@@ -111,15 +111,13 @@ def keep_result(study: optuna.Study, trial: int, k: int, result: Mapping[str, An
 
 
 def new_seed(study_seed: int, trial: int, k: int) -> int:
-    """The 31-bit seed of a trial's ``k``-th retraining (from 0), which no trial has."""
-    sequence = np.random.SeedSequence([study_seed % 2**63, trial, 2, k])
-    return int(sequence.generate_state(1)[0] >> 1)
+    """The seed of a trial's ``k``-th retraining (from 0), which no trial has."""
+    return derived_seed(study_seed, trial, 2, k)
 
 
 def fresh_task_seed(task_seed: int) -> int:
     """The seed of the fresh tasks of a study: the same for all its trials, and never its own."""
-    sequence = np.random.SeedSequence([task_seed % 2**63, 3])
-    drawn = int(sequence.generate_state(1)[0] >> 1)
+    drawn = derived_seed(task_seed, 3)
     return drawn if drawn != task_seed else drawn + 1
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+import numpy as np
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -83,6 +84,17 @@ class Record:
 
 
 _NAMES = {field.name: _STORED.get(field.name, field.name) for field in fields(Record)}
+
+
+def derived_seed(study_seed: int, *path: int) -> int:
+    """A 31-bit seed that follows from a study's and from what it is for, the same on any day.
+
+    Args:
+        study_seed: of the study.
+        path: numbers that no other use of the study's seed has.
+    """
+    sequence = np.random.SeedSequence([study_seed % 2**63, *path])
+    return int(sequence.generate_state(1)[0] >> 1)
 
 
 def record(trial: FrozenTrial | optuna.Trial) -> Record:

@@ -21,9 +21,7 @@ def checkpoint() -> Checkpoint:
     return Checkpoint(network, configuration, history, "strokes-1-0")
 
 
-def test_a_checkpoint_describes_itself(
-    checkpoint: Checkpoint, tmp_path: Path, device: torch.device
-) -> None:
+def test_it_describes_itself(checkpoint: Checkpoint, tmp_path: Path, device: torch.device) -> None:
     path = tmp_path / "new" / "c.safetensors"
     save_checkpoint(path, checkpoint)
     assert [p.name for p in path.parent.iterdir()] == ["c.safetensors"]

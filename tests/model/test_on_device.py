@@ -70,7 +70,7 @@ def test_random_pairs_are_made_on_the_device(
 
 @pytest.mark.parametrize("softmax", [False, True])
 @pytest.mark.parametrize("normalisation", ["none", "batch"])
-def test_batches_of_all_pairs_are_made_on_the_device(
+def test_all_pairs_are_made_on_the_device(
     on_gpu: Drawings, softmax: bool, normalisation: str
 ) -> None:
     batch = check(all_pairs_batches(on_gpu, 30, 10, 3, 1.0, True, Chance()), 3)

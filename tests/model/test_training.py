@@ -214,9 +214,7 @@ def test_a_step_out_of_memory_is_done_in_parts(make: Make, monkeypatch: pytest.M
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
 
 
-def test_no_memory_for_one_image_ends_the_training(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_memory_for_an_image_ends_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make(tiny_configuration(epochs=1))
 
     def encode_nothing(images: torch.Tensor) -> torch.Tensor:

@@ -74,9 +74,7 @@ def test_a_constant_one_is_right_in_half(small_split: Split, pairs: PairSet, ans
     assert accuracy(logits, pairs.same) == 0.5
 
 
-def test_a_perfect_one_is_right_and_embeds_each_image_once(
-    small_split: Split, pairs: PairSet
-) -> None:
+def test_a_perfect_one_embeds_each_image_once(small_split: Split, pairs: PairSet) -> None:
     drawings = small_split.validation
     known, drawers = drawings.images.flatten(1).float() / 255, len(drawings.drawers)
     seen = 0

@@ -45,7 +45,7 @@ def read(image: Image.Image, folder: Path, suffix: str = "png", **options: Any) 
 
 
 @pytest.mark.parametrize("side", [20, 35, 52, 105])
-def test_an_original_drawing_comes_out_as_the_pipeline_makes_it(
+def test_an_original_comes_out_as_the_pipeline_has_it(
     strokes: Drawings, tmp_path: Path, side: int
 ) -> None:
     for character, drawer in ((0, 0), (17, 4), (101, 19)):

@@ -58,9 +58,7 @@ def test_from_search_to_score(hpo: Hpo, tmp_path: Path) -> None:
     assert low < score["accuracy"] < high
 
 
-def test_a_full_training_that_is_stopped_goes_on(
-    hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_training_goes_on(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tiny(tmp_path / "studies")
     assert hpo("run tiny --trials 1").status == 0
     assert hpo("export tiny -o best.toml").status == 0

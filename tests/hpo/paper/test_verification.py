@@ -239,9 +239,7 @@ def test_a_configuration_without_a_budget_trains_on_whole_sets(
     assert [e["pairs"] for e in json.loads(outcome.out)[0]["epochs"]] == [30_000]
 
 
-def test_divergence_is_measured_at_the_best_epoch_before(
-    hpo: Hpo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_divergence_leaves_the_epoch_before(hpo: Hpo, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Trainer._backward
 
     def later_wild(trainer: Trainer, batch: PairBatch) -> Tensor:

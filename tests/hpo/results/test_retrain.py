@@ -12,9 +12,7 @@ def as_set(tasks: OneShotTasks) -> set[tuple[bytes, bytes]]:
     return {(s.numpy().tobytes(), q.numpy().tobytes()) for s, q in pairs}
 
 
-def test_fresh_tasks_are_new_and_of_validation_alone(
-    small_split: Split, small_inputs: Inputs
-) -> None:
+def test_fresh_tasks_are_new_validation_tasks(small_split: Split, small_inputs: Inputs) -> None:
     choice = DataChoice(set="strokes", validation_tasks=320)
     own = draw_tasks(small_split.validation, 320, choice.task_seed)
     fresh = fresh_tasks(choice, small_inputs, 4000)

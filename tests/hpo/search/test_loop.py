@@ -1,9 +1,4 @@
-import os
 import signal
-import sqlite3
-import subprocess
-import sys
-import time
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -26,6 +21,7 @@ from hpo.study.trials import best_trial, finished
 from model.scoring import unpack
 from model.training import Trainer, train
 from tests.hpo.fixture_types import Open, Run
+from tests.hpo.processes import begin, check_whole, opened, some, wait_until
 from tests.hpo.tiny_study import write_tiny
 
 KEPT = {
@@ -80,7 +76,7 @@ def test_poor_trials_are_pruned_and_count_as_finished(open_study: Open, run: Run
         assert {"best_error", "seconds", "pairs_per_second"} <= set(trial.user_attrs)
 
 
-def test_a_network_that_diverges_is_kept_with_the_reason_and_the_worst_error(
+def test_a_network_that_diverges_has_the_reason_and_the_worst_error(
     open_study: Open, run: Run
 ) -> None:
     stored = open_study(
@@ -189,37 +185,6 @@ def test_the_exported_best_trains_to_the_trials_own_error(
     assert trainer.history.best_epoch == made.best_epoch
 
 
-def start(folder: Path, trials: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", "from hpo.cli import main; main()", "run", "tiny.toml"]
-        + ["--trials", str(trials)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for(folder: Path, query: str) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if (folder / "tiny/study.db").exists():
-            try:
-                with sqlite3.connect(folder / "tiny/study.db") as connection:
-                    if connection.execute(query).fetchone():
-                        return
-            except sqlite3.OperationalError:
-                pass
-        time.sleep(0.05)
-    raise AssertionError(f"in vain: {query}")
-
-
-SECOND_RUNS = """
-SELECT 1 FROM trials JOIN trial_intermediate_values USING (trial_id)
-WHERE number = 1 AND state = 'RUNNING'
-"""
-
-
 @pytest.mark.parametrize(
     "blow",
     [
@@ -228,32 +193,24 @@ WHERE number = 1 AND state = 'RUNNING'
     ],
 )
 def test_a_search_that_is_killed_goes_on_with_the_same_line(
-    tmp_path: Path, open_study: Open, blow: signal.Signals
+    tmp_path: Path, blow: signal.Signals
 ) -> None:
     write_tiny(tmp_path, **{"steps = 4": "steps = 40"})
-    process = start(tmp_path, 3)
-    wait_for(tmp_path, SECOND_RUNS)
-    os.kill(process.pid, blow)
-    _, said = process.communicate(timeout=60)
+    line = ("run", "tiny.toml", "--trials", "3")
+    process = begin(tmp_path, *line)
+    stored = opened(f"sqlite:///{tmp_path}/tiny/study.db", "tiny")
+    wait_until(lambda: any(t.number and t.last_step is not None for t in some(stored)))
+    process.send_signal(blow)
+    said, _ = process.communicate(timeout=60)
     assert process.returncode == (-9 if blow == signal.SIGKILL else 130)
     if blow != signal.SIGKILL:
         assert "the same line goes on: hpo run tiny.toml --trials 3" in said
         assert "Traceback" not in said
 
-    process = start(tmp_path, 3)
-    printed, said = process.communicate(timeout=200)
+    process = begin(tmp_path, *line)
+    said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said
-    assert "best trial" in printed
-    with sqlite3.connect(tmp_path / "tiny/study.db") as connection:
-        states = connection.execute("SELECT state FROM trials ORDER BY number").fetchall()
-        params = connection.execute(
-            "SELECT number, group_concat(param_value) FROM trials JOIN trial_params "
-            "USING (trial_id) WHERE state = 'COMPLETE' GROUP BY number"
-        ).fetchall()
-        epochs = connection.execute(
-            "SELECT count(*) FROM trials JOIN trial_intermediate_values USING (trial_id) "
-            "WHERE state = 'COMPLETE' GROUP BY number"
-        ).fetchall()
-    assert sorted(s for (s,) in states) == ["COMPLETE"] * 3 + ["FAIL"]
-    assert len({p for _, p in params}) == 3
-    assert epochs == [(3,)] * 3
+    assert "best trial" in said
+    check_whole(stored, 3)
+    states = [TrialState.COMPLETE] * 3 + [TrialState.FAIL]
+    assert sorted(trial.state for trial in some(stored)) == states

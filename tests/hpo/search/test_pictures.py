@@ -69,9 +69,7 @@ def test_many_mistakes_and_none() -> None:
     assert mistakes(tasks, np.zeros((2, 20), np.int64)).width < all_wrong.width
 
 
-def test_complete_and_pruned_trials_have_pictures(
-    tmp_path: Path, open_study: Open, run: Run
-) -> None:
+def test_finished_trials_have_pictures(tmp_path: Path, open_study: Open, run: Run) -> None:
     changes = ("search.pruner=median", "search.pruner_warmup=1", "search.startup_trials=1")
     stored = open_study(*changes, "training.epochs=5")
     run(stored, 6)

@@ -104,9 +104,7 @@ def labels(stored: StoredStudy) -> list[str | None]:
     return [trial.user_attrs.get("from") for trial in stored.study.trials]
 
 
-def test_the_best_are_those_of_the_lowest_error_that_trained(
-    old: StoredStudy, planned: Planned
-) -> None:
+def test_the_best_are_of_the_lowest_error_and_trained(old: StoredStudy, planned: Planned) -> None:
     chance = np.random.default_rng(0)
     add(old, 0.01, old.space.draw(chance), fail_reason="diverged")
     add(old, 0.02, old.space.draw(chance), TrialState.FAIL)
@@ -128,9 +126,7 @@ def test_confirmed_ones_come_first(old: StoredStudy, planned: Planned) -> None:
     assert trials(planned(), best=True) == [6, 1, 0, 2, 3]
 
 
-def test_the_informative_are_far_from_the_best_and_not_bad(
-    old: StoredStudy, planned: Planned
-) -> None:
+def test_the_informative_are_far_from_the_best(old: StoredStudy, planned: Planned) -> None:
     for k in range(BEST):
         add(old, 0.1, params(fc_lr=0.03 + k / 1000))
     near = add(old, 0.2, params(fc_lr=0.036))
@@ -221,7 +217,7 @@ def test_the_same_line_goes_on_and_needs_the_other_study_no_more(
 
 
 @pytest.mark.usefixtures("source")
-def test_another_study_than_before_is_refused(
+def test_another_study_is_refused(
     tmp_path: Path, url: str, database: str, planned: Planned
 ) -> None:
     settings = tiny_settings(tmp_path)
@@ -239,7 +235,7 @@ def test_another_study_than_before_is_refused(
 
 
 @pytest.mark.usefixtures("source")
-def test_only_a_study_that_has_not_begun_begins_with_another(
+def test_only_a_new_study_begins_with_another(
     tmp_path: Path, database: str, planned: Planned
 ) -> None:
     settings = tiny_settings(tmp_path, "search.first=[{ fc_units = 128 }]")

@@ -89,9 +89,7 @@ def test_the_score_is_out_before_the_study_is_asked(
     assert "correct (95 % interval" in outcome.out
 
 
-def test_a_study_that_cannot_be_written(
-    hpo: Hpo, searched: Searched, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unwritable_study(hpo: Hpo, searched: Searched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "hpo.cli.evaluate.keep_look", Mock(side_effect=StorageError("the disk is full: make room"))
     )

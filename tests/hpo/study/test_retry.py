@@ -1,5 +1,6 @@
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -156,17 +157,14 @@ def test_progress_forgives_earlier_deaths(stored: StoredStudy) -> None:
 def test_only_one_process_begins_a_waiting_trial(stored: StoredStudy, database: str) -> None:
     stored.study.enqueue_trial({"conv1_kernel": 3})
     storages = [open_storage(database, create=False) for _ in range(4)]
-    gate, won = threading.Barrier(len(storages)), []
+    gate = threading.Barrier(len(storages))
 
-    def begin_it(storage: PatientStorage) -> None:
+    def begin_it(storage: PatientStorage) -> bool:
         gate.wait()
-        won.append(storage.set_trial_state_values(1, TrialState.RUNNING))
+        return storage.set_trial_state_values(1, TrialState.RUNNING)
 
-    threads = [threading.Thread(target=begin_it, args=(s,)) for s in storages]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(storages)) as pool:
+        won = pool.map(begin_it, storages)
     assert sorted(won) == [False, False, False, True]
 
 

@@ -99,7 +99,7 @@ def test_a_server_that_is_away_is_told_from_one_that_refuses(error: Exception, a
     assert is_away(wrapped) == away
 
 
-def test_nothing_is_dead_after_an_absence(
+def test_none_is_dead_after_an_absence(
     stored: StoredStudy, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "hpo")

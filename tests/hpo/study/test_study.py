@@ -1,4 +1,5 @@
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
@@ -22,9 +23,7 @@ def test_a_study_is_made_once_and_resumed(tmp_path: Path, database: str) -> None
     assert load("tiny", storage).data_fingerprint == "f"
 
 
-def test_other_settings_or_data_are_refused_with_the_difference(
-    tmp_path: Path, open_study: Open
-) -> None:
+def test_other_settings_or_data_are_refused(tmp_path: Path, open_study: Open) -> None:
     storage = open_study().storage
     changed = tiny_settings(tmp_path, "training.epochs=9", "search.sampler=gp")
     with pytest.raises(StudyError) as raised:
@@ -60,18 +59,15 @@ def test_a_study_whose_making_was_cut_short_is_made_anew(
 def test_processes_that_make_a_study_at_once_get_the_same(tmp_path: Path, database: str) -> None:
     settings = tiny_settings(tmp_path, "search.first=[{ fc_units = 128 }]")
     storages = [open_storage(database, create=True) for _ in range(4)]
-    gate, got = threading.Barrier(len(storages)), list[tuple[str, bool]]()
+    gate = threading.Barrier(len(storages))
 
-    def make(storage: PatientStorage) -> None:
+    def make(storage: PatientStorage) -> tuple[str, bool]:
         gate.wait()
         stored, created = create_or_resume("tiny", settings, "f", storage)
-        got.append((stored.token, created))
+        return stored.token, created
 
-    threads = [threading.Thread(target=make, args=(s,)) for s in storages]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(storages)) as pool:
+        got = list(pool.map(make, storages))
     assert len({token for token, _ in got}) == 1
     assert sorted(created for _, created in got) == [False, False, False, True]
     assert len(load("tiny", storages[0]).study.trials) == 1

@@ -22,9 +22,7 @@ from tests.hpo.made_up import drawn
 from tests.model.tiny import tiny_configuration
 
 
-def test_the_view_shows_the_trials_of_every_process(
-    stored: StoredStudy, open_study: Open, run: Run
-) -> None:
+def test_the_view_shows_every_process(stored: StoredStudy, open_study: Open, run: Run) -> None:
     run(stored, 1)
     stored.study.set_user_attr(WANTED, 9)
     view = StudyView(stored)
@@ -79,7 +77,7 @@ def test_the_view_ends_with_what_the_study_holds_at_last(stored: StoredStudy, ru
     assert "2 / 2 trials" in screen.getvalue()
 
 
-def test_a_database_that_fails_stops_the_view_alone(
+def test_a_failing_database_stops_the_view(
     stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screen = io.StringIO()

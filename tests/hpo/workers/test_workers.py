@@ -1,15 +1,8 @@
 """Searches by real processes on real databases, killed and cut off."""
 
-import os
-import random
 import re
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,12 +10,11 @@ from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect
 
 from hpo.study.limits import Budget, set_limits, spending_of
-from hpo.study.storage import open_storage
-from hpo.study.study import StoredStudy, load
 from hpo.study.trials import FINISHED, first_try
 from hpo.view.status import StatusReader
 from tests.hpo.big_study import big_study
 from tests.hpo.made_up import check_standing
+from tests.hpo.processes import begin, check_whole, killing, opened, some, wait_until
 from tests.hpo.servers import MariaDB, Postgres, find
 from tests.hpo.tiny_study import write_tiny
 
@@ -53,86 +45,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'study.db'}"
     return str(request.getfixturevalue(request.param).url)
-
-
-def hpo(*arguments: str, **options: object) -> list[str]:
-    """The command line of a search in a process of its own."""
-    return [sys.executable, "-c", "from hpo.cli import main; main()", *arguments]
-
-
-def begin(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        hpo(*arguments),
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HPO_CACHE": str(folder / "cache")},
-    )
-
-
-def opened(url: str, name: str, timeout: float = 60) -> StoredStudy:
-    """The study, once another process has made it."""
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            return load(name, open_storage(url, create=False))
-        except Exception:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
-
-
-def check_whole(stored: StoredStudy, trials: int) -> None:
-    """This many finished trials, each with all of its epochs, and none that still runs."""
-    every = stored.study.get_trials(deepcopy=False)
-    finished = [t for t in every if t.state in FINISHED]
-    assert len(finished) == trials
-    assert not [t.number for t in every if t.state == TrialState.RUNNING]
-    for trial in finished:
-        steps = sorted(trial.intermediate_values)
-        assert steps == list(range(len(steps)))
-        if trial.state == TrialState.COMPLETE and "fail_reason" not in trial.user_attrs:
-            assert len(steps) == stored.settings.training.epochs
-            assert trial.value == min(trial.intermediate_values.values())
-    tried = [tuple(sorted(t.params.items())) for t in finished]
-    assert len(set(tried)) == len(tried)
-
-
-@contextmanager
-def killing(stored: StoredStudy, seed: int, every: float) -> Iterator[list[int]]:
-    """Kill the process of a random running trial again and again, as long as the block runs.
-
-    Between two kills a trial has to end, so that a slow machine gets on as well.
-    """
-    chance, killed, over, before = random.Random(seed), list[int](), threading.Event(), -1
-
-    def kill() -> None:
-        nonlocal before
-        while not over.wait(every * chance.uniform(0.5, 1.5)):
-            ended = len(stored.study.get_trials(deepcopy=False, states=FINISHED))
-            if ended == before:
-                continue
-            before = ended
-            running = stored.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            pids = sorted(
-                {t.user_attrs["owner"]["pid"] for t in running if "owner" in t.user_attrs}
-            )
-            if pids:
-                victim = chance.choice(pids)
-                try:
-                    os.kill(victim, signal.SIGKILL)
-                    killed.append(victim)
-                except ProcessLookupError:
-                    pass
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
-        yield killed
-    finally:
-        over.set()
-        thread.join()
 
 
 @pytest.mark.soak
@@ -174,8 +86,7 @@ def test_a_database_that_is_away_is_waited_for(postgres: Postgres, tmp_path: Pat
         "--set", "training.sampling.steps=12",
     )  # fmt: skip
     stored = opened(postgres.url, "away")
-    while len(stored.study.get_trials(deepcopy=False, states=FINISHED)) < 3:
-        time.sleep(0.2)
+    wait_until(lambda: len(some(stored, *FINISHED)) >= 3)
     stored.storage.engine.dispose()
     postgres.stop()
     time.sleep(20)
@@ -219,8 +130,7 @@ def test_sigterm_hands_the_trials_back_and_the_same_line_goes_on(tmp_path: Path)
     )  # fmt: skip
     search = begin(tmp_path, *line)
     stored = opened(url, "stopped")
-    while not any(t.intermediate_values for t in stored.study.get_trials(deepcopy=False)):
-        time.sleep(0.05)
+    wait_until(lambda: any(t.intermediate_values for t in some(stored)))
     search.terminate()
     begun = time.monotonic()
     output, _ = search.communicate(timeout=60)
@@ -243,14 +153,10 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
         "--set", "training.sampling.steps=100",
     )  # fmt: skip
     stored = opened(url, "orphans")
-    while not stored.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        time.sleep(0.05)
+    wait_until(lambda: some(stored, TrialState.RUNNING))
     search.kill()
     search.communicate()
-    deadline = time.monotonic() + 30
-    while stored.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: not some(stored, TrialState.RUNNING), timeout=30)
 
 
 @pytest.mark.soak
@@ -267,8 +173,7 @@ def test_a_trial_killed_in_the_middle_ends_at_the_error_of_one_that_was_not(tmp_
     assert whole.wait(timeout=120) == 0
     broken = begin(tmp_path, *line("broken"))
     stored = opened(urls["broken"], "broken")
-    while not any(len(t.intermediate_values) >= 2 for t in stored.study.get_trials(deepcopy=False)):
-        time.sleep(0.02)
+    wait_until(lambda: any(len(t.intermediate_values) >= 2 for t in some(stored)))
     broken.kill()
     broken.communicate()
     output, _ = begin(tmp_path, *line("broken")).communicate(timeout=120)
@@ -292,11 +197,9 @@ def test_ray_places_the_workers_and_starts_a_lost_one_anew(tmp_path: Path) -> No
         "--storage", url, "--set", "training.sampling.steps=60",
     )  # fmt: skip
     stored = opened(url, "placed")
-    while not stored.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        time.sleep(0.1)
+    wait_until(lambda: some(stored, TrialState.RUNNING))
     with killing(stored, seed=1, every=3) as killed:
-        while not killed:
-            time.sleep(0.1)
+        wait_until(lambda: killed)
     output, _ = search.communicate(timeout=300)
     assert search.returncode == 0, output
     check_whole(stored, 12)
