@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
+from torchvision.transforms.v2.functional import resize
 
 from data.errors import DataError
 from data.pairs import seeded
@@ -126,7 +126,7 @@ def draw_digit_tasks(
         shuffled = [m[torch.randperm(len(m), generator=generator)] for m in members]
         queries.append(shuffled[asked][:1])
         support.append(torch.cat([m[1 : 1 + shots] for m in shuffled]))
-    ink = _resized(digits.ink, side)
+    ink = resize(digits.ink.float(), [side, side]).round().clamp(0, 255).byte()
     kind = f"{WAY}-way" if shots == 1 else f"{WAY}-way {shots}-shot"
     return OneShotTasks(
         support=ink[torch.stack(support)],
@@ -135,13 +135,3 @@ def draw_digit_tasks(
         source=f"{count} tasks of MNIST's test digits, {kind}, seed {seed}",
         shots=shots,
     )
-
-
-def _resized(ink: Tensor, side: int) -> Tensor:
-    """(N, side, side) uint8; bilinear, over the area of a new pixel where that is the larger."""
-    if side == ink.shape[-1]:
-        return ink
-    images = functional.interpolate(
-        ink.unsqueeze(1).float(), size=(side, side), mode="bilinear", antialias=True
-    )
-    return images.squeeze(1).round().clamp(0, 255).byte()

@@ -18,7 +18,7 @@ from hpo.search.stopping import Stop
 from hpo.search.warm_start import WarmStart, begun_with, plan
 from hpo.study.limits import read_budget, set_limits, spending_of
 from hpo.study.paths import data_folder, find_study
-from hpo.study.settings import PrunerName, SamplerName, SettingsError, StudySettings, read_settings
+from hpo.study.settings import PrunerName, SamplerName, SettingsError, read_settings
 from hpo.study.space import SearchSpace
 from hpo.study.storage import StorageError, open_storage, shown, storage_errors
 from hpo.study.study import StoredStudy, StudyError, create_or_resume
@@ -108,7 +108,11 @@ def run(
             f"the machines of a cluster cannot share {shown(place.url)}: name a PostgreSQL or "
             "MySQL database with --storage"
         )
-    warm_start = _warm_start(from_, from_storage, place.name, settings, place.url)
+    if from_storage is not None and from_ is None:
+        raise StudyError("--from-storage says where a study is: say which with --from")
+    warm_start = None
+    if from_ is not None:
+        warm_start = plan(from_, from_storage, place.name, settings, place.url)
     alone, stop, folder = (
         workers is None and ray is None,
         Stop(timeout),
@@ -150,14 +154,6 @@ def run(
         print_best(stored, f"{study}{where_it_is}")
         if reason:
             end(reason)
-
-
-def _warm_start(
-    old: str | None, old_url: str | None, name: str, settings: StudySettings, url: str
-) -> WarmStart | None:
-    if old is None and old_url is not None:
-        raise StudyError("--from-storage says where a study is: say which with --from")
-    return plan(old, old_url, name, settings, url) if old is not None else None
 
 
 def _tell_of_warm_start(stored: StoredStudy, warm_start: WarmStart | None) -> None:

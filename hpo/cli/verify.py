@@ -141,13 +141,9 @@ def _work(todo: Sequence[_Planned], inputs: Inputs, folder: Path) -> None:
             for number, one in enumerate(todo, start=1):
                 stop.check()
                 snapshot = Snapshot(folder / f"{one.cell.name}-{one.key}.unfinished")
+                say_it = partial(_say_epoch, one)
                 result = verify_cell(
-                    one.cell,
-                    one.configuration,
-                    inputs,
-                    snapshot,
-                    partial(_say_epoch, one),
-                    stop.check,
+                    one.cell, one.configuration, inputs, snapshot, say_it, stop.check
                 )
                 keep_result(folder / RESULTS, one.key, result)
                 snapshot.remove()
@@ -169,12 +165,8 @@ def _say_epoch(one: _Planned, history: History) -> None:
 
 def _print(results: list[Result], published: Mapping[str, float], as_json: bool) -> None:
     if as_json:
-        print_json(
-            [
-                {**one.model_dump(mode="json"), "published": published.get(one.cell)}
-                for one in results
-            ]
-        )
+        figures = [(one.model_dump(mode="json"), published.get(one.cell)) for one in results]
+        print_json([{**measured, "published": beside} for measured, beside in figures])
         return
     beside = ("95 % interval", "published")
     header = ("pairs", "without distortions", *beside, f"with {COPIES} distorted copies", *beside)

@@ -109,7 +109,8 @@ def learning_curves(trials: Sequence[FrozenTrial], best: int | None) -> Plot:
     drawn = [n for n in curves if curves[n]]
     if not drawn:
         return Plot(title, "", missing="No epoch has been trained yet.")
-    shown, total = _thinned(drawn, curves, best)
+    every = -(-sum(len(curves[n]) for n in drawn) // CURVE_POINTS)
+    shown = [n for i, n in enumerate(drawn) if i % every == 0 or n == best]
     kinds = (
         ("pruned", TrialState.PRUNED, PRUNED, 0.45),
         ("complete", TrialState.COMPLETE, TRAINED, 0.55),
@@ -123,7 +124,7 @@ def learning_curves(trials: Sequence[FrozenTrial], best: int | None) -> Plot:
     if best in curves:
         traces.append(_curves(curves, [best], f"trial {best}, the best", BEST, 2.5, 1))
     cut = sum(states[n] == TrialState.PRUNED for n in shown)
-    note = f"{len(shown)} of {total} curves, the best among them." if len(shown) < total else ""
+    note = "" if every == 1 else f"{len(shown)} of {len(drawn)} curves, the best among them."
     shows = f"{len(shown)} falling curves of the error by epoch, {cut} of them cut short."
     layout = {
         "xaxis": {"title": {"text": "epoch"}, "rangemode": "tozero"},
@@ -131,14 +132,6 @@ def learning_curves(trials: Sequence[FrozenTrial], best: int | None) -> Plot:
         "hovermode": False,
     }
     return Plot(title, shows, traces, layout, note, height=380)
-
-
-def _thinned(
-    drawn: list[int], curves: dict[int, dict[int, float]], best: int | None
-) -> tuple[list[int], int]:
-    """Every k-th curve, so that all together have few enough points, and how many there are."""
-    every = -(-sum(len(curves[n]) for n in drawn) // CURVE_POINTS)
-    return [n for i, n in enumerate(drawn) if i % every == 0 or n == best], len(drawn)
 
 
 def _curves(

@@ -20,10 +20,7 @@ SEED = 0  # of the random draws
 
 
 def evaluation_tasks(
-    choice: DataChoice,
-    folder: Path,
-    runs: Path | None,
-    shots: Sequence[int] = (1,),
+    choice: DataChoice, folder: Path, runs: Path | None, shots: Sequence[int] = (1,)
 ) -> list[OneShotTasks]:
     """The tasks to score on: the given runs, else the official ones at hand, else random draws.
 

@@ -1,6 +1,5 @@
 """One of the best trials trained again, from a new seed, and scored on fresh tasks."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -81,35 +80,25 @@ def retrain(
     finally:
         release_memory(inputs.device)
     snapshot.remove()
+    seconds = round(trainer.history.seconds + trainer.partial.seconds, 2)
     device = device_name(inputs.device)
-    return {**result, "tasks": len(fresh), "seed": seed, "device": device}
+    return {**result, "tasks": len(fresh), "seed": seed, "seconds": seconds, "device": device}
 
 
 def _trained(
     trainer: Trainer, snapshot: Snapshot, fresh: OneShotTasks, on_step: OnStep
 ) -> dict[str, Any]:
-    history, earlier, start = trainer.history, 0.0, time.perf_counter()
-
-    def on_resume() -> None:
-        nonlocal earlier
-        earlier = history.seconds + trainer.partial.seconds
-
-    def figures() -> dict[str, Any]:
-        return {"seconds": round(earlier + time.perf_counter() - start, 2)}
-
     try:
-        train_resumably(trainer, snapshot, on_step, on_resume=on_resume)
+        train_resumably(trainer, snapshot, on_step)
     except Diverged as error:
         reason = {"fail_reason": f"diverged: {error}", "best_epoch": None}
         none = pack(np.zeros(len(fresh), np.bool_))
-        worst = {"error": WORST, "outcomes": none, "search_like_error": WORST}
-        return {**worst, **reason, **figures()}
+        return {"error": WORST, "outcomes": none, "search_like_error": WORST, **reason}
     trainer.tasks = fresh  # only now: they have no say in the choice of the epoch
     fresh_error = trainer.validate()
     return {
         "error": fresh_error,
         "outcomes": trainer.right,
-        "search_like_error": history.best_error,
-        "best_epoch": history.best_epoch,
-        **figures(),
+        "search_like_error": trainer.history.best_error,
+        "best_epoch": trainer.history.best_epoch,
     }

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.tasks import WAY
-from hpo.study.confirmations import Confirmed, p_value
+from hpo.study.confirmations import Confirmed
 from model.scoring import unpack
 
 ALPHA = 0.05
@@ -63,3 +63,24 @@ def _right_by_draw(one: Confirmed) -> NDArray[np.int64]:
     right = np.stack([unpack(text, one.tasks) for text in one.outcomes]).astype(np.int64)
     by_draw: NDArray[np.int64] = right.reshape(len(right), -1, WAY).sum(axis=(0, 2))
     return by_draw
+
+
+def p_value(differences: NDArray[np.int64]) -> float:
+    """The chance that the lesser of two equals is as far behind, or further.
+
+    If they were equal, every difference might as well have had the other sign; all choices of
+    signs are counted, so the chance is exact. Where all differences are -1, 0 or 1 this is the
+    sign test, and Wilcoxon's signed-rank test is then the same.
+
+    Args:
+        differences: (N,) whole numbers, what the one has more than the other, of N independent
+            meetings.
+
+    Returns:
+        The p-value, one-sided: low where the sum is far below 0.
+    """
+    chance = np.ones(1)  # of what the negative differences sum to, without their sign, from 0 on
+    for size in np.abs(differences[differences != 0]):
+        chance = (np.pad(chance, (0, size)) + np.pad(chance, (size, 0))) / 2
+    lost = -int(differences[differences < 0].sum())
+    return min(1.0, float(chance[lost:].sum()))

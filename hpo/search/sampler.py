@@ -82,13 +82,7 @@ class BuildableSampler(BaseSampler):
     two workers draw the same numbers.
     """
 
-    def __init__(
-        self,
-        make: MakeSampler,
-        space: SearchSpace,
-        seed: int,
-        study: Study,
-    ) -> None:
+    def __init__(self, make: MakeSampler, space: SearchSpace, seed: int, study: Study) -> None:
         """Wrap a sampler for one study.
 
         Args:
@@ -97,8 +91,7 @@ class BuildableSampler(BaseSampler):
             seed: the study's.
             study: all of it; Hyperband shows a sampler only a part.
         """
-        self._study = study
-        self._make, self._space, self._seed = make, space, seed
+        self._make, self._space, self._seed, self._study = make, space, seed, study
         self._inner: BaseSampler = RandomSampler(seed)
         self._ended: dict[int, Key] = {}
 

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.search.carry_over import carry_over
@@ -243,8 +241,11 @@ def _informative(stored: StoredStudy, best: Sequence[FrozenTrial]) -> list[Froze
     chosen = {trial.number for trial in best}
     better = [trial for *_, trial in ranked[: math.ceil(len(ranked) / 2)]]
     left = [trial for trial in better if trial.number not in chosen]
-    distributions = stored.space.distributions
-    at = {trial.number: _scaled(trial.params, distributions) for trial in [*best, *left]}
+    places = {name: place_in_range(d) for name, d in stored.space.distributions.items()}
+    at = {
+        trial.number: np.array([place(trial.params[name]) for name, place in places.items()])
+        for trial in [*best, *left]
+    }
 
     def distance(trial: FrozenTrial) -> float:
         return min(float(np.linalg.norm(at[trial.number] - at[number])) for number in chosen)
@@ -255,10 +256,3 @@ def _informative(stored: StoredStudy, best: Sequence[FrozenTrial]) -> list[Froze
         chosen.add(found[-1].number)
         left.remove(found[-1])
     return found
-
-
-def _scaled(
-    params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
-) -> NDArray[np.float64]:
-    """Parameters as a point of the unit cube, by their logarithm where that is searched."""
-    return np.array([place_in_range(d)(params[name]) for name, d in distributions.items()])

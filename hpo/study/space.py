@@ -8,7 +8,14 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from hpo.study.settings import MULTIPLE, FloatRange, Multiples, SettingsError, StudySettings
+from hpo.study.settings import (
+    MULTIPLE,
+    RATES,
+    FloatRange,
+    IntRange,
+    SettingsError,
+    StudySettings,
+)
 from model.architecture import Architecture, Convolution, layer_names, side_after
 from model.configuration import Configuration
 from model.recipe import LayerRates, Training
@@ -35,14 +42,12 @@ class SearchSpace:
         self.kernels = [f"conv{i}_kernel" for i in range(1, depth + 1)]
         self.distributions: dict[str, BaseDistribution] = {}
         for i in range(1, depth + 1):
-            kernel = IntDistribution(ranges.kernel.low, ranges.kernel.high)
-            self.distributions[f"conv{i}_kernel"] = kernel
-            self.distributions[f"conv{i}_filters"] = _multiples(ranges.filters)
-        self.distributions["fc_units"] = _multiples(ranges.fc_units)
+            self.distributions[f"conv{i}_kernel"] = _whole(ranges.kernel)
+            self.distributions[f"conv{i}_filters"] = _whole(ranges.filters, MULTIPLE)
+        self.distributions["fc_units"] = _whole(ranges.fc_units, MULTIPLE)
         for layer in layer_names(depth):
-            self.distributions[f"{layer}_lr"] = _floats(ranges.lr)
-            self.distributions[f"{layer}_momentum"] = _floats(ranges.momentum)
-            self.distributions[f"{layer}_l2"] = _floats(ranges.l2)
+            for rate in RATES:
+                self.distributions[f"{layer}_{rate}"] = _floats(getattr(ranges, rate))
         self.sizes = {n: d for n, d in self.distributions.items() if isinstance(d, IntDistribution)}
 
     def fits(self, kernels: Sequence[int]) -> bool:
@@ -112,12 +117,8 @@ class SearchSpace:
             data=self.settings.data,
             network=self.architecture(params),
             rates={
-                name: LayerRates(
-                    lr=params[f"{name}_lr"],
-                    momentum=params[f"{name}_momentum"],
-                    l2=params[f"{name}_l2"],
-                )
-                for name in layer_names(self.settings.network.convolutions)
+                layer: LayerRates(**{rate: params[f"{layer}_{rate}"] for rate in RATES})
+                for layer in layer_names(self.settings.network.convolutions)
             },
             training=training or self.settings.training,
         )
@@ -148,8 +149,8 @@ class SearchSpace:
         return [dict(params) for params in self.settings.search.first]
 
 
-def _multiples(limits: Multiples) -> IntDistribution:
-    return IntDistribution(limits.low, limits.high, step=MULTIPLE)
+def _whole(limits: IntRange, step: int = 1) -> IntDistribution:
+    return IntDistribution(limits.low, limits.high, step=step)
 
 
 def _floats(limits: FloatRange) -> FloatDistribution:

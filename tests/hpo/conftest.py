@@ -13,12 +13,12 @@ from hpo.search.sampler import make_sampler
 from hpo.search.stopping import Stop
 from hpo.study.limits import WANTED
 from hpo.study.storage import open_storage
-from hpo.study.study import StoredStudy, create_or_resume, load
+from hpo.study.study import StoredStudy, create_or_resume
 from hpo.view.terminal import PlainLines
 from model.inputs import Inputs
 from tests.hpo.command import Hpo, run_command
 from tests.hpo.fixture_types import Open, Run, Searched
-from tests.hpo.tiny_study import tiny_settings, write_tiny
+from tests.hpo.tiny_study import open_tiny, tiny_settings, write_tiny
 
 
 @pytest.fixture(autouse=True)
@@ -102,4 +102,4 @@ def searched_once(strokes: Drawings, tmp_path_factory: pytest.TempPathFactory) -
 def searched(hpo: Hpo, searched_once: Path, tmp_path: Path) -> Searched:
     """Puts that into the empty folder of the command lines; opens the study, anew each time."""
     shutil.copytree(searched_once, tmp_path, dirs_exist_ok=True)
-    return lambda: load("tiny", open_storage(f"sqlite:///{tmp_path}/studies/tiny/study.db", False))
+    return lambda: open_tiny(tmp_path)

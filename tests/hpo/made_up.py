@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from statistics import mean
 
 import optuna
@@ -18,7 +19,7 @@ from hpo.study.retry import owner
 from hpo.study.study import StoredStudy
 from hpo.study.trials import FINISHED, trained_trials
 from hpo.view.status import StatusReader
-from model.training import Interrupted
+from model.training import Interrupted, Trainer
 
 
 def study_with(*errors: float) -> optuna.Study:
@@ -71,6 +72,21 @@ def drawn(view: RenderableType, width: int = 140) -> str:
 def by_error(stored: StoredStudy) -> list[int]:
     trials = stored.study.get_trials(states=(TrialState.COMPLETE,))
     return [t.number for t in sorted(trials, key=lambda t: (t.value, t.number))]
+
+
+@contextmanager
+def killed_at(validation: int) -> Iterator[None]:
+    """Ends whatever runs in the block before this validation (from 1), as good as dead."""
+    plain, calls = Trainer.validate, count(1)
+
+    def validate(trainer: Trainer) -> float:
+        if next(calls) == validation:
+            raise KeyboardInterrupt  # nobody catches it
+        return plain(trainer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "validate", validate)
+        yield
 
 
 @contextmanager

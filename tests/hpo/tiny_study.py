@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from hpo.study.settings import StudySettings, read_settings
+from hpo.study.storage import open_storage
+from hpo.study.study import StoredStudy, load
 
 TINY = """
 description = "tiny"
@@ -53,3 +55,8 @@ def write_tiny(folder: Path, name: str = "tiny", **changes: str) -> Path:
 def tiny_settings(tmp_path: Path, *changes: str) -> StudySettings:
     """The study's settings, with ``--set`` changes."""
     return read_settings(write_tiny(tmp_path), changes)
+
+
+def open_tiny(folder: Path) -> StoredStudy:
+    """The study that a command line made in this folder."""
+    return load("tiny", open_storage(f"sqlite:///{folder}/studies/tiny/study.db", create=False))

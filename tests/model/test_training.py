@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -143,14 +144,7 @@ def test_divergence_leaves_the_best_epoch(make: Make, monkeypatch: pytest.Monkey
 
 def test_what_a_callback_raises_ends_the_training(make: Make) -> None:
     trainer = make(tiny_configuration(epochs=5))
-    steps = 0
-
-    def stop() -> None:
-        nonlocal steps
-        steps += 1
-        if steps == 6:
-            raise KeyError("stop")
-
+    stop = Mock(side_effect=[None] * 5 + [KeyError("stop")])
     with pytest.raises(KeyError):
         train(trainer, on_step=stop)
     assert len(trainer.history.epochs) == 1
@@ -216,10 +210,7 @@ def test_a_step_out_of_memory_is_done_in_parts(make: Make, monkeypatch: pytest.M
 
 def test_no_memory_for_an_image_ends_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make(tiny_configuration(epochs=1))
-
-    def encode_nothing(images: torch.Tensor) -> torch.Tensor:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(trainer, "_encode", encode_nothing)
+    no_memory = Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))
+    monkeypatch.setattr(trainer, "_encode", no_memory)
     with pytest.raises(torch.OutOfMemoryError):
         train(trainer)

@@ -2,10 +2,10 @@ import hashlib
 import shutil
 import threading
 import zipfile
+from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from unittest.mock import Mock
 from urllib.error import URLError
 
 import pytest
@@ -20,12 +20,31 @@ from tests.data.fake_mnist import OF_EACH, write_fake_mnist
 from tests.data.fake_omniglot import PARTS, write_fake
 
 
-def test_no_network_says_where_to_put_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        module, "download_url", Mock(side_effect=URLError("Name or service not known"))
-    )
-    with pytest.raises(DataError, match="with no network, put images_background.zip and"):
-        module.download(tmp_path)
+@pytest.mark.parametrize(
+    "error",
+    [URLError("Name or service not known"), RuntimeError("File not found or corrupted.")],
+)
+@pytest.mark.parametrize(
+    ("download", "first"),
+    [
+        (module.download, "images_background.zip"),
+        (module.download_mnist, "t10k-images-idx3-ubyte.gz"),
+    ],
+)
+def test_what_cannot_be_fetched_leaves_nothing_and_says_where_to_put_what(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    download: Callable[[Path], None],
+    first: str,
+    error: Exception,
+) -> None:
+    def fetch(url: str, root: str, name: str, md5: str | None) -> None:
+        (Path(root) / name).write_text("half")
+        raise error
+
+    monkeypatch.setattr(module, "download_url", fetch)
+    with pytest.raises(DataError, match=f"with no network, put {first} and"):
+        download(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -74,17 +93,6 @@ def test_mnist_is_fetched_where_it_can_be(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(asked) == 4
     module.download_mnist(tmp_path / "new")
     assert len(asked) == 4
-
-
-def test_a_failed_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fetch(url: str, root: str, name: str, md5: str | None) -> None:
-        (Path(root) / name).write_text("half")
-        raise RuntimeError("File not found or corrupted.")
-
-    monkeypatch.setattr(module, "download_url", fetch)
-    with pytest.raises(DataError, match="with no network, put t10k-images-idx3-ubyte.gz and"):
-        module.download_mnist(tmp_path)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_absent_data_is_fetched_checked_and_loaded(

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 
@@ -149,14 +148,12 @@ def test_a_checkpoint_of_ones_own_stands_in_its_row_and_is_counted(
 
 def test_what_cannot_be_done_is_one_sentence(
     hpo: Hpo,
+    offline: None,
     line: str,
     configurations: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        "data.sources.download.download_url", Mock(side_effect=OSError("Name or service not known"))
-    )
     assert refused(hpo(f"{line} --siamese-conv none"), "none cannot be read")
     wrong = hpo(f"{line} --siamese-conv none --only chance")
     assert refused(wrong, "leave --only out, or give it siamese-conv")

@@ -3,18 +3,17 @@ import io
 import json
 import re
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from data.sources import omniglot
 from hpo.study.retry import owner
-from hpo.study.storage import open_storage
-from hpo.study.study import load
 from model.snapshot import Snapshot
 from tests.data.fake_omniglot import PARTS, image_names, png, rewrite, write_fake
 from tests.hpo.command import Hpo, refused
 from tests.hpo.made_up import stopped_at
-from tests.hpo.tiny_study import write_tiny
+from tests.hpo.tiny_study import open_tiny, write_tiny
 
 
 def test_from_search_to_score(hpo: Hpo, tmp_path: Path) -> None:
@@ -64,9 +63,7 @@ def test_a_training_goes_on(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.Monkey
     assert hpo("export tiny -o best.toml").status == 0
     whole = hpo("train best.toml -o whole.safetensors")
 
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
+    full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
     with monkeypatch.context() as patch, stopped_at(10):
         patch.setattr(Snapshot, "save", full)
         patch.setattr(Snapshot, "save_if_cheap", lambda *_: None)
@@ -101,7 +98,7 @@ def test_a_study_is_deleted_with_all_that_belongs_to_it(
 def test_a_study_whose_trials_run_is_not_deleted(hpo: Hpo, tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies")
     assert hpo("run tiny --trials 1").status == 0
-    stored = load("tiny", open_storage(f"sqlite:///{tmp_path}/studies/tiny/study.db", False))
+    stored = open_tiny(tmp_path)
     stored.study.ask().set_user_attr("owner", owner())
     assert refused(hpo("delete tiny --yes"), "1 trials of the study tiny run")
     assert len(stored.study.get_trials()) == 2

@@ -14,15 +14,14 @@ from data.tasks import draw_tasks
 from hpo.results.retrain import fresh_tasks
 from hpo.search.objective import WORST
 from hpo.study.confirmations import confirmed, new_seed
-from hpo.study.storage import open_storage
-from hpo.study.study import StoredStudy, load
+from hpo.study.study import StoredStudy
 from model.inputs import Inputs
 from model.scoring import unpack
 from model.training import Diverged, Trainer, train
 from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Searched
-from tests.hpo.made_up import by_error, stopped_at
-from tests.hpo.tiny_study import write_tiny
+from tests.hpo.made_up import by_error, killed_at, stopped_at
+from tests.hpo.tiny_study import open_tiny, write_tiny
 
 CPU = torch.device("cpu")
 CONFIRM = "confirm tiny --top 2 --seeds 2 --tasks 200"
@@ -159,21 +158,8 @@ def test_one_that_is_stopped_goes_on_in_the_middle(
     assert {k: r["error"] for k, r in kept(searched()).items()} == resumed
 
 
-def test_one_that_dies_loses_at_most_the_running_training(
-    hpo: Hpo, searched: Searched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = Trainer.validate
-    calls = 0
-
-    def dies(trainer: Trainer) -> float:
-        nonlocal calls
-        calls += 1
-        if calls == 6:
-            raise KeyboardInterrupt
-        return made(trainer)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "validate", dies)
+def test_one_that_dies_loses_at_most_the_running_training(hpo: Hpo, searched: Searched) -> None:
+    with killed_at(6):
         assert hpo(CONFIRM).status == 130
     before = kept(searched())
     assert len(before) == 1
@@ -213,11 +199,8 @@ def test_a_retraining_that_diverges_counts_as_the_worst(
 def test_no_memory_is_no_result(
     hpo: Hpo, searched: Searched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        Trainer,
-        "_backward",
-        Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory.\nMore of it")),
-    )
+    no_memory = Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory.\nMore of it"))
+    monkeypatch.setattr(Trainer, "_backward", no_memory)
     assert refused(hpo(CONFIRM), "CUDA out of memory: free some")
     assert not kept(searched())
 
@@ -244,7 +227,7 @@ def test_a_study_without_trials_and_one_of_other_data(hpo: Hpo, tmp_path: Path) 
     write_tiny(tmp_path / "studies")
     assert hpo("run tiny --trials 1 --workers 0").status == 0
     assert refused(hpo("confirm tiny"), "no complete trial yet: go on with `hpo run tiny`")
-    stored = load("tiny", open_storage(f"sqlite:///{tmp_path}/studies/tiny/study.db", False))
+    stored = open_tiny(tmp_path)
     assert hpo("run tiny --trials 1").status == 0
     stored.study.set_user_attr("data_fingerprint", "of others")
     assert refused(

@@ -25,7 +25,7 @@ from model.recipe import LayerRates, RandomPairs
 from model.snapshot import Snapshot
 from model.training import Trainer
 from tests.hpo.command import Hpo, refused
-from tests.hpo.made_up import stopped_at
+from tests.hpo.made_up import killed_at, stopped_at
 from tests.model.tiny import tiny_configuration
 
 VERIFY = "verify tiny.toml --steps 6 --cells 30k,30k+distortions"
@@ -209,17 +209,7 @@ def test_a_killed_one_loses_none(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.M
     line = "verify tiny.toml --steps 6 --cells 30k --json"
     (whole,) = comparable(hpo(f"{line} -o whole").out)
     monkeypatch.setattr(Snapshot, "save_if_cheap", Snapshot.save)
-    plain, calls = Trainer.validate, 0
-
-    def dies(trainer: Trainer) -> float:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise KeyboardInterrupt  # nobody catches it: as good as dead
-        return plain(trainer)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "validate", dies)
+    with killed_at(3):
         assert hpo(line).status == 130
     assert not (tmp_path / FILE).exists()
     with stopped_at(0) as looks:
@@ -287,9 +277,6 @@ def test_a_file_of_something_else_is_left_alone(hpo: Hpo, tmp_path: Path, conten
 
 
 def test_a_full_disk_is_one_sentence(hpo: Hpo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        Snapshot,
-        "save_if_cheap",
-        Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")),
-    )
+    full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    monkeypatch.setattr(Snapshot, "save_if_cheap", full)
     assert refused(hpo(VERIFY), "tiny.verification cannot be written (No space left on device)")

@@ -4,7 +4,6 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -168,44 +167,33 @@ def test_nothing_from_a_study_becomes_markup(open_study: Open) -> None:
     assert words_of(page).count("&lt;img src=x onerror=alert(1)&gt;$name") >= 7
 
 
-def no_trial(stored: StoredStudy) -> None:
-    pass
-
-
-def only_running_and_failed(stored: StoredStudy) -> None:
-    for state, error in ((TrialState.RUNNING, 0.6), (TrialState.FAIL, None)):
-        stored.study.add_trial(a_trial(stored, error, state))
-    stored.study.ask()
-
-
-def only_untrainable(stored: StoredStudy) -> None:
-    stored.study.add_trial(a_trial(stored, 1.0, TrialState.COMPLETE, fail_reason="diverged"))
-
-
-def one_trial(stored: StoredStudy) -> None:
-    stored.study.add_trial(a_trial(stored, 0.25, TrialState.COMPLETE))
-
-
-def not_a_number(stored: StoredStudy) -> None:
-    trial = a_trial(stored, math.nan, TrialState.FAIL)
-    stored.study.add_trial(trial)
-    stored.study.add_trial(a_trial(stored, 0.5, TrialState.PRUNED))
+NONE_IS_TRAINED = "No trial has been trained to its end yet"
 
 
 @pytest.mark.parametrize(
-    ("fill", "drawn", "part"),
+    ("trials", "drawn", "part"),
     [
-        (no_trial, 0, "There is no trial yet"),
-        (only_running_and_failed, 1, "No trial has been trained to its end yet"),
-        (only_untrainable, 0, "diverged"),
-        (one_trial, 12, "Importances need 20 complete trials; this study has 1."),
-        (not_a_number, 2, "No trial has been trained to its end yet"),
+        ([], 0, "There is no trial yet"),
+        ([(0.6, TrialState.RUNNING), (None, TrialState.FAIL), None], 1, NONE_IS_TRAINED),
+        ([(1.0, TrialState.COMPLETE, "diverged")], 0, "diverged"),
+        (
+            [(0.25, TrialState.COMPLETE)],
+            12,
+            "Importances need 20 complete trials; this study has 1.",
+        ),
+        ([(math.nan, TrialState.FAIL), (0.5, TrialState.PRUNED)], 2, NONE_IS_TRAINED),
     ],
 )
 def test_studies_with_little_in_them(
-    stored: StoredStudy, fill: Callable[[StoredStudy], None], drawn: int, part: str
+    stored: StoredStudy, trials: list[tuple[Any, ...] | None], drawn: int, part: str
 ) -> None:
-    fill(stored)
+    for trial in trials:
+        if trial is None:  # one that has only just begun
+            stored.study.ask()
+        else:
+            error, state, *reason = trial
+            more = {"fail_reason": reason[0]} if reason else {}
+            stored.study.add_trial(a_trial(stored, error, state, **more))
     page = page_of(stored)
     assert part in words_of(page)
     assert sum(bool(f["traces"]) for f in figures_of(page)) == drawn

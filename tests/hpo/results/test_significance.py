@@ -1,10 +1,12 @@
+import itertools
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from hpo.results.significance import Lead, compare_best
+from hpo.results.significance import Lead, compare_best, p_value
 from hpo.study.confirmations import Confirmed
 from model.scoring import pack
 
@@ -51,3 +53,29 @@ def test_what_cannot_be_compared_is_not() -> None:
     assert compare_best([one, network(5, [15] * 10, [15] * 10)]) is None
     assert compare_best([one, replace(other, tasks=400)]) is None
     assert compare_best([one, replace(other, outcomes=()), other]) is None
+
+
+def wins(won: int, lost: int, drawn: int = 5) -> np.ndarray:
+    return np.array([1] * won + [-1] * lost + [0] * drawn)
+
+
+def test_it_is_the_sign_test_where_there_is_but_right_and_wrong() -> None:
+    # Of 10 tosses at most 2 heads: 1 + 10 + 45 of 1024.
+    assert p_value(wins(2, 8)) == pytest.approx(56 / 1024)
+    for won, lost in ((0, 4), (5, 5), (24, 36), (90, 110), (8, 2)):
+        expected = binomtest(won, won + lost, alternative="less").pvalue
+        assert p_value(wins(won, lost)) == pytest.approx(expected)
+
+
+def test_larger_differences_weigh_more() -> None:
+    differences = np.array([-3, 1, 1, -2, 0, 2])
+    sums = [
+        sum(sign * abs(d) for sign, d in zip(signs, differences, strict=True))
+        for signs in itertools.product((-1, 1), repeat=6)
+    ]
+    expected = sum(s <= differences.sum() for s in sums) / len(sums)
+    assert p_value(differences) == pytest.approx(expected)
+
+
+def test_no_difference_says_nothing() -> None:
+    assert p_value(wins(0, 0)) == 1

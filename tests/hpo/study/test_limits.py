@@ -21,8 +21,7 @@ from hpo.study.limits import (
     wanted_trials,
 )
 from hpo.study.settings import SettingsError
-from hpo.study.storage import open_storage
-from hpo.study.study import StoredStudy, load
+from hpo.study.study import StoredStudy
 from hpo.study.trials import Record
 from hpo.view.format import amount
 from hpo.view.status import StatusReader
@@ -31,7 +30,7 @@ from tests.hpo.big_study import big_study
 from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Searched
 from tests.hpo.made_up import drawn, stopped_at
-from tests.hpo.tiny_study import tiny_settings, write_tiny
+from tests.hpo.tiny_study import open_tiny, tiny_settings, write_tiny
 
 
 @pytest.mark.parametrize(
@@ -105,7 +104,7 @@ HOUR = Budget(3600, "seconds")
 def tiny(hpo: Hpo, tmp_path: Path) -> Searched:
     """Writes the study file; opens the study, anew each time."""
     write_tiny(tmp_path / "studies", **{"epochs = 3": "epochs = 2"})
-    return lambda: load("tiny", open_storage(f"sqlite:///{tmp_path}/studies/tiny/study.db", False))
+    return lambda: open_tiny(tmp_path)
 
 
 def spent(stored: StoredStudy) -> float:

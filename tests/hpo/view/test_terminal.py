@@ -80,13 +80,9 @@ def test_the_view_ends_with_what_the_study_holds_at_last(stored: StoredStudy, ru
 def test_a_failing_database_stops_the_view(
     stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    screen = io.StringIO()
+    screen, away = io.StringIO(), OperationalError("SELECT", {}, Exception("away"))
     with live_view(stored, screen):
-        monkeypatch.setattr(
-            StatusReader,
-            "read",
-            Mock(side_effect=OperationalError("SELECT", {}, Exception("away"))),
-        )
+        monkeypatch.setattr(StatusReader, "read", Mock(side_effect=away))
     assert "0 / 0 trials" in screen.getvalue()
 
 
