@@ -80,7 +80,7 @@ class Training(Frozen):
     sampling: Annotated[Sampling, Field(discriminator="kind")]
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 200
     patience: Positive = 20
-    """Stop when the validation error has not fallen for so many epochs."""
+    """Stop when the validation error has not fallen for this many epochs."""
     momentum_ramp: Positive = 200
     """Epochs over which every layer's momentum goes from 0.5 to its own."""
     optimizer: Literal["sgd", "adamw"] = "sgd"

@@ -246,7 +246,7 @@ def test_who_may_begin_when_the_budget_is_used_up(stored: StoredStudy) -> None:
     assert may_begin(stored, running)
     stored.study.tell(running, 0.4)
     assert reached(stored)
-    stored.study.enqueue_trial({"conv1_kernel": 3})  # queued, and never begun
+    stored.study.enqueue_trial({"conv1_kernel": 3})  # enqueued, and never begun
     assert reached(stored)
     assert not may_begin(stored, stored.study.ask())
 
