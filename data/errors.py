@@ -1,8 +1,8 @@
-"""The errors that a person can mend."""
+"""The errors that a person can put right."""
 
 
 class UserError(Exception):
-    """Something that a person can mend: the message is one sentence that says what to do next.
+    """Something that a person can put right: the message is one sentence that says what to do next.
 
     Attributes:
         advice: what to do, where the message alone does not say it.

@@ -1,4 +1,4 @@
-"""Writing a file so that no reader ever sees half of it."""
+"""Reading files, and writing them so that no reader ever sees half of one."""
 
 import contextlib
 import errno

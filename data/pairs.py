@@ -41,7 +41,7 @@ def draw_pairs(drawings: Drawings, count: int, copies: int, seed: int) -> PairSe
     """Draw the paper's training set (Koch et al. 2015, §4.2).
 
     Half of the pairs show the same character by two drawers, half two different characters of
-    one alphabet; every alphabet stands in the set equally often (to within one pair of
+    one alphabet; every alphabet is in the set equally often (to within one pair of
     each kind); each image of each distorted copy has a map of its own.
 
     Args:

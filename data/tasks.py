@@ -155,7 +155,7 @@ def load_official_runs(path: Path) -> OneShotTasks:
     every training image named in it belongs to the support set.
 
     Args:
-        path: the folder or zip; the runs may stand in a folder inside it.
+        path: the folder or zip; the runs may be in a folder inside it.
 
     Raises:
         DataError: no runs, runs of unequal size, or a file that is missing or broken.

@@ -101,10 +101,10 @@ class Configuration(Frozen):
         try:
             return cls.model_validate(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
-            raise ConfigurationError(f"{where} is not TOML ({error}): export it anew") from error
+            raise ConfigurationError(f"{where} is not TOML ({error}): export it again") from error
         except ValidationError as error:
             raise ConfigurationError(
-                f"{where}: {first_problem(error)}: mend it, or export it anew with `hpo export`"
+                f"{where}: {first_problem(error)}: correct it, or export it again with `hpo export`"
             ) from error
 
     @classmethod

@@ -19,8 +19,8 @@ def layerwise_optimizer(
 
     ``sgd`` is the paper's (Koch et al. 2015, §3.2): v ← μ·v + ∇L + 2λ·w, then w ← w − η·v; 2λ·w is
     the gradient of the penalty λ·w². As is usual, and as the penalty's name says, it
-    holds the weights and not the biases. Unlike the paper's, the rate η stands outside the
-    velocity v: the same within an epoch, and η changes by a hundredth between two.
+    holds the weights and not the biases. Unlike the paper's, the rate η is outside the
+    velocity v: the same within an epoch, and η changes between epochs only.
 
     ``adamw`` (Loshchilov and Hutter 2019) takes μ as its β₁, and λ as its decoupled weight decay:
     w ← w − η·λ·w at every step.

@@ -86,8 +86,8 @@ class Training(Frozen):
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """``sgd``: the paper's. ``adamw``: a layer's momentum is its β₁, its L2 its weight decay."""
     schedule: Literal["decay", "linear", "cosine"] = "decay"
-    """``decay``: every learning rate falls by ``lr_decay`` after each epoch, as in the paper; the
-    others go from the full rate to nothing over ``epochs``."""
+    """``decay``: every learning rate is multiplied by ``lr_decay`` after each epoch, as in the
+    paper; the others go from the full rate to nothing over ``epochs``."""
     lr_decay: Annotated[float, Field(gt=0, le=1)] = 0.99
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """``auto``: bf16 where the device computes in it, else fp32 (which PyTorch's convolutions

@@ -90,7 +90,7 @@ def load(folder: Path) -> Drawings:
     """Load Omniglot from ``folder``, from the packed file where there is a good one.
 
     The first load reads and checks all 32,460 images and packs them; a packed file that is
-    broken, foreign, or older than its source is made anew.
+    broken, foreign, or older than its source is made again.
 
     Raises:
         DataError: not there, incomplete or broken, or the packed file cannot be written.
@@ -130,7 +130,7 @@ def _read(source: Source) -> tuple[NDArray[np.uint8], list[str], list[int]]:
                 raise DataError(
                     f"{path} holds {len(named)} alphabets and {len(characters)} characters where "
                     f"Omniglot has {alphabet_count} and {character_count}: "
-                    "restore it, or fetch it anew with `hpo data download`"
+                    "restore it, or fetch it again with `hpo data download`"
                 )
             for (alphabet, _), drawn in characters.items():
                 images = [read_drawing(files.read(n), f"{path}/{n}") for n in drawn]
@@ -153,7 +153,7 @@ def _characters(files: Files, part: str, path: Path) -> dict[tuple[str, str], li
             detail = f"drawer {absent[0]:02d} is missing" if absent else f"{len(drawn)} drawings"
             raise DataError(
                 f"{path}: {alphabet}/{character} is not {DRAWERS} drawings ({detail}): "
-                "restore it, or fetch it anew with `hpo data download`"
+                "restore it, or fetch it again with `hpo data download`"
             )
     return {key: [found[key][d] for d in range(1, DRAWERS + 1)] for key in sorted(found)}
 

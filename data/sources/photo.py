@@ -102,7 +102,7 @@ def _brightness(path: Path) -> NDArray[np.float32]:
         ) from error
     except BROKEN as error:
         raise DataError(
-            f"{path} is not a readable image ({error}): give another, or save it anew as PNG"
+            f"{path} is not a readable image ({error}): give another, or save it again as PNG"
         ) from error
 
 

@@ -10,7 +10,7 @@ from data.errors import DataError
 
 SIDE = 105
 """Height and width of an Omniglot image, in pixels."""
-AGAIN = "replace it, or fetch the data anew with `hpo data download`"
+AGAIN = "replace it, or fetch the data again with `hpo data download`"
 
 
 def read_drawing(content: bytes, where: str) -> NDArray[np.bool_]:

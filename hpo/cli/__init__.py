@@ -1,4 +1,4 @@
-"""The command line: with the progress view, the only place that prints and exits."""
+"""The command line: its commands, and how it ends."""
 
 import sys
 import traceback
@@ -78,7 +78,7 @@ for command in DATA_COMMANDS:
 
 
 def main() -> None:
-    """Run the command line: what a person can mend is one sentence and exit status 2."""
+    """Run the command line: what a person can put right is one sentence and exit status 2."""
     keep_freed()
     log_to_stderr()
     try:

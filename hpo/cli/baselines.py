@@ -53,7 +53,8 @@ def baselines(
     only: Annotated[str | None, typer.Option(help=f"One of {', '.join(NAMES)}.")] = None,
     on: On = "alphabets",
     train: Annotated[
-        bool, typer.Option("--train/--no-train", help="Train the networks that are not yet.")
+        bool,
+        typer.Option("--train/--no-train", help="Train the networks that are not trained yet."),
     ] = True,
     siamese_conv: Annotated[
         Path | None, typer.Option(help=f"Checkpoint to score as {CONV}, from hpo train.")
@@ -63,7 +64,7 @@ def baselines(
     device: Device = "auto",
     json_: AsJson = False,
 ) -> None:
-    """Score other ways on the 400 evaluation tasks, beside what others published.
+    """Score simpler methods on the 400 evaluation tasks, beside what others published.
 
     hausdorff compares the ink as sets of points; affine is the nearest neighbour after the best
     affine alignment, and takes minutes. The two siamese networks are trained first, which takes

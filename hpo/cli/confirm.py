@@ -33,7 +33,7 @@ MOST_TASKS = 40_000  # beyond it the images alone take gigabytes, and chance is 
 
 def confirm(
     study: StudyArgument = "paper",
-    top: Annotated[int, typer.Option(min=1, help="Trials, those of the lowest error.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="How many of the best trials.")] = 5,
     seeds: Annotated[int, typer.Option(min=1, help="New seeds for each.")] = 3,
     tasks: Annotated[int, typer.Option(help="Fresh tasks, a multiple of 20.")] = TASKS,
     storage: Storage = None,
@@ -45,8 +45,8 @@ def confirm(
     """Train the best trials again from new seeds, score them on fresh tasks, and rank them.
 
     The fresh tasks are of the validation alphabets; the evaluation set is never touched. The last
-    line says whether the winner is ahead of the second beyond the chance of these tasks. The same
-    line resumes it, and `hpo export` then takes the winner.
+    line says whether the winner's lead over the second is significant. The same line resumes it,
+    and `hpo export` then takes the winner.
 
     Example: hpo confirm small --top 5 --seeds 3
     """

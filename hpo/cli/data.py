@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
+from data.contact_sheet import contact_sheet
 from data.files import writing
 from data.sources import omniglot
 from data.sources.by_name import SetName, open_set
 from data.tasks import find_official_runs
 from hpo.cli.options import Data
 from hpo.cli.steps import say
-from hpo.search.pictures import contact_sheet
 from hpo.study.paths import data_folder
 
 
@@ -51,7 +51,7 @@ def check(data: Data = None) -> None:
 
 
 def download(data: Data = None) -> None:
-    """Fetch Omniglot (MIT licence, Lake et al. 2015) and its one-shot runs.
+    """Fetch Omniglot and its one-shot runs (MIT licence, Lake et al. 2015).
 
     Example: hpo data download --data ~/omniglot
     """

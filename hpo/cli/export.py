@@ -18,7 +18,8 @@ def export(
         Path | None, typer.Option("--output", "-o", help="Instead of stdout.")
     ] = None,
     trial: Annotated[
-        int | None, typer.Option(min=0, help="This one.  [default: the confirmed winner, or best]")
+        int | None,
+        typer.Option(min=0, help="Its number.  [default: the confirmed winner, or best]"),
     ] = None,
     storage: Storage = None,
 ) -> None:

@@ -58,11 +58,14 @@ def run(
         typer.Option(min=0, help="Processes that search at once; 0 only makes the study."),
     ] = None,
     trials_per_gpu: Annotated[
-        int | None, typer.Option(min=1, help="Workers for each GPU of this machine.")
+        int | None, typer.Option(min=1, help="Workers that share a GPU, on each one.")
     ] = None,
     ray: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Place the workers on a Ray cluster, or local."),
+        typer.Option(
+            metavar="ADDRESS",
+            help="Place the workers on a Ray cluster: its address, auto or local.",
+        ),
     ] = None,
     results: Results = None,
     set_: Annotated[
@@ -74,8 +77,8 @@ def run(
         typer.Option(
             "--from",
             metavar="STUDY",
-            help="Begin a new study with this one's best configurations and a few telling ones; "
-            "they are trained anew.",
+            help="Begin a new study with this one's best configurations and three informative "
+            "ones; they are trained again.",
         ),
     ] = None,
     from_storage: Annotated[

@@ -42,7 +42,7 @@ def train(
     if as_trial:
         if config.provenance is None:
             raise ConfigurationError(
-                f"{configuration} names no trial: leave --as-trial out, or export it anew"
+                f"{configuration} names no trial: leave --as-trial out, or export it again"
             )
         changes = {"training": config.provenance.training, "seed": config.provenance.seed}
     if seed is not None:
@@ -62,7 +62,7 @@ def train(
 def train_in_full(config: Configuration, inputs: Inputs, target: Path) -> Checkpoint:
     """Train a configuration, or go on with a training that was stopped, and write its checkpoint.
 
-    What is not finished stands in ``target`` with ``.unfinished`` after its name.
+    What is not finished is in ``target`` with ``.unfinished`` after its name.
 
     Args:
         config: what to train.

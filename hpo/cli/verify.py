@@ -62,7 +62,10 @@ def verify(
         ),
     ] = None,
     cells: Annotated[
-        str | None, typer.Option(help="Some of them: 30k,30k+distortions.  [default: all six]")
+        str | None,
+        typer.Option(
+            help="Some of the six: 30k,90k,150k, each also with +distortions.  [default: all]"
+        ),
     ] = None,
     results: Annotated[
         Path | None,
@@ -184,7 +187,7 @@ def _print(results: list[Result], published: Mapping[str, float], as_json: bool)
     )
     say(
         "the threshold is that of as many pairs of the validation alphabets; the intervals take "
-        "the pairs for independent, though a drawing stands in many"
+        "the pairs for independent, though a drawing is in many"
     )
 
 

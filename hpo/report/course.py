@@ -145,7 +145,7 @@ def _curves(
     x: list[int | None] = []
     y: list[float | None] = []
     for number in numbers:
-        x += [*curves[number], None]
+        x += [*(epoch + 1 for epoch in curves[number]), None]
         y += [*short(curves[number].values()), None]
     mode = "lines+markers" if all(len(curves[n]) == 1 for n in numbers) else "lines"
     line = {"color": color, "width": width}

@@ -1,4 +1,4 @@
-"""The best configuration, layer by layer, and every trial as a row."""
+"""The HTML of the best configuration, layer by layer, and of the table of trials."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -57,7 +57,7 @@ def trials(those: pd.DataFrame, parameters: Iterable[str]) -> Markup:
         "number": ("trial", str),
         "error": ("error (%)", lambda v: f"{100 * v:.2f}"),
         "state": ("state", str),
-        "best_epoch": ("best epoch", str),
+        "best_epoch": ("best epoch", lambda v: str(v + 1)),
         "epochs": ("epochs", str),
         "seconds": ("seconds", lambda v: f"{v:.1f}"),
         "multiply_adds": ("multiply-adds (M)", lambda v: f"{v / 1e6:.2f}"),

@@ -94,7 +94,7 @@ def _compared(stored: StoredStudy, scores: Sequence[KeptScore]) -> dict[str, Mar
 
 
 class _Plots:
-    """The plots in the order in which they stand on the page."""
+    """The plots in the order in which they are on the page."""
 
     def __init__(self) -> None:
         self._plots: list[Plot] = []

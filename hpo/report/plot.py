@@ -16,7 +16,7 @@ BANDS = ("@band-1", "@band-2", "@band-3")
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot with its words; without traces, its ``missing`` stands in its place.
+    """A plot with its words; without traces, its ``missing`` is shown in its place.
 
     Plain dictionaries, as plotly.js takes them: colours are names that the page fills in, which
     plotly's own classes would not let through.

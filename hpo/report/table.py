@@ -1,4 +1,4 @@
-"""Every trial of a study as a row of a table."""
+"""The trials of a study as a pandas table, a row each."""
 
 import gc
 import math

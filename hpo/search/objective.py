@@ -127,7 +127,6 @@ class Objective:
             if not paced:
                 paced = True
                 write_pace()
-            self._observer.epoch_done(trial.number, history)
             if trial.should_prune():
                 raise _pruned(epoch, error)
 
@@ -138,9 +137,9 @@ class Objective:
             try:
                 train_resumably(trainer, snapshot, self._on_step, on_epoch, on_resume)
             except optuna.TrialPruned:
-                self._draw(trial, trainer)
+                self._keep_pictures(trial, trainer)
                 raise
-            self._draw(trial, trainer)
+            self._keep_pictures(trial, trainer)
         except Diverged as error:
             trial.report(WORST, error.epoch)
             Record(fail_reason=f"diverged: {error}").write(trial)
@@ -164,7 +163,7 @@ class Objective:
             Record(peak_memory_mb=round(peak(self._inputs.device) / 2**20)).write(trial)
         return history.best_error
 
-    def _draw(self, trial: optuna.Trial, trainer: Trainer) -> None:
+    def _keep_pictures(self, trial: optuna.Trial, trainer: Trainer) -> None:
         """Keep pictures of what the network learnt; a trial that has ended takes none."""
         first = trainer.network.layer("conv1").weight.detach().float().cpu().numpy()
         pictures = {
@@ -181,7 +180,6 @@ class Objective:
         for epoch, done in enumerate(history.epochs):
             trial.report(done.error, epoch)
             prune = trial.should_prune()
-        self._observer.epoch_done(trial.number, history)
         if prune:
             raise _pruned(len(history.epochs) - 1, history.epochs[-1].error)
 

@@ -1,4 +1,4 @@
-"""Small pictures: what a trial learnt, kept with it in the study; what a data set looks like."""
+"""Small pictures of what a trial learnt, kept with it in the study."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +13,6 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.storages import BaseStorage
 from PIL import Image, ImageDraw, ImageFont
 
-from data.drawings import Drawings
 from data.tasks import OneShotTasks
 from model.history import Epoch
 
@@ -136,19 +135,3 @@ def delete_artifacts(study: optuna.Study, storage: BaseStorage, folder: Path) ->
                 store.remove(kept.artifact_id)
                 deleted += 1
     return deleted
-
-
-SHEET_GAP = 4  # pixels between drawings
-
-
-def contact_sheet(drawings: Drawings, alphabets: int, characters: int, drawers: int) -> Image.Image:
-    """The first characters of the first alphabets, a row each; the first drawers, a column each."""
-    rows = [
-        index
-        for alphabet in range(min(alphabets, len(drawings.alphabets)))
-        for index in (drawings.alphabet_of == alphabet).nonzero().flatten()[:characters].tolist()
-    ]
-    shown = 255 - drawings.ink[rows][:, :drawers].numpy()
-    cells = np.pad(shown, ((0, 0), (0, 0), (0, SHEET_GAP), (0, SHEET_GAP)), constant_values=200)
-    height, width = cells.shape[0] * cells.shape[2], cells.shape[1] * cells.shape[3]
-    return Image.fromarray(cells.transpose(0, 2, 1, 3).reshape(height, width))

@@ -1,4 +1,4 @@
-"""Stopping a search in time: at a signal, at a timeout, or when the program above is gone."""
+"""Stopping a search in time: at a signal or at a timeout."""
 
 import signal
 import threading

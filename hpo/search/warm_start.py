@@ -1,4 +1,4 @@
-"""A new study that begins with what another one found: its best and its telling configurations.
+"""A new study that begins with what another one found: its best and its informative configurations.
 
 The errors of two studies cannot be compared where their data, tasks or recipes differ. So nothing
 of the other study counts as a result: its configurations are the first that the new one trains.

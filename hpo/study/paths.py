@@ -24,7 +24,7 @@ def find_study(study: str, storage: str | None = None) -> StudyPlace:
     """A study by its name or the path of its file.
 
     A name is looked up in ``studies/`` of the working folder, then among the shipped files. The
-    results stand in a folder beside the file; those of a shipped study in ``studies/`` of
+    results are in a folder beside the file; those of a shipped study in ``studies/`` of
     the working folder. The database is ``storage``, else ``HPO_STORAGE``, else ``study.db`` in the
     folder of the results.
 

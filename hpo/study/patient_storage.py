@@ -85,7 +85,7 @@ class PatientStorage(RDBStorage):
     """Optuna's storage in SQL, whose reads and writes outlast the server's absence.
 
     A write that is done again after it had arrived does no harm: values are set to the same, and a
-    trial that has ended already in the same state is left so. A trial that was begun in vain, or
+    trial that has ended already in the same state is left so. A trial that was begun and lost, or
     made twice, has no owner and is given up after its grace period.
     """
 

@@ -19,7 +19,7 @@ from hpo.study.trials import Record, first_try, record, retried
 
 GRACE = 300  # seconds without a heartbeat after which a trial elsewhere counts as dead
 RETRIES = 3
-"""How often a trial is started anew whose process died before another epoch was done.
+"""How often a trial is started again whose process died before another epoch was done.
 
 One that got further, or was interrupted, always is.
 """

@@ -23,7 +23,7 @@ PrunerName = Literal["hyperband", "halving", "median", "none"]
 
 
 class SettingsError(UserError):
-    """A study file that is absent or not valid. One sentence that says what to do."""
+    """A study file, or an option of a command, that is absent or not valid."""
 
 
 class IntRange(Frozen):
@@ -182,13 +182,13 @@ def read_settings(path: Path, changes: Sequence[str] = ()) -> StudySettings:
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not TOML ({error}): mend that line") from error
+        raise SettingsError(f"{path} is not TOML ({error}): correct that line") from error
     for change in changes:
         _apply(change, content)
     try:
         return StudySettings.model_validate(content)
     except ValidationError as error:
-        raise SettingsError(f"{path}: {first_problem(error)}: mend the study file") from error
+        raise SettingsError(f"{path}: {first_problem(error)}: correct the study file") from error
 
 
 def _apply(change: str, content: dict[str, Any]) -> None:

@@ -135,10 +135,10 @@ class SearchSpace:
             for name, value in params.items():
                 distribution = self.distributions.get(name)
                 if distribution is None:
-                    raise SettingsError(f"{where}: there is no parameter {name}: mend its name")
+                    raise SettingsError(f"{where}: there is no parameter {name}: correct its name")
                 if not holds(distribution, value):
                     raise SettingsError(
-                        f"{where}: {name} = {value} is not in its range: mend one of the two"
+                        f"{where}: {name} = {value} is not in its range: correct one of the two"
                     )
             if not self.kernels_stand(params):
                 given = [int(params[k]) for k in self.kernels if k in params]

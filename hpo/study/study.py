@@ -88,7 +88,7 @@ def create_or_resume(
         data_fingerprint: of its data.
         storage: where it stands.
         prepare: does what else is to be done to a study that is made, before any process can
-            join it. Cut short, it is done again, to a study that is made anew.
+            join it. Cut short, it is done again, to a study that is made again.
 
     Raises:
         StudyError: it exists with other settings, other data, or in another format.

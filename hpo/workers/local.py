@@ -56,7 +56,7 @@ class Workers:
     def __init__(self, jobs: Sequence[Work]) -> None:
         """Prepare a process for each job."""
         self._jobs = jobs
-        # Neither fork, which breaks threads and CUDA, nor spawn, which imports PyTorch anew.
+        # Neither fork, which breaks threads and CUDA, nor spawn, which imports PyTorch again.
         self._context = multiprocessing.get_context("forkserver")
         # The last is what an optimizer's first step would import, in every worker for seconds.
         self._context.set_forkserver_preload(

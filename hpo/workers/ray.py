@@ -1,4 +1,4 @@
-"""Workers as Ray tasks: Ray places them on a cluster's machines and starts lost ones anew."""
+"""Workers as Ray tasks: Ray places them on a cluster's machines and starts lost ones again."""
 
 import logging
 from dataclasses import replace

@@ -2,7 +2,7 @@
 
 Such a step is a hundred kernels and more, each done sooner than the host can launch the next; a
 CUDA graph launches them all at once. What the recording saw of Python stays as it was: the rates of
-the optimizer above all, which is why every epoch is recorded anew.
+the optimizer above all, which is why every epoch is recorded again.
 """
 
 import warnings
@@ -17,7 +17,7 @@ from data.pairs import PairBatch
 
 LAUNCH_BOUND = 1e11
 """Multiply-adds of a batch's forward pass below which launching a step takes longer than its
-arithmetic, thrice as many: by estimate, 150 T a second against 2 ms of launches."""
+arithmetic, three times as many: by estimate, 150 T a second against 2 ms of launches."""
 
 Step = Callable[[PairBatch], Tensor]
 """Trains on a batch; gives the loss, () on the device."""

@@ -86,7 +86,7 @@ def keep_freed() -> None:
     """Let this process keep memory that it frees, for the next step, until `release_memory`.
 
     By default glibc gives every large tensor back to the system when it is freed, and a training
-    step then spends more time on getting zeroed pages anew than on elementwise arithmetic.
+    step then spends more time on getting zeroed pages again than on elementwise arithmetic.
 
     The kernels that oneDNN compiled for the networks of earlier trials are freed all the same,
     if it has compiled none yet.
