@@ -24,6 +24,8 @@ from data.sources.strokes import draw_strokes
 from hpo.search.loop import search
 from hpo.search.objective import Objective
 from hpo.search.observer import Observer
+from hpo.search.pruners import make_pruner
+from hpo.search.sampler import make_sampler
 from hpo.search.stopping import Stop
 from hpo.study.limits import WANTED
 from hpo.study.settings import StudySettings
@@ -51,6 +53,7 @@ def _new_study(chosen: StudySettings, url: str | None = None) -> Iterator[Stored
     with tempfile.TemporaryDirectory() as folder:
         storage = open_storage(url or f"sqlite:///{folder}/study.db", create=True)
         stored, _ = create_or_resume(name, chosen, "benchmark", storage)
+        stored.study.sampler, stored.study.pruner = make_sampler(stored), make_pruner(chosen)
         try:
             yield stored
         finally:
@@ -77,7 +80,7 @@ def trial(setting: Setting) -> list[Row]:
             *_parts_of_step(setting.device),
             (Trainer, "validate", "validation"),
             (Snapshot, "save", "snapshots"),
-            (Objective, "_draw", "pictures"),
+            (Objective, "_keep_pictures", "pictures"),
             (optuna.Trial, "report", "Optuna"),
             (optuna.Trial, "should_prune", "Optuna"),
             (optuna.Trial, "set_user_attr", "Optuna"),
@@ -203,6 +206,7 @@ def _database_seconds(name: str, url: str) -> list[float]:
     log_to_stderr()
     storage = open_storage(url, create=False)
     stored = load(name, storage)
+    stored.study.sampler, stored.study.pruner = make_sampler(stored), make_pruner(stored.settings)
     clock, taken = Breakdown(torch.device("cpu")), []
     with ExitStack() as patched:
         patched.enter_context(clock.timing(storage, "outlast", "storage"))

@@ -6,7 +6,7 @@ Omniglot is under the MIT licence, © 2015 Brenden Lake.
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from zipfile import is_zipfile
 
@@ -35,27 +35,19 @@ def download(folder: Path) -> None:
     Raises:
         DataError: no network, or the folder cannot be written. The runs alone are not an error.
     """
+    licence = "MIT licence, Lake et al. 2015"
+    zips = (
+        "images_background.zip and images_evaluation.zip of Omniglot there by hand, or name their "
+        "folder with --data or HPO_DATA"
+    )
     for part in PARTS:
-        _fetch(f"{Omniglot.download_url_prefix}/{part}.zip", folder, Omniglot.zips_md5[part])
+        mirror, md5 = f"{Omniglot.download_url_prefix}/", Omniglot.zips_md5[part]
+        _fetch(f"{part}.zip", [mirror], folder, md5, licence, zips)
+    mirror, slash, name = RUNS_URL.rpartition("/")
     try:
-        _fetch(RUNS_URL, folder)
+        _fetch(name, [mirror + slash], folder, None, licence, zips)
     except DataError as error:
         logger.info("without the official one-shot runs (%s)", error)
-
-
-def _fetch(url: str, folder: Path, md5: str | None = None) -> None:
-    name = url.rpartition("/")[2]
-    if (folder / name).exists() or (folder / name.removesuffix(".zip")).is_dir():
-        return
-    logger.info("fetching %s (MIT licence, Lake et al. 2015)", url)
-    try:
-        _save(url, folder, md5, is_zipfile)
-    except (OSError, RuntimeError) as error:
-        raise DataError(
-            f"{name} could not be fetched into {folder} ({error}): with no network, put "
-            "images_background.zip and images_evaluation.zip of Omniglot there by hand, or name "
-            "their folder with --data or HPO_DATA"
-        ) from error
 
 
 def download_mnist(folder: Path) -> None:
@@ -69,39 +61,43 @@ def download_mnist(folder: Path) -> None:
     """
     digests = dict(MNIST.resources)
     for name in (f"{IMAGES}.gz", f"{LABELS}.gz"):
-        failures: list[str] = []
-        for mirror in () if (folder / name).exists() else MNIST.mirrors:
-            logger.info("fetching %s%s (MNIST, LeCun et al. 1998)", mirror, name)
-            try:
-                _save(f"{mirror}{name}", folder, digests[name])
-                break
-            except (OSError, RuntimeError) as error:
-                failures.append(str(error))
-        else:
-            if failures:
-                raise DataError(
-                    f"MNIST's test digits could not be fetched into {folder} ({failures[0]}): "
-                    f"with no network, put {by_hand()}"
-                )
+        licence = "MNIST, LeCun et al. 1998"
+        _fetch(name, MNIST.mirrors, folder, digests[name], licence, by_hand())
 
 
-def _save(
-    url: str, folder: Path, md5: str | None, is_whole: Callable[[Path], bool] | None = None
+def _fetch(
+    name: str, mirrors: Iterable[str], folder: Path, md5: str | None, licence: str, hand: str
 ) -> None:
+    """Fetch a file from the first mirror that has it, unless it is there, or extracted."""
+    if (folder / name).exists() or (folder / name.removesuffix(".zip")).is_dir():
+        return
+    failures: list[Exception] = []
+    for mirror in mirrors:
+        logger.info("fetching %s%s (%s)", mirror, name, licence)
+        try:
+            _save(mirror, name, folder, md5)
+            return
+        except (OSError, RuntimeError) as error:
+            failures.append(error)
+    raise DataError(
+        f"{name} could not be fetched into {folder} ({failures[0]}): with no network, put {hand}"
+    ) from failures[0]
+
+
+def _save(mirror: str, name: str, folder: Path, md5: str | None) -> None:
     """Fetch a file into a folder in one move.
 
     Raises:
         OSError: no network, or the folder cannot be written.
         RuntimeError: what came is not what was asked for.
     """
-    name = url.rpartition("/")[2]
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     partial = f"{name}.{os.getpid()}.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        download_url(url, str(folder), partial, md5)
-        if is_whole and not is_whole(folder / partial):
+        download_url(f"{mirror}{name}", str(folder), partial, md5)
+        if name.endswith(".zip") and not is_zipfile(folder / partial):
             raise RuntimeError("what came is no zip")
         (folder / partial).replace(folder / name)
     finally:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.v2.functional import resize
 
 from data.errors import DataError
 from data.pairs import seeded
@@ -126,6 +125,8 @@ def draw_digit_tasks(
         shuffled = [m[torch.randperm(len(m), generator=generator)] for m in members]
         queries.append(shuffled[asked][:1])
         support.append(torch.cat([m[1 : 1 + shots] for m in shuffled]))
+    from torchvision.transforms.v2.functional import resize  # takes seconds to import
+
     ink = resize(digits.ink.float(), [side, side]).round().clamp(0, 255).byte()
     kind = f"{WAY}-way" if shots == 1 else f"{WAY}-way {shots}-shot"
     return OneShotTasks(

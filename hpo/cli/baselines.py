@@ -35,7 +35,7 @@ from hpo.view.format import duration, percent, shape
 from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from model.configuration import DataChoice
 from model.fast.device import device_name
-from model.inputs import open_inputs
+from model.inputs import inputs_from
 
 CONV = "siamese-conv"
 
@@ -141,8 +141,8 @@ def _trained_network(name: str, folder: Path, device: torch.device, train: bool)
     if not train and choice.set == "omniglot" and omniglot.find(folder) is None:
         say(absent)  # without the data nobody can tell on what a kept one was trained
         return None
-    fingerprint = open_set(choice.set, choice.seed, folder).fingerprint
-    key = network_key(name, configuration, fingerprint)
+    drawings = open_set(choice.set, choice.seed, folder)
+    key = network_key(name, configuration, drawings.fingerprint)
     file, checkpoint = checkpoint_file(key), kept_network(key, device)
     if checkpoint:
         say(f"{name} was trained before: {file}")
@@ -157,7 +157,7 @@ def _trained_network(name: str, folder: Path, device: torch.device, train: bool)
         f"{configuration.training.epochs} epochs on {device_name(device)}; then it is kept as "
         f"{file}, and Ctrl-C stops it until the same line goes on"
     )
-    inputs = open_inputs(choice, side, folder, device)
+    inputs = inputs_from(drawings, choice, side, device)
     return _Network(train_in_full(configuration, inputs, file), key)
 
 

@@ -116,11 +116,8 @@ def run(
     warm_start = None
     if from_ is not None:
         warm_start = plan(from_, from_storage, place.name, settings, place.url)
-    alone, stop, folder = (
-        workers is None and ray is None,
-        Stop(timeout),
-        data_folder(data).absolute(),
-    )
+    alone, stop = workers is None and ray is None, Stop(timeout)
+    folder = data_folder(data).absolute()
     # Workers in processes of their own load the data again, each onto its device.
     here = where if alone else torch.device("cpu")
     inputs = open_inputs(settings.data, settings.network.image_size, folder, here)

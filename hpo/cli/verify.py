@@ -1,7 +1,6 @@
 """The command that measures the paper's verification table: verify."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -41,14 +40,8 @@ RESULTS = "verification.json"
 UNWRITABLE = "see to the disk and type the same line, or name another folder with -o"
 
 
-@dataclass(frozen=True)
-class _Planned:
-    """A cell with all that its result depends on."""
-
-    cell: Cell
-    configuration: Configuration
-    key: str
-    """The fingerprint of the two and the data."""
+Planned = Mapping[str, tuple[Cell, Configuration]]
+"""Cells with their configurations, by the fingerprint of the two and the data."""
 
 
 def verify(
@@ -96,26 +89,24 @@ def verify(
     with writing(file, UNWRITABLE):
         check_writable(file)
     inputs = open_inputs(config.data, config.network.image_size, data_folder(data), where)
-    planned = [
-        _Planned(cell, one, fingerprint(one, inputs.fingerprint))
-        for cell, one in zip(chosen, configurations, strict=True)
-    ]
-    todo = [one for one in planned if one.key not in kept]
+    keys = [fingerprint(one, inputs.fingerprint) for one in configurations]
+    cells_of = zip(chosen, configurations, strict=True)
+    todo = {key: one for key, one in zip(keys, cells_of, strict=True) if key not in kept}
     say(f"network  {shape(config.network)} at {config.network.image_size} pixels")
     say(f"device   {device_name(where)}")
     if config.training.sampling.kind != "random-pairs":
         say(f"pairs    random ones, where {configuration} trains on all pairs of a batch")
     say(f"budget   {_budget(configurations[0].training)}")
-    left = f"{len(planned) - len(todo)} of {len(planned)} done, {len(todo)} left"
+    left = f"{len(keys) - len(todo)} of {len(keys)} done, {len(todo)} left"
     if todo:
-        cost = sum(estimate_one(one.configuration, inputs).trial for one in todo)
+        cost = sum(estimate_one(one, inputs).trial for _, one in todo.values())
         say(f"cells    {left}: up to {duration(cost)}")
         _work(todo, inputs, folder)
     else:
         say(f"cells    {left}")
     kept = read_results(file)
     published = VERIFICATION if config.data.set == "omniglot" else {}
-    _print([kept[one.key] for one in planned], published, json_)
+    _print([kept[key] for key in keys], published, json_)
 
 
 def _chosen(names: str | None) -> list[Cell]:
@@ -136,24 +127,22 @@ def _budget(training: Training) -> str:
     return f"{epochs * steps:,} steps a cell: {epochs} epochs of {steps:,}"
 
 
-def _work(todo: Sequence[_Planned], inputs: Inputs, folder: Path) -> None:
+def _work(todo: Planned, inputs: Inputs, folder: Path) -> None:
     """Measure the cells that are left, each kept as soon as it is done."""
     stop = Stop(None)
     try:
         with writing(folder, UNWRITABLE), stop.on_signals():
-            for number, one in enumerate(todo, start=1):
+            for number, (key, (cell, configuration)) in enumerate(todo.items(), start=1):
                 stop.check()
-                snapshot = Snapshot(folder / f"{one.cell.name}-{one.key}.unfinished")
-                say_it = partial(_say_epoch, one)
-                result = verify_cell(
-                    one.cell, one.configuration, inputs, snapshot, say_it, stop.check
-                )
-                keep_result(folder / RESULTS, one.key, result)
+                snapshot = Snapshot(folder / f"{cell.name}-{key}.unfinished")
+                say_epoch = partial(_say_epoch, cell.name, configuration.training.epochs)
+                result = verify_cell(cell, configuration, inputs, snapshot, say_epoch, stop.check)
+                keep_result(folder / RESULTS, key, result)
                 snapshot.remove()
                 if result.diverged:
-                    say(f"{one.cell.name}: {result.diverged}; the best epoch before is measured")
+                    say(f"{cell.name}: {result.diverged}; the best epoch before is measured")
                 say(
-                    f"{one.cell.name}: accuracy {_fine(result.accuracy)}, one-shot error "
+                    f"{cell.name}: accuracy {_fine(result.accuracy)}, one-shot error "
                     f"{percent(result.one_shot_error)}, in {duration(result.seconds)}; "
                     f"{len(todo) - number} left"
                 )
@@ -162,8 +151,8 @@ def _work(todo: Sequence[_Planned], inputs: Inputs, folder: Path) -> None:
         raise typer.Exit(130) from error
 
 
-def _say_epoch(one: _Planned, history: History) -> None:
-    say(f"{one.cell.name}, {epoch_line(history, one.configuration.training.epochs)}")
+def _say_epoch(name: str, epochs: int, history: History) -> None:
+    say(f"{name}, {epoch_line(history, epochs)}")
 
 
 def _print(results: list[Result], published: Mapping[str, float], as_json: bool) -> None:

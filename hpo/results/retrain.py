@@ -71,8 +71,9 @@ def retrain(
     folder = confirmation_folder(results, stored.token)
     snapshot = Snapshot(folder / f"trial-{trial.number}-seed-{k}.safetensors")
     try:
-        trainer = inputs.trainer(stored.space.configuration(trial.params, seed))
-        result = _trained(trainer, snapshot, fresh, on_step)
+        configuration = stored.space.configuration(trial.params, seed)
+        # No name of this function holds the trainer, so that its memory can be released.
+        result = _trained(inputs.trainer(configuration), snapshot, fresh, on_step)
     except RuntimeError as error:
         if not out_of_memory(error) or isinstance(error, DoesNotFit):
             raise
@@ -80,25 +81,21 @@ def retrain(
     finally:
         release_memory(inputs.device)
     snapshot.remove()
-    seconds = round(trainer.history.seconds + trainer.partial.seconds, 2)
     device = device_name(inputs.device)
-    return {**result, "tasks": len(fresh), "seed": seed, "seconds": seconds, "device": device}
+    return {**result, "tasks": len(fresh), "seed": seed, "device": device}
 
 
 def _trained(
     trainer: Trainer, snapshot: Snapshot, fresh: OneShotTasks, on_step: OnStep
 ) -> dict[str, Any]:
+    history, found = trainer.history, dict[str, Any]()
     try:
         train_resumably(trainer, snapshot, on_step)
+        found |= {"search_like_error": history.best_error, "best_epoch": history.best_epoch}
+        trainer.tasks = fresh  # only now: they have no say in the choice of the epoch
+        found |= {"error": trainer.validate(), "outcomes": trainer.right}
     except Diverged as error:
-        reason = {"fail_reason": f"diverged: {error}", "best_epoch": None}
-        none = pack(np.zeros(len(fresh), np.bool_))
-        return {"error": WORST, "outcomes": none, "search_like_error": WORST, **reason}
-    trainer.tasks = fresh  # only now: they have no say in the choice of the epoch
-    fresh_error = trainer.validate()
-    return {
-        "error": fresh_error,
-        "outcomes": trainer.right,
-        "search_like_error": trainer.history.best_error,
-        "best_epoch": trainer.history.best_epoch,
-    }
+        found = {"search_like_error": WORST, "best_epoch": None, "error": WORST}
+        found |= {"outcomes": pack(np.zeros(len(fresh), np.bool_))}
+        found |= {"fail_reason": f"diverged: {error}"}
+    return {**found, "seconds": round(history.seconds + trainer.partial.seconds, 2)}

@@ -47,10 +47,7 @@ def estimate_one(configuration: Configuration, inputs: Inputs) -> Estimate:
         configuration: of the network, its sampling and its epochs.
         inputs: as in `estimate`.
     """
-    training, timed_steps = (
-        configuration.training,
-        steps_before_the_pace(inputs.device) + 1,
-    )
+    training, timed_steps = configuration.training, steps_before_the_pace(inputs.device) + 1
     match training.sampling:
         case AllPairs(steps=steps):
             few: Sampling = training.sampling.model_copy(update={"steps": timed_steps})

@@ -23,10 +23,10 @@ class Stop:
     """
 
     def __init__(self, timeout: float | None, grace: float = SIGTERM_GRACE) -> None:
-        """Set the timeout, in seconds from now, or none; and how long SIGTERM may be delayed."""
-        self._grace = grace
+        """Set the timeout, in seconds from the start of `on_signals`, and the grace of SIGTERM."""
+        self._timeout, self._grace = timeout, grace
         self.reason: str | None = None
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._deadline: float | None = None
 
     def check(self) -> None:
         """Do nothing, or raise `Interrupted`."""
@@ -41,7 +41,9 @@ class Stop:
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Stop at SIGINT and SIGTERM inside this block, where signals can be had at all."""
+        """Stop at the timeout, and at SIGINT and SIGTERM where signals can be had at all."""
+        if self._timeout is not None:
+            self._deadline = time.monotonic() + self._timeout
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -145,19 +145,26 @@ class PatientStorage(RDBStorage):
             before_sleep=waiting,
             reraise=True,
         )
-        for attempt in tries:
-            number = attempt.retry_state.attempt_number
-            with attempt:
-                result = call(number)
+        try:
+            for attempt in tries:
+                number = attempt.retry_state.attempt_number
+                with attempt:
+                    result = call(number)
+        finally:  # an error is not to keep what its own frames hold
+            attempt.retry_state.outcome = None
         if number > 1:
             logger.info("the database is back")
         return result
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         """None for a while after the database was away: no heartbeat could arrive."""
-        if time.monotonic() - self._seen_away < RECOVERY:
-            return []
-        return self.outlast(lambda _: RDBStorage._get_stale_trial_ids(self, study_id))
+
+        def stale(_number: int) -> list[int]:
+            if time.monotonic() - self._seen_away < RECOVERY:  # this very call may have seen it
+                return []
+            return RDBStorage._get_stale_trial_ids(self, study_id)
+
+        return self.outlast(stale)
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None

@@ -40,8 +40,9 @@ def _is_gone(trial: FrozenTrial) -> bool:
 def is_second_copy(study: optuna.Study, trial: optuna.Trial) -> bool:
     """Whether two processes enqueued the same trial again at once, and this is the later copy."""
     origin = record(trial).retry_of
-    earlier = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
-    return origin is not None and origin in retried(earlier)
+    if origin is None:
+        return False
+    return origin in retried(t for t in study.get_trials(deepcopy=False) if t.number < trial.number)
 
 
 def is_owed_a_retry(trial: FrozenTrial) -> bool:

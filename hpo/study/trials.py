@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Enum, column, func, select, table
+from sqlalchemy import DateTime, Enum, column, func, select, table
 
 from model.recipe import Training
 
@@ -22,8 +21,7 @@ _STORED = {"begun_with": "from", "retry": "to_be_retried"}
 """Names of attributes that are no names of fields."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Record:
+class Record(NamedTuple):
     """The user attributes of a trial; None is what it does not have, or not yet.
 
     Attributes:
@@ -69,12 +67,12 @@ class Record:
     @classmethod
     def from_attributes(cls, kept: Mapping[str, Any]) -> Record:
         """What user attributes say; those that are not the program's are passed over."""
-        return cls(**{field: kept[name] for field, name in _NAMES.items() if name in kept})
+        return cls(**{_FIELDS[name]: value for name, value in kept.items() if name in _FIELDS})
 
     @property
     def attributes(self) -> dict[str, Any]:
         """As user attributes."""
-        values = {name: getattr(self, field) for field, name in _NAMES.items()}
+        values = {name: getattr(self, field) for name, field in _FIELDS.items()}
         return {name: value for name, value in values.items() if value is not None}
 
     def write(self, trial: optuna.Trial) -> None:
@@ -83,7 +81,7 @@ class Record:
             trial.set_user_attr(name, value)
 
 
-_NAMES = {field.name: _STORED.get(field.name, field.name) for field in fields(Record)}
+_FIELDS = {_STORED.get(field, field): field for field in Record._fields}
 
 
 def derived_seed(study_seed: int, *path: int) -> int:
@@ -193,7 +191,8 @@ def images_per_epoch(training: Training) -> int:
 _READ = ("fail_reason", "multiply_adds", "resumed_at", "retry_of", "seconds")
 _TRIALS = table(
     "trials",
-    *map(column, ("trial_id", "number", "study_id", "datetime_complete")),
+    *map(column, ("trial_id", "number", "study_id")),
+    column("datetime_complete", DateTime),
     column("state", Enum(TrialState)),  # a type of its own in PostgreSQL
 )
 _VALUES = table("trial_values", *map(column, ("trial_id", "value")))
@@ -225,7 +224,8 @@ def read_sparsely(
             .where(_TRIALS.c.study_id == study_id)
             .order_by(_TRIALS.c.number)
         ).all()
-        first = min((r.trial_id for r in rows if r.trial_id not in ended), default=0)
+        ids = [row.trial_id for row in rows]
+        first = min((i for i in ids if i not in ended), default=max(ids, default=0) + 1)
         wanted = (_TRIALS.c.study_id == study_id, _TRIALS.c.trial_id >= first)
         reports = connection.execute(
             select(_TRIALS.c.trial_id, func.count())

@@ -8,7 +8,6 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, demo_app, make
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore
-from optuna_dashboard import wsgi
 
 from hpo.study.patient_storage import PatientStorage
 from hpo.study.settings import StudySettings
@@ -66,6 +65,8 @@ def make_dashboard(
     Raises:
         StorageError: the port is taken.
     """
+    from optuna_dashboard import wsgi  # costs every command half a second
+
     try:
         server = make_server(
             HOST, port, demo_app, server_class=_ThreadingServer, handler_class=_QuietHandler
@@ -113,7 +114,7 @@ them on fresh tasks. Then `hpo export {name} -o best.toml`, `hpo train best.toml
 
 def write_note(study: optuna.Study, text: str) -> None:
     """Keep the note with the study, unless it has one that somebody may have changed."""
-    from optuna_dashboard import get_note, save_note  # costs every command half a second
+    from optuna_dashboard import get_note, save_note  # likewise
 
     if not get_note(study):
         save_note(study, text)

@@ -88,7 +88,7 @@ class Standing:
 
 
 class StatusReader:
-    """Reads where a study stands, again and again, in a time that hardly grows with the study."""
+    """Reads where a study is, again and again; a trial that has ended is read once."""
 
     def __init__(self, stored: StoredStudy) -> None:
         self._stored = stored

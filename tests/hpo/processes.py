@@ -18,10 +18,10 @@ from hpo.study.study import StoredStudy, load
 from hpo.study.trials import FINISHED
 
 
-def begin(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def begin(folder: Path, line: str) -> subprocess.Popen[str]:
     """A command line in a process of its own; what it says is in its stdout."""
     return subprocess.Popen(
-        [sys.executable, "-c", "from hpo.cli import main; main()", *arguments],
+        [sys.executable, "-c", "from hpo.cli import main; main()", *line.split()],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -6,12 +6,12 @@ import pwd
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.hpo.processes import wait_until
+
 PASSWORD = "geheim-7"
-STARTING = 60  # seconds that a server may take to start
 
 
 def free_port() -> int:
@@ -68,13 +68,12 @@ class Server:
 
     def wait(self) -> None:
         """Wait until the port answers."""
-        deadline = time.monotonic() + STARTING
-        while time.monotonic() < deadline:
+
+        def answers() -> bool:
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.1)
-        raise AssertionError(f"the server in {self.folder} did not start")
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+        wait_until(answers)
 
 
 class Postgres(Server):

@@ -20,7 +20,7 @@ from hpo.report.table import trained, trials_table
 from hpo.study.confirmations import keep_result
 from hpo.study.evaluations import Look, keep_look
 from hpo.study.study import StoredStudy
-from hpo.study.trials import best_trial, images_per_epoch
+from hpo.study.trials import Record, best_trial, images_per_epoch
 from tests.hpo.big_study import big_study
 from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Open, Searched
@@ -83,22 +83,14 @@ def a_trial(
 ) -> FrozenTrial:
     space = stored.space
     params = {n: d.low for n, d in space.distributions.items()}  # type: ignore[attr-defined]
-    attributes: dict[str, Any] = {
-        "seed": 1,
-        "weights": 1000,
-        "multiply_adds": 50_000,
-        "device": "CPU",
-        "precision": "fp32",
-        "best_epoch": 0,
-        "seconds": 2.0,
-    }
+    kept = Record(seed=1, weights=1000, multiply_adds=50_000, device="CPU", precision="fp32")
     return create_trial(
         state=state,
         value=error if state.is_finished() and state != TrialState.FAIL else None,
         params=params,
         distributions=space.distributions,
         intermediate_values={} if error is None else {0: error},
-        user_attrs=attributes | more,
+        user_attrs=kept.attributes | {"best_epoch": 0, "seconds": 2.0} | more,
     )
 
 
@@ -248,12 +240,10 @@ def test_the_pareto_front_is_what_none_beats() -> None:
     assert pareto_front(rows, "weights")["number"].tolist() == [0, 2, 4]
 
 
-def test_the_command_writes_page_and_tables(hpo: Hpo, tmp_path: Path) -> None:
+def test_the_command_writes_page_and_tables(hpo: Hpo, tmp_path: Path, database: str) -> None:
     write_tiny(tmp_path / "studies")
-    stored = big_study(
-        f"sqlite:///{tmp_path / 'study.db'}", 6, 4, tiny_settings(tmp_path), name="tiny"
-    )
-    storage = f"--storage sqlite:///{tmp_path / 'study.db'}"
+    stored = big_study(database, 6, 4, tiny_settings(tmp_path), name="tiny")
+    storage = f"--storage {database}"
     plain = hpo(f"report tiny {storage}")
     assert plain.status == 0
     assert plain.out.split() == ["studies/tiny/report.html"]

@@ -196,18 +196,18 @@ def test_a_search_that_is_killed_goes_on_with_the_same_line(
     tmp_path: Path, blow: signal.Signals
 ) -> None:
     write_tiny(tmp_path, **{"steps = 4": "steps = 40"})
-    line = ("run", "tiny.toml", "--trials", "3")
-    process = begin(tmp_path, *line)
+    line = "run tiny.toml --trials 3"
+    process = begin(tmp_path, line)
     stored = opened(f"sqlite:///{tmp_path}/tiny/study.db", "tiny")
     wait_until(lambda: any(t.number and t.last_step is not None for t in some(stored)))
     process.send_signal(blow)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == (-9 if blow == signal.SIGKILL else 130)
     if blow != signal.SIGKILL:
-        assert "the same line goes on: hpo run tiny.toml --trials 3" in said
+        assert f"the same line goes on: hpo {line}" in said
         assert "Traceback" not in said
 
-    process = begin(tmp_path, *line)
+    process = begin(tmp_path, line)
     said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said
     assert "best trial" in said

@@ -1,14 +1,19 @@
+import contextlib
+import gc
 import sqlite3
 import subprocess
 import sys
+import weakref
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from hpo.study.patient_storage import is_away
+from hpo.study.patient_storage import PatientStorage, is_away
 from hpo.study.storage import StorageError, open_storage, shown
 from hpo.study.study import StoredStudy
 from tests.conftest import ordinary_user
@@ -99,20 +104,51 @@ def test_a_server_that_is_away_is_told_from_one_that_refuses(error: Exception, a
     assert is_away(wrapped) == away
 
 
+AWAY = OperationalError("SELECT 1", {}, Exception("connection refused"))
+
+
+@pytest.fixture
+def long_silent(stored: StoredStudy) -> PatientStorage:
+    """A storage with a running trial whose last heartbeat is long ago."""
+    stored.study.ask()
+    stored.storage.record_heartbeat(1)
+    with stored.storage.engine.begin() as connection:
+        connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'"))
+    assert stored.storage._get_stale_trial_ids(1) == [1]
+    return stored.storage
+
+
+def test_none_is_dead_where_the_question_itself_met_the_absence(
+    long_silent: PatientStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Mock(side_effect=[AWAY, [1]])
+    monkeypatch.setattr(RDBStorage, "_get_stale_trial_ids", asked)
+    assert long_silent._get_stale_trial_ids(1) == []
+
+
+def test_an_error_keeps_nothing_of_what_its_call_held(stored: StoredStudy) -> None:
+    def fails() -> weakref.ref[set[int]]:
+        held = set[int]()
+        with contextlib.suppress(ZeroDivisionError):
+            stored.storage.outlast(lambda _: 1 / 0)
+        return weakref.ref(held)
+
+    gc.disable()
+    try:
+        assert fails()() is None
+    finally:
+        gc.enable()
+
+
 def test_none_is_dead_after_an_absence(
-    stored: StoredStudy, caplog: pytest.LogCaptureFixture
+    long_silent: PatientStorage, stored: StoredStudy, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "hpo")
-    trial = stored.study.ask()
-    storage = stored.storage
-    storage.record_heartbeat(1)
-    with storage.engine.begin() as connection:
-        connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'"))
-    assert storage._get_stale_trial_ids(1) == [1]
+    storage, trial = long_silent, stored.study.trials[0]
 
     def away_once(number: int) -> None:
         if number == 1:
-            raise OperationalError("SELECT 1", {}, Exception("connection refused"))
+            raise AWAY
         storage.record_heartbeat(1)
 
     storage.outlast(away_once)

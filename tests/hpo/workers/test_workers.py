@@ -50,10 +50,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.mark.soak
 def test_workers_that_are_killed_lose_nothing(url: str, tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies")
-    search = begin(
-        tmp_path, "run", "tiny", "--trials", "60", "--workers", "4", "--storage", url,
-        "--set", "training.sampling.steps=6", "--set", "search.pruner=halving",
-    )  # fmt: skip
+    line = f"run tiny --trials 60 --workers 4 --storage {url} --set training.sampling.steps=6"
+    search = begin(tmp_path, f"{line} --set search.pruner=halving")
     stored = opened(url, "tiny")
     with killing(stored, seed=5, every=4) as killed:
         output, _ = search.communicate(timeout=600)
@@ -81,10 +79,8 @@ def test_what_is_spent_is_read_from_every_database(url: str) -> None:
 @pytest.mark.soak
 def test_a_database_that_is_away_is_waited_for(postgres: Postgres, tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies", "away")
-    search = begin(
-        tmp_path, "run", "away", "--trials", "14", "--workers", "2", "--storage", postgres.url,
-        "--set", "training.sampling.steps=12",
-    )  # fmt: skip
+    line = f"run away --trials 14 --workers 2 --storage {postgres.url}"
+    search = begin(tmp_path, f"{line} --set training.sampling.steps=12")
     stored = opened(postgres.url, "away")
     wait_until(lambda: len(some(stored, *FINISHED)) >= 3)
     stored.storage.engine.dispose()
@@ -106,13 +102,13 @@ def test_a_database_that_is_away_is_waited_for(postgres: Postgres, tmp_path: Pat
 def test_workers_join_a_study_that_was_only_made(tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies", "joined")
     url = f"sqlite:///{tmp_path / 'study.db'}"
-    made = begin(tmp_path, "run", "joined", "--trials", "5", "--workers", "0", "--storage", url)
+    made = begin(tmp_path, f"run joined --trials 5 --workers 0 --storage {url}")
     output, _ = made.communicate(timeout=120)
     assert made.returncode == 0
     assert "hpo worker joined --storage" in output
     stored = opened(url, "joined")
     assert stored.study.get_trials() == []
-    joined = [begin(tmp_path, "worker", "joined", "--storage", url) for _ in range(2)]
+    joined = [begin(tmp_path, f"worker joined --storage {url}") for _ in range(2)]
     outputs = [process.communicate(timeout=300)[0] for process in joined]
     assert [process.returncode for process in joined] == [0, 0], outputs
     check_whole(stored, 5)
@@ -124,11 +120,9 @@ def test_workers_join_a_study_that_was_only_made(tmp_path: Path) -> None:
 def test_sigterm_hands_the_trials_back_and_the_same_line_goes_on(tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies", "stopped")
     url = f"sqlite:///{tmp_path / 'study.db'}"
-    line = (
-        "run", "stopped", "--trials", "4", "--workers", "2", "--storage", url,
-        "--set", "training.sampling.steps=40", "--set", "training.epochs=6",
-    )  # fmt: skip
-    search = begin(tmp_path, *line)
+    line = f"run stopped --trials 4 --workers 2 --storage {url}"
+    line += " --set training.sampling.steps=40 --set training.epochs=6"
+    search = begin(tmp_path, line)
     stored = opened(url, "stopped")
     wait_until(lambda: any(t.intermediate_values for t in some(stored)))
     search.terminate()
@@ -140,7 +134,7 @@ def test_sigterm_hands_the_trials_back_and_the_same_line_goes_on(tmp_path: Path)
     states = [t.state for t in stored.study.get_trials(deepcopy=False)]
     assert TrialState.RUNNING not in states
     assert TrialState.WAITING in states
-    output, _ = begin(tmp_path, *line).communicate(timeout=300)
+    output, _ = begin(tmp_path, line).communicate(timeout=300)
     check_whole(stored, 4)
     assert any("resumed_at" in t.user_attrs for t in stored.study.trials), output
 
@@ -148,10 +142,8 @@ def test_sigterm_hands_the_trials_back_and_the_same_line_goes_on(tmp_path: Path)
 def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies", "orphans")
     url = f"sqlite:///{tmp_path / 'study.db'}"
-    search = begin(
-        tmp_path, "run", "orphans", "--trials", "50", "--workers", "2", "--storage", url,
-        "--set", "training.sampling.steps=100",
-    )  # fmt: skip
+    line = f"run orphans --trials 50 --workers 2 --storage {url}"
+    search = begin(tmp_path, f"{line} --set training.sampling.steps=100")
     stored = opened(url, "orphans")
     wait_until(lambda: some(stored, TrialState.RUNNING))
     search.kill()
@@ -163,20 +155,18 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
 def test_a_trial_killed_in_the_middle_ends_at_the_error_of_one_that_was_not(tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies", "whole")
     write_tiny(tmp_path / "studies", "broken")
-    longer = ("--set", "training.epochs=6", "--set", "training.sampling.steps=30")
+    longer = "--set training.epochs=6 --set training.sampling.steps=30"
     urls = {name: f"sqlite:///{tmp_path / name}.db" for name in ("whole", "broken")}
 
-    def line(name: str) -> tuple[str, ...]:
-        return ("run", name, "--trials", "1", "--storage", urls[name], *longer)
-
-    whole = begin(tmp_path, *line("whole"))
+    lines = {name: f"run {name} --trials 1 --storage {url} {longer}" for name, url in urls.items()}
+    whole = begin(tmp_path, lines["whole"])
     assert whole.wait(timeout=120) == 0
-    broken = begin(tmp_path, *line("broken"))
+    broken = begin(tmp_path, lines["broken"])
     stored = opened(urls["broken"], "broken")
     wait_until(lambda: any(len(t.intermediate_values) >= 2 for t in some(stored)))
     broken.kill()
     broken.communicate()
-    output, _ = begin(tmp_path, *line("broken")).communicate(timeout=120)
+    output, _ = begin(tmp_path, lines["broken"]).communicate(timeout=120)
     killed, retried = stored.study.trials
     assert killed.state == TrialState.FAIL
     assert retried.state == TrialState.COMPLETE, output
@@ -192,10 +182,8 @@ def test_ray_places_the_workers_and_starts_a_lost_one_anew(tmp_path: Path) -> No
     pytest.importorskip("ray", reason="needs Ray: install the extra ray")
     write_tiny(tmp_path / "studies", "placed")
     url = f"sqlite:///{tmp_path / 'study.db'}"
-    search = begin(
-        tmp_path, "run", "placed", "--trials", "12", "--workers", "2", "--ray", "local",
-        "--storage", url, "--set", "training.sampling.steps=60",
-    )  # fmt: skip
+    line = f"run placed --trials 12 --workers 2 --ray local --storage {url}"
+    search = begin(tmp_path, f"{line} --set training.sampling.steps=60")
     stored = opened(url, "placed")
     wait_until(lambda: some(stored, TrialState.RUNNING))
     with killing(stored, seed=1, every=3) as killed:
@@ -220,7 +208,7 @@ def test_a_database_that_cannot_be_used_is_one_sentence(
 ) -> None:
     write_tiny(tmp_path / "studies")
     url = postgres.url.replace(*change) if change[0] != "/hpo" else postgres.url[:-3] + "postgres"
-    process = begin(tmp_path, "status", "tiny", "--storage", url)
+    process = begin(tmp_path, f"status tiny --storage {url}")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 2
     assert re.search(message, output)
