@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo import __version__
 from hpo.study.confirmations import Confirmed, confirmed
 from hpo.study.study import StoredStudy, StudyError
-from hpo.study.trials import trained_trials
+from hpo.study.trials import record, trained_trials
 from model.configuration import Configuration, Provenance
 
 
@@ -80,7 +80,7 @@ def _trained(stored: StoredStudy, number: int) -> FrozenTrial:
             f"trial {number} of the study {name} {state}, so it has no full training behind it: "
             "name a complete one"
         )
-    reason = trial.user_attrs.get("fail_reason")
+    reason = record(trial).fail_reason
     if reason:
         raise StudyError(
             f"trial {number} of the study {name} could not be trained ({reason}): name another one"
@@ -96,19 +96,23 @@ def export_best(stored: StoredStudy, choice: Choice | None = None) -> Configurat
     """
     choice = choice or choose(stored)
     trial, settings, found = choice.trial, stored.settings, choice.confirmed
-    seed = trial.user_attrs["seed"]
-    configuration = stored.space.configuration(trial.params, seed, settings.trained_in_full())
+    kept = record(trial)  # a trained trial has all of these
+    assert kept.seed is not None
+    assert kept.best_epoch is not None
+    assert kept.device is not None
+    assert kept.precision is not None
+    configuration = stored.space.configuration(trial.params, kept.seed, settings.trained_in_full())
     provenance = Provenance(
         study=stored.study.study_name,
         study_token=stored.token,
         trial=trial.number,
         error=trial.value or 0.0,  # a complete trial has one
-        best_epoch=trial.user_attrs["best_epoch"],
-        seed=seed,
+        best_epoch=kept.best_epoch,
+        seed=kept.seed,
         training=settings.training,
         data_fingerprint=stored.data_fingerprint,
-        device=trial.user_attrs["device"],
-        precision=trial.user_attrs["precision"],
+        device=kept.device,
+        precision=kept.precision,
         hpo_version=__version__,
         exported=datetime.now(UTC).isoformat(timespec="seconds"),
         confirmed_error=found.mean if found else None,

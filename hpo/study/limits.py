@@ -17,12 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.settings import SettingsError
 from hpo.study.study import StoredStudy
-from hpo.study.trials import (
-    finished,
-    multiply_adds_spent,
-    record,
-    seconds_spent,
-)
+from hpo.study.trials import finished, multiply_adds_spent, record, seconds_spent
 from model.recipe import Training
 
 SECONDS = {"h": 3600, "m": 60, "s": 1}
