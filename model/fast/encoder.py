@@ -7,42 +7,53 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from model.architecture import POOL
+from model.fast import blank_paper
 from model.fast.device import Precision
 from model.fast.pooling import first_layer, pool
 from model.fast.spectral import spectral_convolution, spectral_layers
-from model.siamese import SiameseNetwork, bias_of
+from model.siamese import SiameseNetwork
 
 Encode = Callable[[Tensor], Tensor]
-"""(N, 1, S, S) float images in [0, 1] to (N, F) embeddings."""
+"""(N, 1, S, S) float images in [0, 1] to (N, F) float32 embeddings."""
 
 
 def encoder(network: SiameseNetwork, precision: Precision) -> Encode:
     """The fast encoder of a network on its device."""
     device = next(network.parameters()).device
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
     layers = network.architecture.convolutions
     if device.type == "cpu" and len(layers) > 1:
-        return partial(_encode_on_cpu, network, precision, spectral_layers(network.architecture))
+        return partial(_encode_on_cpu, network, kind, spectral_layers(network.architecture))
     if device.type == "cpu" and layers[0].kernel == network.architecture.image_size:
-        return partial(_encode_densely, network, precision)
-    return partial(_encode_channels_last, network, precision)
+        return partial(_encode_densely, network, kind)
+    return partial(_encode_channels_last, network, kind)
 
 
-def _encode_channels_last(network: SiameseNetwork, precision: Precision, images: Tensor) -> Tensor:
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        return network.encode(images.contiguous(memory_format=torch.channels_last))
+def _encode_channels_last(network: SiameseNetwork, kind: torch.dtype, images: Tensor) -> Tensor:
+    names = network.architecture.layers[:-2]
+    maps, blank = network.cropped(images).to(kind, memory_format=torch.channels_last), None
+    for name in names:
+        layer = network.layer(name)
+        maps = functional.conv2d(maps, layer.weight.to(kind))
+        if name != names[-1]:
+            maps = functional.max_pool2d(maps, POOL)
+        blank = blank_paper.response(layer, blank)
+        maps = _activated(network, name, maps.permute(0, 2, 3, 1), blank).permute(0, 3, 1, 2)
+    return _embeddings(network, maps.flatten(1), blank)
 
 
 def _encode_on_cpu(
-    network: SiameseNetwork, precision: Precision, spectral: frozenset[str], images: Tensor
+    network: SiameseNetwork, kind: torch.dtype, spectral: frozenset[str], images: Tensor
 ) -> Tensor:
     first, *others = network.architecture.layers[:-2]
-    plain = not network.norms
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
     images = network.cropped(images).to(kind)
-    maps = first_layer(images, *_parameters(network, first, kind), relu=plain)  # (H, W, N, C)
+    blank = blank_paper.response(network.layer(first), None)
+    maps = first_layer(images, network.layer(first).weight.to(kind), blank)  # (H, W, N, C)
     maps, rows_first = _normalised(network, first, maps), True
     for name in others:
-        weight, bias = _parameters(network, name, kind)
+        weight = network.layer(name).weight.to(kind)
+        blank = blank_paper.response(network.layer(name), blank)
         if name in spectral:
             maps = maps if rows_first else maps.permute(1, 2, 0, 3)
             maps, rows_first = spectral_convolution(maps, weight), True
@@ -52,29 +63,26 @@ def _encode_on_cpu(
             maps = functional.conv2d(maps.permute(0, 3, 1, 2), weight)
             maps, rows_first = maps.permute(0, 2, 3, 1), False
         if name == others[-1]:
-            maps = maps + bias
-            maps = functional.relu(maps) if plain else maps
+            maps = _activated(network, name, maps, blank)
         else:
-            maps = pool(maps, bias, dim=0 if rows_first else 1, relu=plain)
-        maps = _normalised(network, name, maps)
+            maps = _normalised(network, name, pool(maps, blank, dim=0 if rows_first else 1))
     order = (2, 3, 0, 1) if rows_first else (0, 3, 1, 2)
-    features = maps.permute(order).flatten(1)
-    return torch.sigmoid(functional.linear(features, *_parameters(network, "fc", kind)))
+    return _embeddings(network, maps.permute(order).flatten(1), blank)
 
 
-def _parameters(network: SiameseNetwork, name: str, kind: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Weights and biases of a layer as its arithmetic takes them."""
-    layer = network.layer(name)
-    return layer.weight.to(kind), bias_of(layer).to(kind)
-
-
-def _encode_densely(network: SiameseNetwork, precision: Precision, images: Tensor) -> Tensor:
+def _encode_densely(network: SiameseNetwork, kind: torch.dtype, images: Tensor) -> Tensor:
     """One kernel over the whole image is a matrix product, which PyTorch's convolution is not."""
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    weight, bias = _parameters(network, "conv1", kind)
-    units = functional.linear(images.flatten(1).to(kind), weight.flatten(1), bias)
-    units = _normalised(network, "conv1", units) if network.norms else functional.relu(units)
-    return torch.sigmoid(functional.linear(units, *_parameters(network, "fc", kind)))
+    layer = network.layer("conv1")
+    units = functional.linear(images.flatten(1).to(kind), layer.weight.flatten(1).to(kind))
+    blank = blank_paper.response(layer, None)
+    return _embeddings(network, _activated(network, "conv1", units, blank), blank)
+
+
+def _activated(network: SiameseNetwork, name: str, maps: Tensor, blank: Tensor | None) -> Tensor:
+    """Maps with their channels last, ahead of the normalisation or ReLU, after both."""
+    if blank is None:
+        return _normalised(network, name, maps)
+    return blank_paper.relu(maps, blank)
 
 
 def _normalised(network: SiameseNetwork, name: str, maps: Tensor) -> Tensor:
@@ -83,3 +91,7 @@ def _normalised(network: SiameseNetwork, name: str, maps: Tensor) -> Tensor:
         return maps
     normalised = network.norms[name](maps.reshape(-1, maps.shape[-1]))
     return functional.relu(normalised, inplace=True).view(maps.shape)
+
+
+def _embeddings(network: SiameseNetwork, features: Tensor, blank: Tensor | None) -> Tensor:
+    return torch.sigmoid(blank_paper.units(network.layer("fc"), features, blank))

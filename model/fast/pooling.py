@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from model.fast.blank_paper import ahead_of_relu, ink_after_relu
+
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 """Row and column inside the pooling window."""
 BLOCK = 128
@@ -48,28 +50,36 @@ def _route(upstream: Tensor, signs: list[Tensor], corners: list[Tensor]) -> None
 
 class _Pool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, maps: Tensor, bias: Tensor, dim: int, relu: bool) -> Tensor:
-        ctx.dim, ctx.shape, ctx.relu = dim, maps.shape, relu
-        best, signs = _largest(_corners(maps, dim))
-        best += bias
-        best = best.relu_() if relu else best
-        ctx.save_for_backward(*([best] if relu else []), *signs)
-        return best
+    def forward(ctx: Any, maps: Tensor, blank: Tensor | None, dim: int) -> Tensor:
+        ctx.dim, ctx.shape = dim, maps.shape
+        return _activated(ctx, *_largest(_corners(maps, dim)), blank)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        *best, lower, two, four = ctx.saved_tensors
-        upstream = _through_relu(gradients[0], best)
-        of_bias = upstream.flatten(0, -2).sum(0)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        upstream, for_blank = _ahead_of_activation(ctx, gradients[0])
+        signs = list(ctx.saved_tensors[:3])
         odd = any(side % 2 for side in ctx.shape[ctx.dim : ctx.dim + 2])
-        gradient = (lower.new_zeros if odd else lower.new_empty)(ctx.shape)
-        _route(upstream, [lower, two, four], _corners(gradient, ctx.dim))
-        return gradient, of_bias, None, None
+        gradient = (signs[0].new_zeros if odd else signs[0].new_empty)(ctx.shape)
+        _route(upstream, signs, _corners(gradient, ctx.dim))
+        return gradient, for_blank, None
 
 
-def _through_relu(gradient: Tensor, best: list[Tensor]) -> Tensor:
-    """A tensor of its own: the gradient of what was largest, before the ReLU if there was one."""
-    return _passes(gradient, best[0], 0) if best else gradient.clone()
+def _activated(ctx: Any, best: Tensor, signs: list[Tensor], blank: Tensor | None) -> Tensor:
+    """What was largest, through ReLU where there is one; keeps what the gradient needs."""
+    if blank is None:
+        ctx.save_for_backward(*signs)
+        return best
+    best = ink_after_relu(best, blank)
+    ctx.save_for_backward(*signs, best, blank)
+    return best
+
+
+def _ahead_of_activation(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The gradient of what was largest, a tensor of its own, and that of ``blank``."""
+    ink_and_blank = ctx.saved_tensors[3:]
+    if not ink_and_blank:
+        return gradient.clone(), None
+    return ahead_of_relu(gradient, *ink_and_blank)
 
 
 def _corners(maps: Tensor, dim: int) -> list[Tensor]:
@@ -79,78 +89,70 @@ def _corners(maps: Tensor, dim: int) -> list[Tensor]:
     return [maps[(*before, slice(i, high, 2), slice(j, wide, 2))] for i, j in CORNERS]
 
 
-def pool(maps: Tensor, bias: Tensor, dim: int, relu: bool) -> Tensor:
-    """Add the bias, then 2×2 max-pooling, then ReLU if ``relu``.
+def pool(maps: Tensor, blank: Tensor | None, dim: int) -> Tensor:
+    """2×2 max-pooling, then ReLU with what blank paper gives taken off, as in `blank_paper`.
 
     Args:
         maps: rows and columns at ``dim`` and ``dim + 1``, channels last.
-        bias: (C,).
+        blank: (C,) float32, from `blank_paper.response`; None: no ReLU.
         dim: of the rows.
-        relu: whether ReLU follows.
 
     Returns:
         The same axes, with half the rows and columns; an odd last one is left out.
     """
-    pooled: Tensor = _Pool.apply(maps, bias, dim, relu)
+    pooled: Tensor = _Pool.apply(maps, blank, dim)
     return pooled
 
 
 class _FirstLayer(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, pixels: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
+    def forward(ctx: Any, pixels: Tensor, weight: Tensor, blank: Tensor | None) -> Tensor:
         kernel = weight.shape[2]
         side = (pixels.shape[0] - kernel + 1) // 2
-        weights = torch.cat([weight.flatten(1), bias.unsqueeze(1)], 1).T
-        best, signs = _largest(
-            [_patches(pixels, kernel, side, corner).T @ weights for corner in CORNERS]
-        )
-        best = best.relu_() if relu else best
-        ctx.save_for_backward(pixels, *([best] if relu else []), *signs)
-        ctx.kernel, ctx.side, ctx.relu = kernel, side, relu
+        weights = weight.flatten(1).T
+        products = [_patches(pixels, kernel, side, corner).T @ weights for corner in CORNERS]
+        best = _activated(ctx, *_largest(products), blank)
+        ctx.pixels, ctx.kernel, ctx.side = pixels, kernel, side
         return best.view(side, side, pixels.shape[2], -1)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor, None]:
-        pixels, *best, lower, two, four = ctx.saved_tensors
-        upstream = _through_relu(gradients[0].reshape(lower.shape), best)
-        parts = [torch.empty_like(lower) for _ in CORNERS]
-        _route(upstream, [lower, two, four], parts)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor | None]:
+        signs = list(ctx.saved_tensors[:3])
+        upstream, for_blank = _ahead_of_activation(ctx, gradients[0].reshape(signs[0].shape))
+        parts = [torch.empty_like(upstream) for _ in CORNERS]
+        _route(upstream, signs, parts)
         products = (
-            _patches(pixels, ctx.kernel, ctx.side, corner) @ part
+            _patches(ctx.pixels, ctx.kernel, ctx.side, corner) @ part
             for corner, part in zip(CORNERS, parts, strict=True)
         )
         total = functools.reduce(torch.Tensor.add_, products)
-        return None, total[:-1].T.reshape(-1, 1, ctx.kernel, ctx.kernel), total[-1], None
+        return None, total.T.reshape(-1, 1, ctx.kernel, ctx.kernel), for_blank
 
 
 def _patches(pixels: Tensor, kernel: int, side: int, corner: tuple[int, int]) -> Tensor:
-    """(k·k + 1, side·side·N): what each weight sees at one corner of all windows; the bias, 1."""
+    """(k·k, side·side·N): what each weight sees at one corner of all windows."""
     row, column = corner
     windows = pixels.unfold(0, kernel, 1).unfold(1, kernel, 1)
     windows = windows[row : row + 2 * side : 2, column : column + 2 * side : 2]
-    patches = pixels.new_empty(kernel**2 + 1, *windows.shape[:3])
-    patches[:-1].view(kernel, kernel, *windows.shape[:3]).copy_(windows.permute(3, 4, 0, 1, 2))
-    patches[-1] = 1
-    return patches.flatten(1)
+    return windows.permute(3, 4, 0, 1, 2).flatten(0, 1).flatten(1)
 
 
-def first_layer(images: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
-    """Valid convolution of one channel, 2×2 max-pooling, ReLU if ``relu``.
+def first_layer(images: Tensor, weight: Tensor, blank: Tensor | None) -> Tensor:
+    """Valid convolution of one channel, then as `pool`.
 
     The images get no gradient.
 
     Args:
         images: (N, 1, S, S) float32 or bfloat16, on the CPU.
         weight: (K, 1, k, k), of the same type.
-        bias: (K,).
-        relu: whether ReLU follows.
+        blank: (K,) float32, the biases; None: no ReLU.
 
     Returns:
         (P, P, N, K) with P = (S - k + 1) // 2.
     """
     pixels = images.squeeze(1).permute(1, 2, 0)
     blocks: list[Tensor] = [
-        _FirstLayer.apply(block.contiguous(), weight, bias, relu)
+        _FirstLayer.apply(block.contiguous(), weight, blank)
         for block in pixels.split(BLOCK, dim=2)
     ]
     return torch.cat(blocks, dim=2)
