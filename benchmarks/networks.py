@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 
@@ -22,9 +23,11 @@ def configurations() -> Mapping[str, Configuration]:
     space, chance = SearchSpace(paper), np.random.default_rng(0)
     drawn = [space.configuration(space.draw(chance), 0) for _ in range(DRAWS)]
     drawn.sort(key=lambda c: c.network.multiply_adds)
+    typical = mean(c.network.multiply_adds for c in drawn)
     chosen = {
         "published": first(paper),
         "median": drawn[DRAWS // 2],
+        "mean": min(drawn, key=lambda c: abs(c.network.multiply_adds - typical)),
         "large": drawn[DRAWS * 95 // 100],
         "small": first(small),
     }
@@ -44,9 +47,9 @@ def first(study: StudySettings) -> Configuration:
     return space.configuration({**drawn, **space.checked_first()[0]}, 0)
 
 
-def small_as_searched() -> Configuration:
-    """The `small` study's network with the study's own sampling, all pairs of a batch."""
-    configuration = first(settings("small"))
+def as_searched(study: str) -> Configuration:
+    """The first network of `small` or `modern` with the study's own sampling, all pairs."""
+    configuration = first(settings(study))
     sampling = configuration.training.sampling
     assert isinstance(sampling, AllPairs)
     return with_sampling(configuration, sampling.model_copy(update={"steps": MANY}))

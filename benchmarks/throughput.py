@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.networks import PAIRS, configurations, small_as_searched
+from benchmarks.networks import PAIRS, configurations, as_searched
 from benchmarks.stopwatch import Row, Say, now, steps_seconds
 from benchmarks.textbook import PairFiles, TextbookNetwork, training_steps, validate, write_files
 from data.drawings import Drawings
@@ -51,7 +51,7 @@ def training(setting: Setting) -> list[Row]:
             setting.say(f"training, {name}")
             rows.append(_training(setting, name, configuration, files))
     setting.say("training, small as it is searched")
-    trainer = make_trainer(setting, small_as_searched())
+    trainer = make_trainer(setting, as_searched("small"))
     pairs = [next(trainer.steps(0))[1]]
     ours = median(
         steps_seconds(setting.device, trainer.steps(0), 10) for _ in range(setting.rounds)
@@ -117,7 +117,7 @@ def _pairs_a_second(device: str) -> float:
     """Of one process, from the moment when all are ready."""
     drawings, barrier, _ = _given
     setting = Setting(drawings, torch.device(device), 0, 1, print)
-    trainer = make_trainer(setting, small_as_searched())
+    trainer = make_trainer(setting, as_searched("small"))
     steps = trainer.steps(0)
     pairs = [next(steps)[1] for _ in range(steps_before_the_pace(setting.device))]
     barrier.wait()

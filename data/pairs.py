@@ -125,6 +125,7 @@ def random_pair_batches(
     generator: Generator,
     steps: int | None = None,
     epoch: int = 0,
+    at_once: int = 1,
 ) -> Iterator[PairBatch]:
     """One epoch of a pair set in random order.
 
@@ -136,22 +137,27 @@ def random_pair_batches(
         steps: in the epoch, which goes on in the set where the last one left off; without
             it, an epoch is the whole set.
         epoch: which one it is, from 0.
+        at_once: how many batches are made together.
     """
     images, count = drawings.images, len(pairs.same)
     if steps is None:
         order = torch.randperm(len(pairs), generator=generator, device=images.device)
     else:
         order = _part_of_order(len(pairs), steps * batch, epoch, generator)
-    for chosen in order.split(batch):
-        pair, copy = chosen % count, chosen // count
-        twins = torch.cat([pairs.first[pair], pairs.second[pair]])
-        batch_images = as_input(images[twins])
+    whole = len(order) // batch * batch
+    blocks = [*order[:whole].split(batch * at_once), order[whole:]]
+    for chosen in filter(len, blocks):
+        rows = chosen.view(-1, min(batch, len(chosen)))  # a step each
+        pair, copy = rows % count, rows // count
+        twins = torch.stack([pairs.first[pair], pairs.second[pair]], dim=1)
+        drawn = as_input(images[twins.flatten()])
         if len(pairs.transforms):
             maps = pairs.transforms[(copy - 1).clamp(min=0), pair]
-            plain = identity_transforms(len(chosen), images.device).unsqueeze(1)
-            maps = torch.where((copy == 0).view(-1, 1, 1, 1), plain, maps)
-            batch_images = distort(batch_images, maps.transpose(0, 1).flatten(0, 1))
-        yield PairBatch(batch_images, pairs.same[pair])
+            plain = identity_transforms(len(chosen), images.device).view(*copy.shape, 1, 2, 3)
+            maps = torch.where((copy == 0).view(*copy.shape, 1, 1, 1), plain, maps)
+            drawn = distort(drawn, maps.transpose(1, 2).flatten(0, 2))
+        for step, same in zip(drawn.split(twins[0].numel()), pairs.same[pair], strict=True):
+            yield PairBatch(step, same)
 
 
 def _part_of_order(count: int, size: int, part: int, generator: Generator) -> Tensor:
@@ -193,6 +199,7 @@ def all_pairs_batches(
     distortion: float | None,
     turned: bool,
     generator: Generator,
+    at_once: int = 1,
 ) -> Iterator[PairBatch]:
     """Batches of characters by two drawers each, all of whose pairs are meant to be scored.
 
@@ -210,30 +217,40 @@ def all_pairs_batches(
         turned: turn and mirror each alphabet of a batch as chance will, all its characters alike:
             eight alphabets out of every one.
         generator: the source of chance, on the device of the drawings.
+        at_once: how many batches are made together, from other chance than one by one.
     """
     device, drawers, images = drawings.ink.device, len(drawings.drawers), drawings.images
     alphabets = torch.arange(len(drawings.alphabets), device=device)
     member = drawings.alphabet_of == alphabets.unsqueeze(1)
     sizes = member.sum(dim=1)
-    for _ in range(steps):
+    for start in range(0, steps, at_once):
+        count = min(at_once, steps - start)
         # Each alphabet's characters in random order, its first `per_alphabet` kept; then the
         # kept ones of the alphabets in random order. All shapes are fixed: no wait for a GPU.
-        chance = torch.rand(member.shape, generator=generator, device=device)
-        ranked = chance.masked_fill(~member, 2.0).argsort(dim=1)[:, :per_alphabet]
-        shuffled = torch.randperm(len(sizes), generator=generator, device=device)
-        ranked = ranked[shuffled]
-        place = torch.arange(ranked.shape[1], device=device)
-        absent = (place >= sizes[shuffled].unsqueeze(1)).flatten()
-        picked = ranked.flatten()[absent.int().argsort(stable=True)[:characters]]
+        chance = torch.rand(count, *member.shape, generator=generator, device=device)
+        ranked = chance.masked_fill(~member, 2.0).argsort(dim=2)[..., :per_alphabet]
+        orders = [
+            torch.randperm(len(sizes), generator=generator, device=device) for _ in range(count)
+        ]
+        shuffled = torch.stack(orders)
+        ranked = ranked.take_along_dim(shuffled.unsqueeze(2), dim=1)
+        place = torch.arange(ranked.shape[2], device=device)
+        absent = (place >= sizes[shuffled].unsqueeze(2)).flatten(1)
+        kept = absent.int().argsort(dim=1, stable=True)[:, :characters]
+        picked = ranked.flatten(1).take_along_dim(kept, dim=1)
         one = torch.randint(drawers, picked.shape, generator=generator, device=device)
         step = torch.randint(drawers - 1, picked.shape, generator=generator, device=device)
         other = (one + 1 + step) % drawers
-        twins = torch.cat([picked * drawers + one, picked * drawers + other])
-        batch_images = as_input(images[twins])
+        twins = torch.cat([picked * drawers + one, picked * drawers + other], dim=1)
+        drawn = as_input(images[twins.flatten()])
         if distortion is not None or turned:
-            transforms = draw_transforms(len(twins), generator, distortion or 0.0)
+            transforms = draw_transforms(twins.numel(), generator, distortion or 0.0)
             if turned:
-                of_alphabet = draw_symmetries(len(sizes), generator)
-                transforms = of_alphabet[drawings.alphabet_of[picked]].repeat(2, 1, 1) @ transforms
-            batch_images = distort(batch_images, transforms)
-        yield PairBatch(batch_images, None)
+                of_alphabet = draw_symmetries(count * len(sizes), generator)
+                of_alphabet = of_alphabet.view(count, len(sizes), 2, 2)
+                chosen = drawings.alphabet_of[picked].view(count, -1, 1, 1)
+                turns = of_alphabet.take_along_dim(chosen, dim=1).repeat(1, 2, 1, 1)
+                transforms = turns.flatten(0, 1) @ transforms
+            drawn = distort(drawn, transforms)
+        for batch_images in drawn.split(twins.shape[1]):
+            yield PairBatch(batch_images, None)

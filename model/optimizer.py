@@ -52,7 +52,11 @@ def set_epoch(
     """Give every layer the rate and momentum that the schedule has for this epoch (from 0)."""
     for group in optimizer.param_groups:
         layer = rates[group["layer"]]
-        group["lr"] = layer.lr * training.lr_factor(epoch)
+        lr = layer.lr * training.lr_factor(epoch)
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
         momentum = layer.momentum_at(epoch, training.momentum_ramp)
         if training.optimizer == "adamw":
             group["betas"] = (momentum, SECOND_MOMENT)

@@ -23,7 +23,7 @@ from data.pairs import (
 from data.tasks import OneShotTasks
 from model.architecture import Architecture
 from model.configuration import Configuration
-from model.fast.cuda_graph import LAUNCH_BOUND, Replayed, recorder
+from model.fast.cuda_graph import LAUNCH_BOUND, Record, Replayed, constants, recorder
 from model.fast.device import resolve_precision
 from model.fast.encoder import encoder
 from model.fast.memory import block_that_fits, out_of_memory, release_memory
@@ -35,6 +35,8 @@ from model.recipe import AllPairs, RandomPairs, Training
 from model.scoring import BLOCK, correct_share, error_of, one_shot_scores, pack
 from model.siamese import SiameseNetwork
 
+PIXELS_AT_ONCE = 2**26
+"""Of the batches that a GPU makes together: making them one by one, it waits for the host."""
 LOSS_CHECK = 32
 """Steps between two looks at the loss where a look makes the host wait for the device."""
 
@@ -114,6 +116,7 @@ class Trainer:
         arithmetic = configuration.network.multiply_adds * sampling.images
         launch_bound = arithmetic < LAUNCH_BOUND
         self._record = recorder(device, self.optimizer) if launch_bound else None
+        self._replayed: tuple[object, Replayed] | None = None
         self._softmax = isinstance(sampling, AllPairs) and sampling.loss == "softmax"
         self._chance = seeded(configuration.seed, device)
         self._batches = _batches(training, drawings, self._chance)
@@ -155,13 +158,19 @@ class Trainer:
         set_epoch(self.optimizer, self.configuration.rates, self.configuration.training, epoch)
         self.network.train()
         self._chance.set_state(self.partial.generator)
-        step = self._step
-        if self._record:
-            step = Replayed(self._step, partial(self._record, self._whole_step))
+        step = self._replay(self._record) if self._record else self._step
         for batch in islice(self._batches(epoch), self.partial.steps, None):
             loss = step(batch)
             twins = len(batch.images) // 2
             yield loss, twins if batch.same is not None else twins**2
+
+    def _replay(self, record: Record) -> Replayed:
+        """What replays the recorded step; recorded anew where a number within it has changed."""
+        recorded = constants(self.optimizer)
+        if self._replayed is None or self._replayed[0] != recorded:
+            replayed = Replayed(self._step, partial(record, self._whole_step))
+            self._replayed = recorded, replayed
+        return self._replayed[1]
 
     def _step(self, batch: PairBatch) -> Tensor:
         loss = self._backward(batch)
@@ -230,12 +239,20 @@ def _batches(
     training: Training, drawings: Drawings, generator: torch.Generator
 ) -> Callable[[int], Iterator[PairBatch]]:
     """What gives the batches of an epoch (from 0)."""
-    sampling = training.sampling
+    sampling, at_once = training.sampling, 1
+    if generator.device.type == "cuda":
+        at_once = max(1, PIXELS_AT_ONCE // (sampling.images * drawings.side**2))
     match sampling:
         case RandomPairs():
             pairs = draw_pairs(drawings, sampling.pairs, sampling.copies, sampling.seed)
             return partial(
-                random_pair_batches, drawings, pairs, sampling.batch, generator, sampling.steps
+                random_pair_batches,
+                drawings,
+                pairs,
+                sampling.batch,
+                generator,
+                sampling.steps,
+                at_once=at_once,
             )
         case AllPairs():
             every = partial(
@@ -247,6 +264,7 @@ def _batches(
                 sampling.distortion_width if sampling.distorted else None,
                 sampling.turned,
                 generator,
+                at_once,
             )
             return lambda epoch: every()
 

@@ -1,8 +1,8 @@
 """A training step recorded once and then replayed: what a small network on a GPU waits for least.
 
 Such a step is a hundred kernels and more, each done sooner than the host can launch the next; a
-CUDA graph launches them all at once. What the recording saw of Python stays as it was: the rates of
-the optimizer above all, which is why every epoch is recorded again.
+CUDA graph launches them all at once. What the recording saw of Python stays as it was. Learning
+rates are therefore on the device; where a momentum changes, the step is recorded again.
 """
 
 import warnings
@@ -36,9 +36,14 @@ def steps_before_the_pace(device: torch.device) -> int:
 
 
 def recorder(device: torch.device, optimizer: Optimizer) -> Record | None:
-    """What records steps on a device, one of the optimizer within, if anything does."""
+    """What records steps on a device, one of the optimizer within, if anything does.
+
+    The learning rates of the optimizer become tensors on the device, ().
+    """
     if device.type != "cuda":
         return None
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
     stream = torch.cuda.Stream(device)
 
     def record(step: Step, batch: PairBatch) -> Recording:
@@ -52,6 +57,14 @@ def recorder(device: torch.device, optimizer: Optimizer) -> Record | None:
         return graph.replay, loss
 
     return record
+
+
+def constants(optimizer: Optimizer) -> object:
+    """What a recorded step of an optimizer keeps as it was; to compare."""
+    return [
+        {key: value for key, value in group.items() if key not in ("params", "lr")}
+        for group in optimizer.param_groups
+    ]
 
 
 @contextmanager
@@ -75,7 +88,7 @@ class Replayed:
     """
 
     def __init__(self, step: Step, record: Callable[[PairBatch], Recording]) -> None:
-        """Prepare for the batches of one epoch; ``record`` records the same step."""
+        """Prepare for batches; ``record`` records the same step."""
         self._step, self._record = step, record
         self._batch: PairBatch | None = None
         self._recording: Recording | None = None
