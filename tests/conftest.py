@@ -18,6 +18,8 @@ from model.inputs import Inputs
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # several workers share the cores
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported
 
 
 @pytest.fixture(scope="session")
@@ -62,10 +64,11 @@ def real_omniglot(omniglot_folder: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(params=["cpu", "cuda"])
-def device(request: pytest.FixtureRequest) -> torch.device:
-    """Every kind of device; those that this machine lacks are skipped."""
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    """Every kind of device, fp32 meaning fp32; those that this machine lacks are skipped."""
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     return torch.device(request.param)
 
 

@@ -3,8 +3,8 @@
 Blank paper gives every map of a valid convolution one number throughout. With the paper's initial
 weights that number is near 0.5 and what ink adds to it is a hundred times smaller, less than the
 step between two bf16 numbers there. So the numbers are carried in fp32, one a channel, and only
-what ink adds goes through the convolutions. The function and its gradient are the plain ones: no
-gradient goes back through the numbers, because all of it goes back through the maps.
+what ink adds goes through the convolutions. The function is the plain one, and so is its gradient:
+what both twins have in common cancels out in it, in fp32.
 """
 
 from typing import Any
@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.siamese import Layer
+from model.siamese import Layer, bias_of
+
+_passes = torch.ops.aten.threshold_backward  # the gradient where a number is above 0
 
 
 def response(layer: Layer, before: Tensor | None) -> Tensor | None:
@@ -26,9 +28,10 @@ def response(layer: Layer, before: Tensor | None) -> Tensor | None:
     Returns:
         (K,) float32; None for a layer without biases, whose maps are normalised.
     """
-    if layer.bias is None or before is None:
-        return layer.bias
-    return layer.bias + layer.weight.flatten(2).sum(2) @ before.detach().relu()
+    bias: Tensor | None = layer.bias
+    if bias is None or before is None:
+        return bias
+    return bias + layer.weight.flatten(2).sum(2) @ before.relu()
 
 
 def ink_after_relu(maps: Tensor, blank: Tensor) -> Tensor:
@@ -51,8 +54,9 @@ def ahead_of_relu(gradient: Tensor, ink: Tensor, blank: Tensor) -> tuple[Tensor,
         blank: likewise.
     """
     floor = (-blank).to(ink.dtype).clamp(max=0)
-    of_maps = gradient * (ink > floor)
-    return of_maps, of_maps.flatten(0, -2).sum(0, dtype=torch.float32)
+    of_maps = _passes(gradient, ink - floor, 0)
+    through, whole = (g.flatten(0, -2).sum(0, dtype=torch.float32) for g in (of_maps, gradient))
+    return of_maps, torch.where(blank > 0, through - whole, through)
 
 
 class _Relu(torch.autograd.Function):
@@ -87,8 +91,8 @@ def units(layer: Layer, features: Tensor, before: Tensor | None) -> Tensor:
     """
     weight = layer.weight.to(features.dtype)
     if before is None:
-        return functional.linear(features, weight).float() + layer.bias
-    blank = before.detach().relu().to(features.dtype)
+        return functional.linear(features, weight).float() + bias_of(layer)
+    blank = before.relu().to(features.dtype)
     blank = blank.repeat_interleave(features.shape[1] // len(blank))
     both = functional.linear(torch.cat([features, blank.unsqueeze(0)]), weight).float()
-    return both[:-1] + both[-1] + layer.bias
+    return both[:-1] + both[-1] + bias_of(layer)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.architecture import POOL
 from model.fast import blank_paper
 from model.fast.device import Precision
 from model.fast.pooling import first_layer, pool
@@ -23,34 +22,33 @@ def encoder(network: SiameseNetwork, precision: Precision) -> Encode:
     device = next(network.parameters()).device
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     layers = network.architecture.convolutions
-    if device.type == "cpu" and len(layers) > 1:
-        return partial(_encode_on_cpu, network, kind, spectral_layers(network.architecture))
-    if device.type == "cpu" and layers[0].kernel == network.architecture.image_size:
+    if len(layers) > 1:
+        spectral = spectral_layers(network.architecture) if device.type == "cpu" else frozenset()
+        return partial(_encode, network, kind, spectral)
+    if layers[0].kernel == network.architecture.image_size:
         return partial(_encode_densely, network, kind)
-    return partial(_encode_channels_last, network, kind)
+    return partial(_encode_with_one_convolution, network, kind)
 
 
-def _encode_channels_last(network: SiameseNetwork, kind: torch.dtype, images: Tensor) -> Tensor:
-    names = network.architecture.layers[:-2]
-    maps, blank = network.cropped(images).to(kind, memory_format=torch.channels_last), None
-    for name in names:
-        layer = network.layer(name)
-        maps = functional.conv2d(maps, layer.weight.to(kind))
-        if name != names[-1]:
-            maps = functional.max_pool2d(maps, POOL)
-        blank = blank_paper.response(layer, blank)
-        maps = _activated(network, name, maps.permute(0, 2, 3, 1), blank).permute(0, 3, 1, 2)
+def _encode_with_one_convolution(
+    network: SiameseNetwork, kind: torch.dtype, images: Tensor
+) -> Tensor:
+    layer = network.layer("conv1")
+    images = images.to(kind, memory_format=torch.channels_last)
+    maps = functional.conv2d(images, layer.weight.to(kind)).permute(0, 2, 3, 1)
+    blank = blank_paper.response(layer, None)
+    maps = _activated(network, "conv1", maps, blank).permute(0, 3, 1, 2)
     return _embeddings(network, maps.flatten(1), blank)
 
 
-def _encode_on_cpu(
+def _encode(
     network: SiameseNetwork, kind: torch.dtype, spectral: frozenset[str], images: Tensor
 ) -> Tensor:
     first, *others = network.architecture.layers[:-2]
     images = network.cropped(images).to(kind)
     blank = blank_paper.response(network.layer(first), None)
-    maps = first_layer(images, network.layer(first).weight.to(kind), blank)  # (H, W, N, C)
-    maps, rows_first = _normalised(network, first, maps), True
+    maps = first_layer(images, network.layer(first).weight.to(kind), blank)
+    maps, rows_first = _normalised(network, first, maps), maps.device.type == "cpu"
     for name in others:
         weight = network.layer(name).weight.to(kind)
         blank = blank_paper.response(network.layer(name), blank)

@@ -24,6 +24,13 @@ COMPILED = 128
 dozens, at a third of a megabyte each."""
 _CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")  # oneDNN's, and PyTorch's of it
 
+_OUT_OF_MEMORY = (  # of oneDNN, cuBLAS, CUDA and Triton
+    "can't allocate memory",
+    "ALLOC_FAILED",
+    "CUDA error: out of memory",
+    "Triton Error [CUDA]: out of memory",
+)
+
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of glibc's mallopt
 
 
@@ -35,9 +42,8 @@ class DoesNotFit(UserError, RuntimeError):
 
 def out_of_memory(error: RuntimeError) -> bool:
     """Whether memory is used up: so `DoesNotFit`, and what PyTorch raises for host or device."""
-    signs = ("can't allocate memory", "ALLOC_FAILED", "CUDA error: out of memory")
     known = isinstance(error, DoesNotFit | torch.OutOfMemoryError)
-    return known or any(s in str(error) for s in signs)
+    return known or any(sign in str(error) for sign in _OUT_OF_MEMORY)
 
 
 def available(device: torch.device) -> int:

@@ -15,6 +15,7 @@ from data.drawings import Drawings
 from data.pairs import PairBatch, all_pairs_batches, draw_pairs, random_pair_batches
 from data.split import Split
 from data.tasks import OneShotTasks
+from model.fast import pooling
 from model.fast.encoder import encoder
 from model.loss import batch_loss
 from model.scoring import correct_share, error_of, one_shot_scores
@@ -28,6 +29,12 @@ class Chance(torch.Generator):
     """A generator of the GPU, which only a GPU could make."""
 
     device = CUDA
+
+
+@pytest.fixture(autouse=True)
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel of one's own needs values."""
+    monkeypatch.setattr(pooling, "_fused", lambda device: None)
 
 
 @pytest.fixture
@@ -61,7 +68,7 @@ def test_random_pairs_are_made_on_the_device(
     drawings = request.getfixturevalue("on_gpu")
     there = {field.name: getattr(pairs, field.name).to(CUDA) for field in dataclasses.fields(pairs)}
     pairs = dataclasses.replace(pairs, **there)
-    batches = random_pair_batches(drawings, pairs, 64, Chance(), steps)
+    batches = random_pair_batches(drawings, pairs, 64, Chance(), steps, at_once=3)
     batch = check(batches, steps or 7)
     network = network_on_gpu()
     embedded = encoder(network, "fp32")(batch.images)
@@ -73,7 +80,7 @@ def test_random_pairs_are_made_on_the_device(
 def test_all_pairs_are_made_on_the_device(
     on_gpu: Drawings, softmax: bool, normalisation: str
 ) -> None:
-    batch = check(all_pairs_batches(on_gpu, 30, 10, 3, 1.0, True, Chance()), 3)
+    batch = check(all_pairs_batches(on_gpu, 30, 10, 3, 1.0, True, Chance(), at_once=2), 3)
     network = network_on_gpu(normalisation)
     embedded = encoder(network, "fp32")(batch.images)
     assert batch_loss(network, embedded, None, softmax).device.type == "cuda"

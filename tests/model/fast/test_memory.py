@@ -59,6 +59,7 @@ def test_out_of_memory_is_told_from_other_errors() -> None:
         torch.empty(2**55)
     assert out_of_memory(real.value)
     assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert out_of_memory(RuntimeError("Triton Error [CUDA]: out of memory"))
     assert out_of_memory(DoesNotFit("too large"))
     assert not out_of_memory(RuntimeError("shapes differ"))
 

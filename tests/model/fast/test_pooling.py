@@ -1,8 +1,11 @@
+import sys
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from model.fast import pooling
 from model.fast.pooling import BLOCK, first_layer, pool
 
 
@@ -16,8 +19,8 @@ def check_gradients(
 
 
 def activated(pooled: Tensor, bias: Tensor | None) -> Tensor:
-    """(…, C): as stated, what ink adds after the ReLU; no gradient through what is taken off."""
-    return pooled if bias is None else torch.relu(pooled + bias) - torch.relu(bias).detach()
+    """(…, C): as stated, what ink adds after the ReLU."""
+    return pooled if bias is None else torch.relu(pooled + bias) - torch.relu(bias)
 
 
 @pytest.mark.parametrize("relu", [True, False])
@@ -38,14 +41,21 @@ def test_pooling_is_pool_and_relu_less_blank_paper(dim: int, side: int, relu: bo
     check_gradients(found, expected, (maps,) if bias is None else (maps, bias), chance)
 
 
+@pytest.mark.parametrize("on_gpu", [False, True])
 @pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize(("side", "kernel"), [(10, 3), (11, 3), (9, 8), (12, 11)])
-def test_the_first_layer_is_convolution_pool_and_relu(side: int, kernel: int, relu: bool) -> None:
+def test_the_first_layer_is_convolution_pool_and_relu(
+    side: int, kernel: int, relu: bool, on_gpu: bool
+) -> None:
     chance = torch.Generator().manual_seed(side)
     images = torch.randint(0, 2, (BLOCK + 3, 1, side, side), generator=chance).float()
     weight = torch.randint(-3, 4, (4, 1, kernel, kernel), generator=chance).float().requires_grad_()
     bias = torch.tensor([-2.0, 0, 1, 2], requires_grad=True) if relu else None
-    found = first_layer(images, weight, bias).permute(2, 3, 0, 1)
+    if on_gpu:
+        maps = pooling._first_layer_on_gpu(images.squeeze(1), weight.squeeze(1), bias)
+        found = maps.permute(0, 3, 1, 2)
+    else:
+        found = first_layer(images, weight, bias).permute(2, 3, 0, 1)
     pooled = functional.max_pool2d(functional.conv2d(images, weight), 2)
     expected = activated(pooled.movedim(1, -1), bias).movedim(-1, 1)
     assert torch.equal(found, expected)
@@ -56,3 +66,11 @@ def test_a_number_that_is_not_one_stays_visible() -> None:
     maps = torch.zeros(4, 4, 1, 1)
     maps[1, 1] = torch.nan
     assert pool(maps, torch.zeros(1), 0).isnan().any()
+
+
+def test_where_triton_does_not_run_a_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "model.fast.fused_pooling", None)
+    assert pooling._fused.__wrapped__(torch.device("cuda")) is None
+    assert "Triton does not run here" in caplog.text
