@@ -23,7 +23,7 @@ from data.pairs import (
 from data.tasks import OneShotTasks
 from model.architecture import Architecture
 from model.configuration import Configuration
-from model.fast.cuda_graph import LAUNCH_BOUND, Record, Replayed, constants, recorder
+from model.fast.cuda_graph import Record, Replayed, constants, recorder
 from model.fast.device import resolve_precision
 from model.fast.encoder import encoder
 from model.fast.memory import block_that_fits, out_of_memory, release_memory
@@ -113,9 +113,7 @@ class Trainer:
         self.optimizer = layerwise_optimizer(self.network, configuration.rates, training)
         sampling = training.sampling
         self._block = block_that_fits(configuration.network, device)
-        arithmetic = configuration.network.multiply_adds * sampling.images
-        launch_bound = arithmetic < LAUNCH_BOUND
-        self._record = recorder(device, self.optimizer) if launch_bound else None
+        self._record = recorder(device, self.optimizer)
         self._replayed: tuple[object, Replayed] | None = None
         self._softmax = isinstance(sampling, AllPairs) and sampling.loss == "softmax"
         self._chance = seeded(configuration.seed, device)

@@ -1,5 +1,7 @@
+import gc
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -51,7 +53,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> list[Record
 
 def without_graphs(trained: Trained, configuration: Configuration) -> Trainer:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "LAUNCH_BOUND", 0)
+        patch.setattr(training, "recorder", lambda device, optimizer: None)
         return trained(configuration)
 
 
@@ -78,6 +80,18 @@ def test_replayed_steps_train_as_those_that_are_not(
         torch.testing.assert_close(replayed.network.state_dict()[name], weights, atol=1e-6, rtol=0)
     whole = 400 // 64 if isinstance(sampling, RandomPairs) else 5
     assert [graph.replays for graph in graphs] == [whole - 1] * 3
+
+
+def test_one_recording_serves_all_epochs_of_one_momentum(
+    trained: Trained, graphs: list[RecordedGraph]
+) -> None:
+    """The momentum rises until the third epoch, the learning rate falls in each."""
+    configuration = tiny_configuration(epochs=6, lr_decay=0.5, patience=6)
+    plain, replayed = without_graphs(trained, configuration), trained(configuration)
+    found, wanted = ([e.loss for e in t.history.epochs] for t in (replayed, plain))
+    gpu = replayed.device.type == "cuda"
+    assert found == pytest.approx(wanted, abs=NEAR if gpu else 1e-6)
+    assert [graph.replays for graph in graphs] == ([] if gpu else [3, 3, 15])
 
 
 def test_normalised_maps_are_replayed(trained: Trained, graphs: list[RecordedGraph]) -> None:
@@ -128,6 +142,23 @@ def test_an_optimizer_that_asks_is_told_of_the_recording(monkeypatch: pytest.Mon
     _, told = record(lambda _: torch.tensor(optimizer.param_groups[0]["capturable"]), batch)
     assert bool(told)
     assert optimizer.param_groups[0]["capturable"] is False
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_is_collected_within_a_recording(
+    monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    stand_in(monkeypatch)
+    record = recorder(CUDA, torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1))
+    assert record is not None
+
+    def step(batch: PairBatch) -> torch.Tensor:
+        assert not gc.isenabled()
+        return torch.zeros(1).reshape(3 if fails else 1)
+
+    with pytest.raises(RuntimeError) if fails else nullcontext():
+        record(step, PairBatch(torch.zeros(2, 1, 3, 3), None))
+    assert gc.isenabled()
 
 
 def test_a_cpu_records_nothing() -> None:
