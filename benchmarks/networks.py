@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import mean
 
 import numpy as np
 
+from hpo.search.cost_estimate import of_mean_cost
 from hpo.study.settings import StudySettings, read_settings
 from hpo.study.space import SearchSpace
 from model.configuration import Configuration
@@ -23,11 +23,10 @@ def configurations() -> Mapping[str, Configuration]:
     space, chance = SearchSpace(paper), np.random.default_rng(0)
     drawn = [space.configuration(space.draw(chance), 0) for _ in range(DRAWS)]
     drawn.sort(key=lambda c: c.network.multiply_adds)
-    typical = mean(c.network.multiply_adds for c in drawn)
     chosen = {
         "published": first(paper),
         "median": drawn[DRAWS // 2],
-        "mean": min(drawn, key=lambda c: abs(c.network.multiply_adds - typical)),
+        "mean": of_mean_cost(drawn),
         "large": drawn[DRAWS * 95 // 100],
         "small": first(small),
     }

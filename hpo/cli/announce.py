@@ -61,7 +61,7 @@ def _estimated(stored: StoredStudy, left: int | None, inputs: Inputs) -> str:
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        return "no telling how long, as the network of median size does not fit the memory"
+        return "no telling how long, as a network of mean cost does not fit the memory"
     if inputs.device.type == "cpu" and guess.trial > 3600:
         say("         it is made for a GPU; for a CPU there is: hpo run small --trials 20")
     whole = "" if left is None else f"up to {duration(guess.trial * left)}, or "

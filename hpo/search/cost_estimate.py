@@ -1,6 +1,7 @@
 """What a trial will cost here, from a timed step."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
@@ -25,7 +26,7 @@ class Estimate:
 
 
 def estimate(space: SearchSpace, inputs: Inputs) -> Estimate:
-    """Time a step of the network of median cost, and scale it to the mean cost of the space.
+    """Time a step of a network of the space's mean cost.
 
     Args:
         space: of the study.
@@ -33,11 +34,13 @@ def estimate(space: SearchSpace, inputs: Inputs) -> Estimate:
     """
     chance = np.random.default_rng(0)
     drawn = [space.configuration(space.draw(chance), seed=0) for _ in range(DRAWS)]
-    drawn.sort(key=lambda c: c.network.multiply_adds)
-    median = drawn[DRAWS // 2]
-    costlier = mean(c.network.multiply_adds for c in drawn) / median.network.multiply_adds
-    one = estimate_one(median, inputs)
-    return Estimate(one.trial * costlier, one.step * costlier)
+    return estimate_one(of_mean_cost(drawn), inputs)
+
+
+def of_mean_cost(configurations: Sequence[Configuration]) -> Configuration:
+    """The one whose multiply-adds are nearest to the mean of all."""
+    typical = mean(c.network.multiply_adds for c in configurations)
+    return min(configurations, key=lambda c: abs(c.network.multiply_adds - typical))
 
 
 def estimate_one(configuration: Configuration, inputs: Inputs) -> Estimate:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from hpo.search import cost_estimate as module
-from hpo.search.cost_estimate import estimate, estimate_one
+from hpo.search.cost_estimate import estimate, estimate_one, of_mean_cost
 from hpo.study.space import SearchSpace
 from model.configuration import Configuration
 from model.inputs import Inputs
@@ -65,3 +65,15 @@ def test_an_epoch_costs_its_steps(small_inputs: Inputs, monkeypatch: pytest.Monk
     configuration = tiny_configuration(epochs=3, sampling=RandomPairs(batch=2, steps=5))
     found = estimate_one(configuration, small_inputs)
     assert found.trial == pytest.approx(3 * (5 * 2.0 + 2.0 * 200 / 4 / 3))
+
+
+def test_the_network_of_mean_cost_stands_for_the_space() -> None:
+    """Not that of median cost: most of the time goes into the dear ones."""
+    tiny = tiny_configuration()
+
+    def of(units: int) -> Configuration:
+        network = tiny.network.model_copy(update={"fc_units": units})
+        return tiny.model_copy(update={"network": network})
+
+    drawn = [of(units) for units in (10, 20, 30, 1000, 3000)]  # the mean is 812
+    assert of_mean_cost(drawn).network.fc_units == 1000
