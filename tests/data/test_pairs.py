@@ -5,6 +5,7 @@ from torch import Tensor
 from data.drawings import Drawings
 from data.errors import DataError
 from data.pairs import (
+    PairBatch,
     all_pairs_batches,
     as_input,
     characters_of_batch,
@@ -78,7 +79,29 @@ def test_every_copy_is_the_same_in_every_epoch(train: Drawings) -> None:
     assert (distance.min(dim=1).values < 1e-2).all()
 
 
-def test_all_pairs_batches_hold_each_character_by_two_drawers(train: Drawings) -> None:
+@pytest.mark.parametrize("at_once", [2, 3, 9])
+def test_batches_that_are_made_together_are_those_made_one_by_one(
+    train: Drawings, at_once: int
+) -> None:
+    pairs = draw_pairs(train, 60, copies=2, seed=0)
+
+    def epoch(together: int) -> list[PairBatch]:
+        chance = seeded(0, train.ink.device)
+        return list(random_pair_batches(train, pairs, 32, chance, at_once=together))
+
+    one_by_one = epoch(1)
+    assert [len(batch.images) for batch in one_by_one] == [64, 64, 64, 64, 64, 40]
+    for batch, other in zip(epoch(at_once), one_by_one, strict=True):
+        torch.testing.assert_close(batch.images, other.images)
+        assert batch.same is not None
+        assert other.same is not None
+        assert torch.equal(batch.same, other.same)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 7])
+def test_all_pairs_batches_hold_each_character_by_two_drawers(
+    train: Drawings, at_once: int
+) -> None:
     batches = list(
         all_pairs_batches(
             train,
@@ -88,9 +111,11 @@ def test_all_pairs_batches_hold_each_character_by_two_drawers(train: Drawings) -
             distortion=None,
             turned=False,
             generator=seeded(0, train.ink.device),
+            at_once=at_once,
         )
     )
     assert len(batches) == 3
+    assert not torch.equal(batches[0].images, batches[1].images)
     known = as_input(train.images).flatten(1)
     for batch in batches:
         assert batch.same is None
@@ -114,10 +139,13 @@ def test_a_batch_is_no_larger_than_the_data(train: Drawings) -> None:
     assert batch.images.max() <= 1 + 1e-5
 
 
-def test_an_alphabet_is_turned_as_a_whole(train: Drawings) -> None:
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_an_alphabet_is_turned_as_a_whole(train: Drawings, at_once: int) -> None:
     plain, turned = (
-        next(all_pairs_batches(train, 30, 10, 1, None, turn, seeded(5, train.ink.device)))
-        for turn in (False, True)
+        list(all_pairs_batches(train, 30, 10, 2, None, t, seeded(5, train.ink.device), at_once))[
+            at_once - 1
+        ]
+        for t in (False, True)
     )
 
     def symmetry(images: Tensor, kind: int) -> Tensor:
