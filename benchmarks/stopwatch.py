@@ -60,7 +60,7 @@ def seconds(device: torch.device, work: Callable[[], object], times: int = 3) ->
 
 def steps_seconds(device: torch.device, steps: Iterator[object], count: int) -> float:
     """Seconds of a step, the mean of ``count`` after those that do not have the pace yet."""
-    for _ in range(steps_before_the_pace(device)):
+    for _ in range(max(2, steps_before_the_pace(device))):  # on a CPU, until memory is at hand
         next(steps)
     start = now(device)
     for _ in range(count):
