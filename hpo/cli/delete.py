@@ -28,6 +28,7 @@ def delete(
     """
     with opened_study(study, storage) as (place, stored):
         folder = results or place.folder
+        unfinished = [of(folder, stored.token) for of in (snapshots_folder, confirmation_folder)]
         reclaim(stored.study, stored.storage)
         name, trials = stored.study.study_name, len(stored.study.get_trials(deepcopy=False))
         running = len(StatusReader(stored).read().running)
@@ -41,7 +42,7 @@ def delete(
                 f"delete {name} with its {trials} trials from {shown(place.url)}?", abort=True
             )
         pictures = delete_artifacts(stored.study, stored.storage, artifacts_folder(folder))
-        for unfinished in (snapshots_folder, confirmation_folder):
-            rmtree(unfinished(folder, stored.token), ignore_errors=True)
+        for trainings in unfinished:
+            rmtree(trainings, ignore_errors=True)
         optuna.delete_study(study_name=name, storage=stored.storage)
     print(f"deleted {name}: {trials} trials, {pictures} pictures")

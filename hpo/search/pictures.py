@@ -14,6 +14,7 @@ from optuna.storages import BaseStorage
 from PIL import Image, ImageDraw, ImageFont
 
 from data.tasks import OneShotTasks
+from hpo.study.paths import is_plain_name
 from model.history import Epoch
 
 WIDTH, HEIGHT, MARGIN = 640, 360, 48  # pixels of a learning curve
@@ -127,10 +128,15 @@ def attach(trial: optuna.Trial, folder: Path, pictures: Mapping[str, Image.Image
 
 
 def delete_artifacts(study: optuna.Study, storage: BaseStorage, folder: Path) -> int:
-    """Delete the pictures of a study's trials, and say how many there were."""
+    """Delete the pictures of a study's trials, and say how many there were.
+
+    What the database calls a picture and is no plain name is passed over.
+    """
     store, deleted = FileSystemArtifactStore(folder), 0
     for trial in study.get_trials(deepcopy=False):
         for kept in get_all_artifact_meta(trial, storage=storage):
+            if not is_plain_name(kept.artifact_id):
+                continue
             with suppress(ArtifactNotFound):
                 store.remove(kept.artifact_id)
                 deleted += 1

@@ -76,13 +76,30 @@ def snapshots_folder(results: Path, token: str) -> Path:
     Args:
         results: folder of the study's results, which studies of several databases may share.
         token: what tells the study from those.
+
+    Raises:
+        SettingsError: it is no plain name.
     """
-    return results / "snapshots" / token
+    return results / "snapshots" / _checked(token)
 
 
 def confirmation_folder(results: Path, token: str) -> Path:
     """Where the unfinished retrainings of a study stand, likewise."""
-    return results / "confirmation" / token
+    return results / "confirmation" / _checked(token)
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name that comes from a database may become a file's or a folder's."""
+    return name not in ("", ".", "..") and not any(c in "/\\" or ord(c) < 32 for c in name)
+
+
+def _checked(token: str) -> str:
+    if not is_plain_name(token):
+        raise SettingsError(
+            f"the token of the study is {token!r}, which is no name of a folder: somebody changed "
+            "the database; put the attribute right, or delete the study there"
+        )
+    return token
 
 
 def networks_folder() -> Path:

@@ -2,6 +2,7 @@ import errno
 import io
 import json
 import re
+import sqlite3
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -93,6 +94,40 @@ def test_a_study_is_deleted_with_all_that_belongs_to_it(
     assert list(pictures.iterdir()) == []
     assert refused(hpo("status tiny"), "there is no study tiny")
     assert refused(hpo("delete tiny --yes"), "there is no study tiny")
+
+
+@pytest.mark.parametrize("line", ["delete tiny --yes", "run tiny --trials 2"])
+def test_a_token_that_leads_elsewhere_deletes_nothing_there(
+    hpo: Hpo, tmp_path: Path, line: str
+) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 1").status == 0
+    precious = tmp_path / "precious" / "trial-0.safetensors"
+    precious.parent.mkdir()
+    precious.write_text("kept")
+    open_tiny(tmp_path).study.set_user_attr("token", "../../../precious")
+    assert refused(hpo(line), "somebody changed the database")
+    assert precious.read_text() == "kept"
+    assert len(open_tiny(tmp_path).study.trials) == 1
+
+
+@pytest.mark.parametrize("place", ["../../../precious", "/etc/passwd", ".", ""])
+def test_a_picture_that_is_said_to_be_elsewhere_is_passed_over(
+    hpo: Hpo, tmp_path: Path, place: str
+) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 1").status == 0
+    (tmp_path / "precious").write_text("kept")
+    row = "trial_system_attributes WHERE key LIKE 'artifacts:%' AND value_json LIKE '%mistakes%'"
+    with sqlite3.connect(tmp_path / "studies/tiny/study.db") as database:
+        ((value,),) = database.execute(f"SELECT value_json FROM {row}").fetchall()
+        kept = json.loads(json.loads(value)) | {"artifact_id": place}
+        update, where = row.split(" ", 1)
+        database.execute(
+            f"UPDATE {update} SET value_json = ? {where}", [json.dumps(json.dumps(kept))]
+        )
+    assert hpo("delete tiny --yes").out == "deleted tiny: 1 trials, 2 pictures\n"
+    assert (tmp_path / "precious").read_text() == "kept"
 
 
 def test_a_study_whose_trials_run_is_not_deleted(hpo: Hpo, tmp_path: Path) -> None:
