@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna.exceptions import StorageInternalError
-from sqlalchemy import create_engine, event, inspect, make_url
+from sqlalchemy import URL, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
@@ -18,6 +18,8 @@ from hpo.study.retry import GRACE, retry_stale
 HEARTBEAT = 60  # seconds between two heartbeats of a running trial
 CONNECTING = 10  # seconds to wait for a server to answer
 DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
+HARMLESS = {"charset", "connect_timeout", "mode", "sslmode", "timeout", "uri"}
+"""Keys of a URL's query whose values may be shown."""
 SQLITE_TIMEOUT = 60  # seconds to wait for another process's write
 
 
@@ -26,11 +28,34 @@ class StorageError(UserError):
 
 
 def shown(url: str) -> str:
-    """A storage URL without its password."""
+    """A storage URL without its password, wherever in it that stands."""
     try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
+        parsed = _parsed(url)
+    except (ArgumentError, StorageError):
         return "the storage"
+    query = {key: value if key in HARMLESS else "***" for key, value in parsed.query.items()}
+    return parsed.set(query=query).render_as_string(hide_password=True)
+
+
+def _parsed(url: str) -> URL:
+    """The parts of a storage URL.
+
+    Raises:
+        ArgumentError: it is none.
+        StorageError: a character of the password is taken for one between two parts.
+    """
+    try:
+        parsed = make_url(url)
+        server = parsed.get_backend_name() != "sqlite"
+        mistaken = server and "@" in f"{parsed.host}{parsed.database}"
+    except ValueError:  # what follows a colon is no port; the message would quote it
+        mistaken = True
+    if mistaken:
+        raise StorageError(
+            "the storage URL cannot be taken apart: in its user name and password write "
+            "% as %25, @ as %40, : as %3A and / as %2F"
+        )
+    return parsed
 
 
 @contextmanager
@@ -84,7 +109,7 @@ def open_storage(
         StorageError: it cannot be reached, read or written.
     """
     with storage_errors(url), _opening_errors(url):
-        parsed = make_url(url)
+        parsed = _parsed(url)
         backend = parsed.get_backend_name()
         if parsed.drivername in DRIVERS:
             parsed = parsed.set(drivername=DRIVERS[parsed.drivername])

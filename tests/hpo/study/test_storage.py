@@ -71,6 +71,39 @@ def test_passwords_are_not_shown() -> None:
     assert shown("postgresql+psycopg://me:secret@host/x") == "postgresql+psycopg://me:***@host/x"
 
 
+@pytest.mark.parametrize(
+    ("query", "seen"),
+    [
+        ("user=me&password=secret", "password=***&user=***"),
+        ("sslmode=require&ssl_key_password=secret", "ssl_key_password=***&sslmode=require"),
+        ("options=secret&options=secret2", "options=***"),
+    ],
+)
+def test_a_password_in_the_query_is_not_shown(query: str, seen: str) -> None:
+    told = shown(f"postgresql://host/db?{query}")
+    assert told.replace("%2A", "*") == f"postgresql://host/db?{seen}"
+
+
+@pytest.mark.parametrize("password", ["sec@ret", "se:cr@ret", "12/sec@ret", "sec:ret", "sec/r?et"])
+@pytest.mark.parametrize("backend", ["postgresql", "mysql"])
+def test_a_password_that_is_not_escaped_is_not_shown(backend: str, password: str) -> None:
+    url = f"{backend}://me:{password}@127.0.0.1:1/x"
+    sentence = "write % as %25, @ as %40" if "@" in password else "cannot be used"
+    with pytest.raises(StorageError, match=sentence) as error:
+        open_storage(url, create=False)
+    for told in (str(error.value), shown(url)):
+        assert "sec" not in told
+        assert "r?e" not in told
+        assert "@ret" not in told
+
+
+def test_a_password_that_is_escaped_arrives() -> None:
+    """As far as a server that is not there: what is wrong with the URL would be said before."""
+    with pytest.raises(StorageError, match="cannot be used as a study database") as error:
+        open_storage("postgresql://me:a%40b%2Fc%3Ad@127.0.0.1:1/x", create=False, give_up=bool)
+    assert "a@b" not in str(error.value)
+
+
 def test_sqlite_lets_readers_and_a_writer_work_at_once(tmp_path: Path, open_study: Open) -> None:
     open_study()
     with sqlite3.connect(tmp_path / "study.db") as connection:
