@@ -1,5 +1,6 @@
 """The search itself: trial after trial until the study holds as many as are wanted."""
 
+import errno
 import time
 from collections.abc import Iterator
 
@@ -16,13 +17,16 @@ from hpo.search.pruners import make_pruner
 from hpo.search.sampler import make_sampler
 from hpo.search.stopping import Stop
 from hpo.study.limits import has_place, may_begin, reached
-from hpo.study.retry import is_second_copy, reclaim, retry_later
+from hpo.study.retry import is_given_up, is_second_copy, reclaim, retry_later
 from hpo.study.study import StoredStudy
 from hpo.study.trials import Record
 from model.training import Interrupted
 
 WAITING = 0.5
 """Seconds between two looks at a study whose last trials run elsewhere."""
+
+NOT_OF_THE_TRIAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+"""No space, no quota, a read-only or a broken disk: any other trial would have met them too."""
 
 
 class MachineFailure(UserError):
@@ -81,9 +85,12 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
             lost.append(error)
             raise
         except (OSError, torch.AcceleratorError) as error:
-            retry_later(trial, f"{type(error).__name__}: {error}", counted=True)
+            full = isinstance(error, OSError) and error.errno in NOT_OF_THE_TRIAL
+            retry_later(trial, f"{type(error).__name__}: {error}", counted=not full)
+            again = not is_given_up(study.get_trials(deepcopy=False)[trial.number])
             raise MachineFailure(
-                f"trial {trial.number} failed with the machine ({error}) and is enqueued again: "
+                f"trial {trial.number} failed with the machine ({error}) and is "
+                f"{'enqueued again' if again else 'given up after so many such ends in a row'}: "
                 "see to the machine, then type the same line"
             ) from error
         except (_SecondCopy, optuna.TrialPruned):

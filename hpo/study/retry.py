@@ -53,7 +53,7 @@ def is_owed_a_retry(trial: FrozenTrial) -> bool:
     """
     kept = record(trial)
     given_up = kept.retry is None and kept.fail_reason is not None
-    return trial.state == TrialState.FAIL and not given_up and _deaths(trial) <= RETRIES
+    return trial.state == TrialState.FAIL and not given_up and not is_given_up(trial)
 
 
 def _deaths(trial: FrozenTrial) -> int:
@@ -62,6 +62,11 @@ def _deaths(trial: FrozenTrial) -> int:
     got_further = len(trial.intermediate_values) > (kept.resumed_at or 0)
     before = 0 if got_further else kept.deaths or 0
     return before + (kept.retry != "free")
+
+
+def is_given_up(trial: FrozenTrial) -> bool:
+    """Whether so many processes died under a trial that it is not enqueued again."""
+    return _deaths(trial) > RETRIES
 
 
 def retry_later(trial: optuna.Trial, reason: str, counted: bool) -> None:
@@ -98,7 +103,7 @@ def reclaim(study: optuna.Study, storage: RDBStorage) -> int:
                 study.tell(trial.number, state=TrialState.FAIL)
             except (UpdateFinishedTrialError, ValueError):
                 continue  # another process was faster
-            owed = _deaths(trial) <= RETRIES
+            owed = not is_given_up(trial)
         if owed and trial.number not in known:
             _enqueue_again(study, trial)
             enqueued += 1
@@ -107,7 +112,7 @@ def reclaim(study: optuna.Study, storage: RDBStorage) -> int:
 
 def retry_stale(study: optuna.Study, trial: FrozenTrial) -> None:
     """What Optuna calls for a trial on another machine whose heartbeat has stopped."""
-    if _deaths(trial) <= RETRIES:
+    if not is_given_up(trial):
         _enqueue_again(study, trial)
 
 

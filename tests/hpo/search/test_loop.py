@@ -1,3 +1,5 @@
+import errno
+import os
 import signal
 from pathlib import Path
 from unittest.mock import Mock
@@ -14,7 +16,7 @@ from data.tasks import OneShotTasks
 from hpo.results.export import export_best
 from hpo.search.loop import MachineFailure
 from hpo.search.objective import WORST
-from hpo.study.retry import retry_stale
+from hpo.study.retry import RETRIES, retry_stale
 from hpo.study.storage import StorageError, storage_errors
 from hpo.study.study import StoredStudy, StudyError
 from hpo.study.trials import best_trial, finished
@@ -120,6 +122,33 @@ def test_a_failure_of_the_machine_is_enqueued_again(
     assert old.user_attrs["fail_reason"] == "OSError: No space left on device"
     assert new.state == TrialState.COMPLETE
     assert (new.params, new.user_attrs["seed"]) == (old.params, old.user_attrs["seed"])
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+def test_a_full_or_broken_disk_never_uses_a_trial_up(
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_backward", Mock(side_effect=OSError(code, os.strerror(code))))
+        for _ in range(RETRIES + 3):
+            with pytest.raises(MachineFailure, match=f"{os.strerror(code)}.* is enqueued again"):
+                run(stored, 1)
+    run(stored, 1)
+    first, *_, last = stored.study.trials
+    assert (last.state, last.params) == (TrialState.COMPLETE, first.params)
+
+
+def test_a_trial_that_the_machine_fails_under_each_time_is_given_up_and_said_to_be(
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Mock(side_effect=OSError(errno.ENODEV, "No such device"))
+    monkeypatch.setattr(Trainer, "_backward", broken)
+    for _ in range(RETRIES):
+        with pytest.raises(MachineFailure, match="is enqueued again"):
+            run(stored, 1)
+    with pytest.raises(MachineFailure, match="is given up after so many such ends in a row"):
+        run(stored, 1)
+    assert [t.state for t in stored.study.trials] == [TrialState.FAIL] * (RETRIES + 1)
 
 
 def test_a_database_that_fails_is_told_as_that(
