@@ -50,6 +50,9 @@ SIGNS = (
     "database is locked",
 )
 """What a database that is away says, in lower case."""
+BUSY = {"40001", "40P01", "55P03", "57014", "25006", 1205, 1213}
+"""Codes of a lock, a deadlock or a statement that took too long, and of a standby that is about to
+take over: of PostgreSQL, and of MariaDB and MySQL."""
 
 logger = logging.getLogger(__name__)
 Arguments = ParamSpec("Arguments")
@@ -57,15 +60,21 @@ Result = TypeVar("Result")
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether an error says that the server cannot be reached, rather than that it refuses."""
+    """Whether a server cannot be reached or is busy for a while, rather than that it refuses."""
     inner = error.__cause__ if isinstance(error, StorageInternalError) else error
     if isinstance(inner, PendingRollbackError):
         return True  # what a session says once after its connection was lost
     if not isinstance(inner, DBAPIError):
         return False
-    if inner.connection_invalidated or isinstance(inner, InterfaceError):
+    if inner.connection_invalidated or isinstance(inner, InterfaceError) or BUSY & _codes(inner):
         return True
     return isinstance(inner, OperationalError) and any(s in str(inner).lower() for s in SIGNS)
+
+
+def _codes(error: DBAPIError) -> set[object]:
+    """What a server calls an error: PostgreSQL by its SQLSTATE, MariaDB and MySQL by a number."""
+    given = getattr(error.orig, "args", ())
+    return {getattr(error.orig, "sqlstate", None), given[0] if given else None}
 
 
 def _patient(
@@ -136,7 +145,9 @@ class PatientStorage(RDBStorage):
             waited = state.seconds_since_start or 0.0
             if waited >= reminder:
                 reminder = waited + REMINDER
-                logger.info("the database is away; waiting for it, up to %.0f s", ABSENCE - waited)
+                logger.info(
+                    "the database is away or locked; waiting for it, up to %.0f s", ABSENCE - waited
+                )
 
         tries = Retrying(
             retry=retry_if_exception(is_away),

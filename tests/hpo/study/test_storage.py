@@ -11,7 +11,7 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 
 from hpo.study.patient_storage import PatientStorage, is_away
 from hpo.study.storage import StorageError, open_storage, shown
@@ -120,6 +120,17 @@ def test_processes_that_make_the_tables_at_once_all_get_them(database: str) -> N
     assert [process.returncode for process in racing] == [0] * 4, errors
 
 
+POSTGRES = "40001", "40P01", "55P03", "57014", "25006"
+
+
+class Coded(Exception):
+    """What the drivers raise, in whatever language the server speaks; only MySQL's has numbers."""
+
+    def __init__(self, state: str, *number: int) -> None:
+        super().__init__(*number, "in German")
+        self.sqlstate = state
+
+
 @pytest.mark.parametrize(
     ("error", "away"),
     [
@@ -128,6 +139,13 @@ def test_processes_that_make_the_tables_at_once_all_get_them(database: str) -> N
         (OperationalError("SELECT 1", {}, Exception("password authentication failed")), False),
         (ProgrammingError("SELECT 1", {}, Exception("no such column")), False),
         (ValueError("connection refused"), False),
+        *((OperationalError("SELECT 1", {}, Coded(code)), True) for code in POSTGRES),
+        (InternalError("SELECT 1", {}, Coded("25006")), True),
+        (ProgrammingError("SELECT 1", {}, Coded("42P01")), False),
+        *(
+            (OperationalError("SELECT 1", {}, Exception(n, "in German")), True)
+            for n in (1205, 1213)
+        ),
     ],
 )
 def test_a_server_that_is_away_is_told_from_one_that_refuses(error: Exception, away: bool) -> None:

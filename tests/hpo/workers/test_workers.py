@@ -3,11 +3,14 @@
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, event, inspect, text
 
 from hpo.study.limits import Budget, set_limits, spending_of
 from hpo.study.trials import FINISHED, first_try
@@ -74,6 +77,45 @@ def test_what_is_spent_is_read_from_every_database(url: str) -> None:
     for budget in (Budget(3600, "seconds"), Budget(1e15, "multiply-adds")):
         set_limits(stored.study, None, budget)
         assert StatusReader(stored).read().spending == spending_of(stored)
+
+
+HELD = "SELECT * FROM trials FOR UPDATE"
+LOCKS = {  # what makes a connection give up soon, and what another one holds meanwhile
+    "sqlite": ("PRAGMA busy_timeout = 100", "UPDATE trials SET number = number"),
+    "postgresql": ("SET lock_timeout = '200ms'", HELD),
+    "mysql": ("SET innodb_lock_wait_timeout = 1", HELD),
+}
+
+
+def test_a_lock_is_waited_for(url: str) -> None:
+    stored = big_study(url, trials=2, epochs=1, name="locked")
+    trial, engine = stored.study.ask(), stored.storage.engine
+    impatient, held = LOCKS[engine.dialect.name]
+    errors: list[Exception] = []
+
+    def made_impatient(connection: Any, _record: object) -> None:
+        connection.cursor().execute(impatient)
+        connection.commit()  # PostgreSQL forgets a setting whose transaction is rolled back
+
+    def write(_number: int) -> None:
+        try:
+            RDBStorage.set_trial_user_attr(stored.storage, trial._trial_id, "written", 1)
+        except Exception as error:
+            errors.append(error)
+            raise
+
+    event.listen(engine, "connect", made_impatient)
+    engine.dispose()  # so that every connection is an impatient one
+    other = create_engine(engine.url)
+    with ThreadPoolExecutor(1) as pool, other.connect() as holder:
+        holder.execute(text(held))
+        written = pool.submit(stored.storage.outlast, write)
+        wait_until(lambda: len(errors) >= 2 or written.done())
+        assert not written.done(), written.exception()
+        holder.rollback()
+        written.result(timeout=60)
+    other.dispose()
+    assert stored.study.trials[trial.number].user_attrs["written"] == 1
 
 
 @pytest.mark.soak
