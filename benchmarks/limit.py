@@ -16,6 +16,7 @@ from benchmarks.networks import PAIRS, configurations
 from benchmarks.stopwatch import Row, seconds, steps_seconds
 from benchmarks.throughput import Setting, make_trainer, steps_timed
 from model.architecture import Architecture
+from model.fast.device import dtype_of
 
 COPY = {"cpu": 2**28, "cuda": 2**31}  # bytes that are copied to see how fast memory is
 PRODUCT = {"cpu": 2048, "cuda": 8192}  # side of the matrices that are multiplied
@@ -38,7 +39,7 @@ def limit(setting: Setting) -> list[Row]:
         step = median(
             steps_seconds(setting.device, trainer.steps(0), count) for _ in range(setting.rounds)
         )
-        kind = torch.bfloat16 if trainer.precision == "bf16" else torch.float32
+        kind = dtype_of(trainer.precision)
         arithmetic = _arithmetic(network, kind, setting)
         moved = 2 * PAIRS * network.map_numbers * kind.itemsize * VISITS
         bandwidth, rate = _bandwidth(setting), _product_rate(kind, setting)

@@ -168,8 +168,10 @@ def validation(setting: Setting) -> list[Row]:
     return rows
 
 
-def make_trainer(setting: Setting, configuration: Configuration) -> Trainer:
-    """A trainer of the configuration, with the 320 validation tasks."""
+def make_trainer(
+    setting: Setting, configuration: Configuration, count: int = TASKS, task_seed: int = 0
+) -> Trainer:
+    """A trainer of the configuration, with the 320 validation tasks or with others."""
     cut = split(setting.drawings).resized(configuration.network.image_size)
-    tasks = draw_tasks(cut.validation, TASKS, 0).to(setting.device)
+    tasks = draw_tasks(cut.validation, count, task_seed).to(setting.device)
     return Trainer(configuration, cut.train.to(setting.device), tasks, setting.device)

@@ -12,16 +12,10 @@ from torch import Tensor
 
 from data.drawings import Drawings
 from data.errors import UserError
-from data.pairs import (
-    PairBatch,
-    all_pairs_batches,
-    characters_of_batch,
-    draw_pairs,
-    random_pair_batches,
-    seeded,
-)
+from data.pairs import PairBatch, seeded
 from data.tasks import OneShotTasks
 from model.architecture import Architecture
+from model.batches import batches_of
 from model.configuration import Configuration
 from model.fast.cuda_graph import Record, Replayed, constants, recorder
 from model.fast.device import resolve_precision
@@ -31,12 +25,10 @@ from model.fast.micro_batches import backward
 from model.history import Epoch, History
 from model.loss import batch_loss
 from model.optimizer import layerwise_optimizer, set_epoch
-from model.recipe import AllPairs, RandomPairs, Training
+from model.recipe import AllPairs
 from model.scoring import BLOCK, correct_share, error_of, one_shot_scores, pack
 from model.siamese import SiameseNetwork
 
-PIXELS_AT_ONCE = 2**26
-"""Of the batches that a GPU makes together: making them one by one, it waits for the host."""
 LOSS_CHECK = 32
 """Steps between two looks at the loss where a look makes the host wait for the device."""
 
@@ -117,7 +109,7 @@ class Trainer:
         self._replayed: tuple[object, Replayed] | None = None
         self._softmax = isinstance(sampling, AllPairs) and sampling.loss == "softmax"
         self._chance = seeded(configuration.seed, device)
-        self._batches = _batches(training, drawings, self._chance)
+        self._batches = batches_of(training, drawings, self._chance)
         self.best: dict[str, Tensor] = {}
         self.right = ""
         self.partial = self._new_epoch()
@@ -231,40 +223,6 @@ def build(architecture: Architecture, seed: int, device: torch.device) -> Siames
     """A new network on ``device``, in the memory format that its convolutions are fast in."""
     network = SiameseNetwork(architecture, seeded(seed))
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _batches(
-    training: Training, drawings: Drawings, generator: torch.Generator
-) -> Callable[[int], Iterator[PairBatch]]:
-    """What gives the batches of an epoch (from 0)."""
-    sampling, at_once = training.sampling, 1
-    if generator.device.type == "cuda":
-        at_once = max(1, PIXELS_AT_ONCE // (sampling.images * drawings.side**2))
-    match sampling:
-        case RandomPairs():
-            pairs = draw_pairs(drawings, sampling.pairs, sampling.copies, sampling.seed)
-            return partial(
-                random_pair_batches,
-                drawings,
-                pairs,
-                sampling.batch,
-                generator,
-                sampling.steps,
-                at_once=at_once,
-            )
-        case AllPairs():
-            every = partial(
-                all_pairs_batches,
-                drawings,
-                characters_of_batch(drawings, sampling.characters, sampling.per_alphabet),
-                sampling.per_alphabet,
-                sampling.steps,
-                sampling.distortion_width if sampling.distorted else None,
-                sampling.turned,
-                generator,
-                at_once,
-            )
-            return lambda epoch: every()
 
 
 def train(

@@ -17,7 +17,7 @@ from hpo.search.pruners import make_pruner
 from hpo.search.sampler import make_sampler
 from hpo.search.stopping import Stop
 from hpo.study.limits import has_place, may_begin, reached
-from hpo.study.retry import is_given_up, is_second_copy, reclaim, retry_later
+from hpo.study.retry import RETRIES, is_given_up, is_second_copy, reclaim, retry_later
 from hpo.study.study import StoredStudy
 from hpo.study.trials import Record
 from model.training import Interrupted
@@ -87,10 +87,12 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
         except (OSError, torch.AcceleratorError) as error:
             full = isinstance(error, OSError) and error.errno in NOT_OF_THE_TRIAL
             retry_later(trial, f"{type(error).__name__}: {error}", counted=not full)
-            again = not is_given_up(study.get_trials(deepcopy=False)[trial.number])
+            given_up = is_given_up(study.get_trials(deepcopy=False)[trial.number])
+            then = (
+                f"given up after {RETRIES + 1} failures in a row" if given_up else "enqueued again"
+            )
             raise MachineFailure(
-                f"trial {trial.number} failed with the machine ({error}) and is "
-                f"{'enqueued again' if again else 'given up after so many such ends in a row'}: "
+                f"trial {trial.number} failed with the machine ({error}) and is {then}: "
                 "see to the machine, then type the same line"
             ) from error
         except (_SecondCopy, optuna.TrialPruned):

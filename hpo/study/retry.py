@@ -65,7 +65,7 @@ def _deaths(trial: FrozenTrial) -> int:
 
 
 def is_given_up(trial: FrozenTrial) -> bool:
-    """Whether so many processes died under a trial that it is not enqueued again."""
+    """Whether more than `RETRIES` processes in a row died under a trial: no retry follows."""
     return _deaths(trial) > RETRIES
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from model.siamese import Layer, bias_of
 
-_passes = torch.ops.aten.threshold_backward  # the gradient where a number is above 0
+passes = torch.ops.aten.threshold_backward  # the gradient where a number is above 0
 
 
 def response(layer: Layer, before: Tensor | None) -> Tensor | None:
@@ -54,7 +54,7 @@ def ahead_of_relu(gradient: Tensor, ink: Tensor, blank: Tensor) -> tuple[Tensor,
         blank: likewise.
     """
     floor = (-blank).to(ink.dtype).clamp(max=0)
-    of_maps = _passes(gradient, ink - floor, 0)
+    of_maps = passes(gradient, ink - floor, 0)
     through, whole = (g.flatten(0, -2).sum(0, dtype=torch.float32) for g in (of_maps, gradient))
     return of_maps, torch.where(blank > 0, through - whole, through)
 

@@ -28,7 +28,7 @@ Record = Callable[[Step, PairBatch], Recording]
 def steps_before_the_pace(device: torch.device) -> int:
     """How many steps of an epoch pass until one takes as long as those after it.
 
-    The first warms up; the second of a GPU may be recorded, and the third is the first replayed.
+    The first warms up; the second of a GPU is recorded, and the third is the first replayed.
     """
     return 3 if device.type == "cuda" else 1
 

@@ -24,6 +24,11 @@ def resolve_precision(asked: Literal["auto", "bf16", "fp32"], device: torch.devi
     return asked
 
 
+def dtype_of(precision: Precision) -> torch.dtype:
+    """The type of the numbers that this arithmetic takes."""
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
 def device_name(device: torch.device) -> str:
     """The device as a person knows it."""
     if device.type == "cuda":

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.fast import blank_paper
-from model.fast.device import Precision
+from model.fast.device import Precision, dtype_of
 from model.fast.pooling import first_layer, pool
 from model.fast.spectral import spectral_convolution, spectral_layers
 from model.siamese import SiameseNetwork
@@ -20,7 +20,7 @@ Encode = Callable[[Tensor], Tensor]
 def encoder(network: SiameseNetwork, precision: Precision) -> Encode:
     """The fast encoder of a network on its device."""
     device = next(network.parameters()).device
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    kind = dtype_of(precision)
     layers = network.architecture.convolutions
     if len(layers) > 1:
         spectral = spectral_layers(network.architecture) if device.type == "cpu" else frozenset()

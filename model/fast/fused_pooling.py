@@ -16,34 +16,49 @@ CHANNELS = 64
 
 
 @triton.jit
-def _largest(
-    maps, blank, best, choice, count, across, down, channels,
-    outer, row, column, lower, right,
-    RELU: tl.constexpr, P: tl.constexpr, C: tl.constexpr,
-):  # fmt: skip
+def _block(count, across, down, channels, outer, row, column, P: tl.constexpr, C: tl.constexpr):
+    """Of this program: its channels, which of its numbers there are, and where they are.
+
+    Places are those of the windows' first corners in the maps, and of the windows in what is
+    pooled.
+    """
     position = tl.program_id(0) * P + tl.arange(0, P)
     channel = tl.program_id(1) * C + tl.arange(0, C)
     inside = (position < count)[:, None] & (channel < channels)[None, :]
     i, j, n = (position // across) % down, position % across, position // (across * down)
     start = n.to(tl.int64) * outer + i * row + j * column
-    here = maps + start[:, None] + channel[None, :]
+    in_maps = start[:, None] + channel[None, :]
+    return channel, inside, in_maps, position[:, None].to(tl.int64) * channels + channel[None, :]
+
+
+@triton.jit
+def _larger(top, which, corner, other):
+    """The larger of two, the first of equals, or what is not a number; and which it was."""
+    beats = (other > top) | (other != other)
+    return tl.where(beats, other, top), tl.where(beats, corner, which)
+
+
+@triton.jit
+def _largest(
+    maps, blank, best, choice, count, across, down, channels,
+    outer, row, column, lower, right,
+    RELU: tl.constexpr, P: tl.constexpr, C: tl.constexpr,
+):  # fmt: skip
+    channel, inside, at, to = _block(count, across, down, channels, outer, row, column, P, C)
+    here = maps + at
     top = tl.load(here, inside, 0).to(tl.float32)
     which = tl.zeros((P, C), tl.int32)
     two = tl.load(here + right, inside, 0).to(tl.float32)
-    which = tl.where((two > top) | (two != two), 1, which)
-    top = tl.where((two > top) | (two != two), two, top)
+    top, which = _larger(top, which, 1, two)
     three = tl.load(here + lower, inside, 0).to(tl.float32)
-    which = tl.where((three > top) | (three != three), 2, which)
-    top = tl.where((three > top) | (three != three), three, top)
+    top, which = _larger(top, which, 2, three)
     four = tl.load(here + lower + right, inside, 0).to(tl.float32)
-    which = tl.where((four > top) | (four != four), 3, which)
-    top = tl.where((four > top) | (four != four), four, top)
+    top, which = _larger(top, which, 3, four)
     if RELU:
         given = tl.load(blank + channel, channel < channels, 0)[None, :]
         clipped = top <= -given
         which = tl.where(clipped, 4, which)
         top = tl.where(clipped, -given, top) + tl.minimum(given, 0)
-    to = position[:, None].to(tl.int64) * channels + channel[None, :]
     tl.store(best + to, top.to(best.dtype.element_ty), inside)
     tl.store(choice + to, which.to(tl.int8), inside)
 
@@ -54,15 +69,10 @@ def _route(
     outer, row, column, lower, right,
     RELU: tl.constexpr, P: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
-    position = tl.program_id(0) * P + tl.arange(0, P)
-    channel = tl.program_id(1) * C + tl.arange(0, C)
-    inside = (position < count)[:, None] & (channel < channels)[None, :]
-    i, j, n = (position // across) % down, position % across, position // (across * down)
-    start = n.to(tl.int64) * outer + i * row + j * column
-    here = maps + start[:, None] + channel[None, :]
-    at = position[:, None].to(tl.int64) * channels + channel[None, :]
-    gradient = tl.load(upstream + at, inside, 0)
-    which = tl.load(choice + at, inside, 0)
+    channel, inside, at, of = _block(count, across, down, channels, outer, row, column, P, C)
+    here = maps + at
+    gradient = tl.load(upstream + of, inside, 0)
+    which = tl.load(choice + of, inside, 0)
     zero = tl.zeros((P, C), gradient.dtype)
     tl.store(here, tl.where(which == 0, gradient, zero), inside)
     tl.store(here + right, tl.where(which == 1, gradient, zero), inside)

@@ -17,18 +17,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.fast.blank_paper import ahead_of_relu, ink_after_relu
+from model.fast.blank_paper import ahead_of_relu, ink_after_relu, passes
 
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 """Row and column inside the pooling window."""
 BLOCK = 128
 """Images of a CPU's first layer at a time; all at once would hold the patches of all."""
 ALIGNED = 8
-"""A row of patches has a multiple of so many numbers: 16 bytes of bf16, as a GPU takes them."""
+"""A row of patches is a multiple of it long: 16 bytes of bf16, as a GPU takes them."""
 
 log = logging.getLogger(__name__)
-
-_passes = torch.ops.aten.threshold_backward  # the gradient where a number is above 0
 
 
 def _largest(corners: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
@@ -48,13 +46,13 @@ def _route(upstream: Tensor, signs: list[Tensor], corners: list[Tensor]) -> None
     """
     lower, right_of_upper, right_of_lower = signs
     one, two, three, four = corners
-    below = _passes(upstream, lower, 0)
+    below = passes(upstream, lower, 0)
     above = upstream.sub_(below)
     for whole, right, left_part, right_part in (
         (above, right_of_upper, one, two),
         (below, right_of_lower, three, four),
     ):
-        _passes(whole, right, 0, grad_input=right_part)
+        passes(whole, right, 0, grad_input=right_part)
         torch.sub(whole, right_part, out=left_part)
 
 

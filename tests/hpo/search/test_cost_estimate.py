@@ -68,7 +68,7 @@ def test_an_epoch_costs_its_steps(small_inputs: Inputs, monkeypatch: pytest.Monk
 
 
 def test_the_network_of_mean_cost_stands_for_the_space() -> None:
-    """Not that of median cost: most of the time goes into the dear ones."""
+    """Not that of median cost: most of the time goes into the costly ones."""
     tiny = tiny_configuration()
 
     def of(units: int) -> Configuration:
