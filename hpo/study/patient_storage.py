@@ -167,15 +167,22 @@ class PatientStorage(RDBStorage):
             logger.info("the database is back")
         return result
 
-    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
-        """None for a while after the database was away: no heartbeat could arrive."""
+    def silent_trial_ids(self, study_id: int) -> list[int]:
+        """Running trials of a study whose heartbeat has stopped.
 
-        def stale(_number: int) -> list[int]:
+        None for a while after the database was away: no heartbeat could arrive.
+        """
+
+        def silent(_number: int) -> list[int]:
             if time.monotonic() - self._seen_away < RECOVERY:  # this very call may have seen it
                 return []
             return RDBStorage._get_stale_trial_ids(self, study_id)
 
-        return self.outlast(stale)
+        return self.outlast(silent)
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        """None: Optuna would end them without a reason; `hpo.study.retry.reclaim` sees to them."""
+        return []
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None

@@ -12,9 +12,9 @@ from typing import Any
 import optuna
 import psutil
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from hpo.study.patient_storage import PatientStorage
 from hpo.study.trials import Record, first_try, record, retried
 
 GRACE = 300  # seconds without a heartbeat after which a trial elsewhere counts as dead
@@ -28,13 +28,21 @@ PROCESSES = Path("/proc/self/ns/pid")
 STATUS = "/proc/{}/stat"
 
 
+def is_lost_at(trial: FrozenTrial) -> datetime | None:
+    """When a running trial without an owner counts as lost, in local time; None if it has one.
+
+    Its process was killed within the milliseconds before it wrote who it is, if it was long ago.
+    """
+    begun = trial.datetime_start
+    if record(trial).owner or begun is None:
+        return None
+    return begun + timedelta(seconds=GRACE)
+
+
 def _is_gone(trial: FrozenTrial) -> bool:
     """Whether the trial ran in a process of this machine that no longer lives."""
-    kept = record(trial).owner
-    if not kept:  # killed within the milliseconds before it was written, if long ago
-        begun = trial.datetime_start
-        return begun is not None and datetime.now() - begun > timedelta(seconds=GRACE)
-    return has_ended(kept)
+    kept, lost_at = record(trial).owner, is_lost_at(trial)
+    return has_ended(kept) if kept else lost_at is not None and datetime.now() > lost_at
 
 
 def is_second_copy(study: optuna.Study, trial: optuna.Trial) -> bool:
@@ -80,11 +88,13 @@ def retry_later(trial: optuna.Trial, reason: str, counted: bool) -> None:
     Record(retry="counted" if counted else "free", fail_reason=reason).write(trial)
 
 
-def reclaim(study: optuna.Study, storage: RDBStorage) -> int:
-    """Enqueue every trial again whose process on this machine is gone, and all that are owed it.
+def reclaim(study: optuna.Study, storage: PatientStorage) -> int:
+    """Enqueue every trial again whose process is gone, and all that are owed it.
 
-    The old trial fails with the reason; the new one has its parameters and seed. Done
-    twice, or killed half-way and done again, this enqueues nothing twice.
+    Gone is a process of this machine that no longer lives, and one of another machine that has
+    sent no heartbeat for `GRACE` seconds. The old trial fails with the reason; the new one has
+    its parameters and seed. Done twice, or killed half-way and done again, this enqueues
+    nothing twice.
 
     Returns:
         How many were enqueued.
@@ -92,11 +102,14 @@ def reclaim(study: optuna.Study, storage: RDBStorage) -> int:
     trials = study.get_trials(deepcopy=False)
     known, enqueued = retried(trials), 0
     study_id = storage.get_study_id_from_name(study.study_name)
+    silent = {storage.get_trial(i).number for i in storage.silent_trial_ids(study_id)}
     for trial in trials:
         owed = is_owed_a_retry(trial)
-        if trial.state == TrialState.RUNNING and _is_gone(trial):
+        gone = trial.state == TrialState.RUNNING and _is_gone(trial)
+        if gone or trial.number in silent:
             trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
-            died = Record(retry=record(trial).retry or "counted", fail_reason="its process died")
+            reason = "its process died" if gone else f"no heartbeat for {GRACE} s"
+            died = Record(retry=record(trial).retry or "counted", fail_reason=reason)
             try:
                 for name, value in died.attributes.items():
                     storage.set_trial_user_attr(trial_id, name, value)
@@ -110,18 +123,13 @@ def reclaim(study: optuna.Study, storage: RDBStorage) -> int:
     return enqueued
 
 
-def retry_stale(study: optuna.Study, trial: FrozenTrial) -> None:
-    """What Optuna calls for a trial on another machine whose heartbeat has stopped."""
-    if not is_given_up(trial):
-        _enqueue_again(study, trial)
-
-
 def _enqueue_again(study: optuna.Study, trial: FrozenTrial) -> None:
     kept = record(trial)
     again = Record(
         seed=kept.seed,
         begun_with=kept.begun_with,
         deaths=_deaths(trial),
+        fallback=kept.fallback,
         retry_of=trial.number,
         first_try=first_try(trial),
     )

@@ -13,7 +13,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 
 from data.errors import UserError
 from hpo.study.patient_storage import PatientStorage
-from hpo.study.retry import GRACE, retry_stale
+from hpo.study.retry import GRACE
 
 HEARTBEAT = 60  # seconds between two heartbeats of a running trial
 CONNECTING = 10  # seconds to wait for a server to answer
@@ -136,7 +136,6 @@ def open_storage(
             engine_kwargs=arguments,
             heartbeat_interval=HEARTBEAT,
             grace_period=GRACE,
-            heartbeat_stale_trial_callback=retry_stale,
         )
         if backend == "sqlite":
             event.listen(storage.engine, "connect", _write_ahead)

@@ -74,7 +74,7 @@ def outcome(trial: FrozenTrial) -> str:
         epochs = len(trial.intermediate_values)
         return f"pruned after {epochs} epoch{'s' if epochs > 1 else ''}"
     if trial.state == TrialState.FAIL:
-        return "failed: its heartbeat stopped"
+        return "failed"
     return trial.state.name.lower()
 
 

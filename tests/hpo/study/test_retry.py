@@ -2,6 +2,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import optuna
 import psutil
 import pytest
 from optuna.trial import TrialState
@@ -139,6 +140,20 @@ def test_a_trial_that_failed_without_a_reason_is_enqueued_again(stored: StoredSt
     begin(stored, {**gone(), "host": "another"})
     stored.study.tell(0, state=TrialState.FAIL)  # by a process that died before it went on
     assert reclaim(stored.study, stored.storage) == 1
+    assert reclaim(stored.study, stored.storage) == 0
+
+
+def test_a_trial_whose_heartbeat_stopped_has_that_as_its_reason(stored: StoredStudy) -> None:
+    number = begin(stored, {**gone(), "host": "another"})
+    stored.storage.record_heartbeat(number + 1)  # its id
+    with stored.storage.engine.begin() as connection:
+        connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'"))
+    optuna.storages.fail_stale_trials(stored.study)  # as Optuna does before a trial
+    assert stored.study.trials[0].state == TrialState.RUNNING
+    assert reclaim(stored.study, stored.storage) == 1
+    old, new = stored.study.trials
+    assert (old.state, new.state) == (TrialState.FAIL, TrialState.WAITING)
+    assert old.user_attrs["fail_reason"] == "no heartbeat for 300 s"
     assert reclaim(stored.study, stored.storage) == 0
 
 

@@ -165,7 +165,7 @@ def long_silent(stored: StoredStudy) -> PatientStorage:
     stored.storage.record_heartbeat(1)
     with stored.storage.engine.begin() as connection:
         connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'"))
-    assert stored.storage._get_stale_trial_ids(1) == [1]
+    assert stored.storage.silent_trial_ids(1) == [1]
     return stored.storage
 
 
@@ -174,7 +174,7 @@ def test_none_is_dead_where_the_question_itself_met_the_absence(
 ) -> None:
     asked = Mock(side_effect=[AWAY, [1]])
     monkeypatch.setattr(RDBStorage, "_get_stale_trial_ids", asked)
-    assert long_silent._get_stale_trial_ids(1) == []
+    assert long_silent.silent_trial_ids(1) == []
 
 
 def test_an_error_keeps_nothing_of_what_its_call_held(stored: StoredStudy) -> None:
@@ -206,5 +206,5 @@ def test_none_is_dead_after_an_absence(
     said = caplog.messages
     assert [part in said[0] for part in ("is away", "600 s")] == [True, True]
     assert said[1] == "the database is back"
-    assert storage._get_stale_trial_ids(1) == []
+    assert storage.silent_trial_ids(1) == []
     assert trial.number == 0
