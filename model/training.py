@@ -1,8 +1,10 @@
 """Training: epochs of steps, the validation error after each, the best epoch kept."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -18,7 +20,7 @@ from model.architecture import Architecture
 from model.batches import batches_of
 from model.configuration import Configuration
 from model.fast.cuda_graph import Record, Replayed, constants, recorder
-from model.fast.device import resolve_precision
+from model.fast.device import plain_kernels, resolve_precision
 from model.fast.encoder import encoder
 from model.fast.memory import block_that_fits, out_of_memory, release_memory
 from model.fast.micro_batches import backward
@@ -31,6 +33,8 @@ from model.siamese import SiameseNetwork
 
 LOSS_CHECK = 32
 """Steps between two looks at the loss where a look makes the host wait for the device."""
+
+logger = logging.getLogger(__name__)
 
 OnEpoch = Callable[[int, float], None]
 """Called after each epoch with its number (from 0) and its one-shot validation error."""
@@ -75,6 +79,9 @@ class Trainer:
     Attributes:
         right: the tasks that the last validation found answered rightly, from `model.scoring`;
             empty before the first.
+        fallback: why it computes in fp32 and by PyTorch's own operations alone, if it does.
+        images_at_once: how many images were normalised together, where a batch was split for want
+            of memory; None where none was, or nothing is normalised.
     """
 
     def __init__(
@@ -112,10 +119,21 @@ class Trainer:
         self._batches = batches_of(training, drawings, self._chance)
         self.best: dict[str, Tensor] = {}
         self.right = ""
+        self.fallback: str | None = None
+        self.images_at_once: int | None = None
         self.partial = self._new_epoch()
 
     def _new_epoch(self) -> PartialEpoch:
         return PartialEpoch(self._chance.get_state(), torch.zeros((), device=self.device))
+
+    def compute_plainly(self, reason: str) -> None:
+        """From now on compute in fp32, and by PyTorch's own operations alone.
+
+        Args:
+            reason: what failed, for ``fallback``.
+        """
+        self.fallback, self.precision = reason, "fp32"
+        self._encode, self._record = self.network.encode, None
 
     @property
     def finished(self) -> bool:
@@ -150,7 +168,7 @@ class Trainer:
         self._chance.set_state(self.partial.generator)
         step = self._replay(self._record) if self._record else self._step
         for batch in islice(self._batches(epoch), self.partial.steps, None):
-            loss = step(batch)
+            loss = (self._step if self.fallback else step)(batch)
             twins = len(batch.images) // 2
             yield loss, twins if batch.same is not None else twins**2
 
@@ -180,18 +198,32 @@ class Trainer:
     def _gradient(self, batch: PairBatch, block: int) -> Tensor:
         loss_of = partial(batch_loss, self.network, same=batch.same, softmax=self._softmax)
         self.optimizer.zero_grad(set_to_none=True)
-        return backward(self._encode, batch.images, loss_of, block)
+        norms = self.network.norms.values()
+        if norms and len(batch.images) > block:
+            self.images_at_once = block
+        return backward(self._encode, batch.images, loss_of, block, norms)
 
     def _fitting(self, work: Callable[[int], Tensor], images: int) -> Tensor:
-        """Do work that takes images in blocks; in smaller ones once memory runs out."""
+        """Do work that takes images in blocks; in smaller ones once memory runs out.
+
+        What fails otherwise is done once more, and all that follows, as `compute_plainly` has it.
+        """
         while True:
             try:
-                return work(self._block)
+                with plain_kernels() if self.fallback else nullcontext():
+                    return work(self._block)
             except RuntimeError as error:
                 smaller = min(self._block, images) // 2
-                if not out_of_memory(error) or smaller < 1:
-                    raise
-                self._block = smaller
+                if out_of_memory(error):
+                    if smaller < 1:
+                        raise
+                    self._block = smaller
+                elif self.fallback or isinstance(error, torch.AcceleratorError):
+                    raise  # the latter has broken the device for this process
+                else:
+                    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                    logger.warning("%s: tried once more in fp32 without cuDNN or oneDNN", reason)
+                    self.compute_plainly(reason)
             release_memory(self.device)  # the failed try's tensors are gone with its traceback
 
     @torch.no_grad()
@@ -215,8 +247,10 @@ class Trainer:
 
     def _scores(self) -> Tensor:
         self.network.eval()
-        score = partial(one_shot_scores, self.tasks, self._encode, self.network.score_all)
-        return self._fitting(score, BLOCK)
+        return self._fitting(
+            lambda block: one_shot_scores(self.tasks, self._encode, self.network.score_all, block),
+            BLOCK,
+        )
 
 
 def build(architecture: Architecture, seed: int, device: torch.device) -> SiameseNetwork:

@@ -11,7 +11,7 @@ import typer
 from hpo.cli.announce import announce, print_best
 from hpo.cli.options import Data, Device, Results, Storage, StudyArgument, Timeout
 from hpo.cli.steps import end, find_device, say
-from hpo.search.loop import search
+from hpo.search.loop import DeviceFailure, search
 from hpo.search.objective import Objective
 from hpo.search.observer import Observer
 from hpo.search.stopping import Stop
@@ -25,7 +25,7 @@ from hpo.study.study import StoredStudy, StudyError, create_or_resume
 from hpo.view.dashboard import note, write_note
 from hpo.view.format import amount
 from hpo.view.terminal import show_progress
-from hpo.workers.local import Workers, devices, threads
+from hpo.workers.local import Workers, devices, go_on_in_a_process_of_its_own, threads
 from hpo.workers.ray import run_on_ray
 from hpo.workers.worker import Work
 from model.fast.device import device_name
@@ -140,10 +140,17 @@ def run(
         with show_progress(stored) as observer:
             if alone:
                 objective = Objective(stored, inputs, job.results, observer, stop.check)
-                reason = search(stored, objective, stop, observer)
+                try:
+                    reason = search(stored, objective, stop, observer)
+                except DeviceFailure as error:
+                    reason = go_on_in_a_process_of_its_own(error, job, stored, stop, observer)
             else:
-                job = dataclasses.replace(job, timeout=timeout)
-                reason = _together(stored, job, where, workers or 1, ray, trials_per_gpu, observer)
+                count = workers or 1
+                reason = (
+                    _on_this_machine(stored, job, where, count, timeout, observer)
+                    if ray is None
+                    else _on_ray(stored, job, ray, count, trials_per_gpu, timeout, observer)
+                )
         if reason:
             line = shlex.join(_without_password(sys.argv[1:], storage, from_storage))
             say(f"stopped by {reason}; the study is whole, and the same line goes on: hpo {line}")
@@ -181,22 +188,30 @@ def _for_gpus(trials_per_gpu: int, workers: int | None, device: torch.device) ->
     return trials_per_gpu * (1 if device.index is not None else torch.cuda.device_count())
 
 
-def _together(
+def _on_this_machine(
     stored: StoredStudy,
     job: Work,
     device: torch.device,
     workers: int,
-    ray: str | None,
-    trials_per_gpu: int | None,
+    timeout: float | None,
     observer: Observer,
 ) -> str | None:
-    """Search in several processes, on this machine or on a Ray cluster."""
-    if ray is not None:
-        job = dataclasses.replace(job, threads=threads(workers) if ray == "local" else None)
-        return run_on_ray(ray, job, workers, trials_per_gpu, stored, observer)
     jobs = [
-        dataclasses.replace(job, device=name, threads=threads(workers), timeout=None)
+        dataclasses.replace(job, device=name, threads=threads(workers))
         for name in devices(device, workers)
     ]
     say(f"workers  {workers}, {threads(workers)} threads each")
-    return Workers(jobs).run(stored, job.timeout, observer)
+    return Workers(jobs).run(stored, timeout, observer)
+
+
+def _on_ray(
+    stored: StoredStudy,
+    job: Work,
+    address: str,
+    workers: int,
+    trials_per_gpu: int | None,
+    timeout: float | None,
+    observer: Observer,
+) -> str | None:
+    job = dataclasses.replace(job, threads=threads(workers) if address == "local" else None)
+    return run_on_ray(address, job, workers, trials_per_gpu, stored, timeout, observer)

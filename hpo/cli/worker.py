@@ -2,12 +2,15 @@
 
 from hpo.cli.options import Data, Device, Results, Storage, StudyArgument, Timeout
 from hpo.cli.steps import end, find_device, opened_study, say
+from hpo.search.loop import DeviceFailure
+from hpo.search.stopping import Stop
 from hpo.study.limits import spending_of, wanted_trials
 from hpo.study.paths import data_folder
 from hpo.study.storage import shown
 from hpo.study.trials import finished
 from hpo.view.format import how_far
 from hpo.view.terminal import show_progress
+from hpo.workers.local import go_on_in_a_process_of_its_own
 from hpo.workers.worker import Work, work
 from model.fast.device import device_name
 
@@ -31,11 +34,13 @@ def worker(
         say(f"device   {device_name(where)}")
         stored.storage.engine.dispose()
         folder = (results or place.folder).absolute()
-        job = Work(
-            place.name, place.url, data_folder(data).absolute(), str(where), folder, timeout=timeout
-        )
+        job = Work(place.name, place.url, data_folder(data).absolute(), str(where), folder)
         with show_progress(stored) as observer:
-            reason = work(job, observer)
+            stop = Stop(timeout)
+            try:
+                reason = work(job, observer, stop)
+            except DeviceFailure as error:
+                reason = go_on_in_a_process_of_its_own(error, job, stored, stop, observer)
         if reason:
             say(f"stopped by {reason}; its trial is handed back")
             end(reason)

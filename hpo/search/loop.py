@@ -1,13 +1,13 @@
 """The search itself: trial after trial until the study holds as many as are wanted."""
 
 import errno
+import logging
 import time
 from collections.abc import Iterator
 
 import optuna
 import torch
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
 from data.errors import UserError
@@ -17,20 +17,43 @@ from hpo.search.pruners import make_pruner
 from hpo.search.sampler import make_sampler
 from hpo.search.stopping import Stop
 from hpo.study.limits import has_place, may_begin, reached
-from hpo.study.retry import RETRIES, is_given_up, is_second_copy, reclaim, retry_later
+from hpo.study.retry import (
+    RETRIES,
+    is_given_up,
+    is_lost_at,
+    is_second_copy,
+    reclaim,
+    retry_later,
+)
 from hpo.study.study import StoredStudy
-from hpo.study.trials import Record
+from hpo.study.trials import FINISHED, Record, record
 from model.training import Interrupted
 
 WAITING = 0.5
 """Seconds between two looks at a study whose last trials run elsewhere."""
 
+QUIET = 10.0
+"""Seconds that a process waits for the trials of others without a word."""
+FAILURES = 5
+"""Trials in a row that may fail, none finished between them, until the search ends."""
+
 NOT_OF_THE_TRIAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 """No space, no quota, a read-only or a broken disk: any other trial would have met them too."""
 
 
+logger = logging.getLogger(__name__)
+
+
 class MachineFailure(UserError):
-    """A disk or a device that failed under a trial."""
+    """A disk or a device that failed under a trial, or trials that fail one after the other."""
+
+
+class DeviceFailure(MachineFailure):
+    """A GPU that answers this process no more; another process may go on with it."""
+
+
+class _Failed(Exception):
+    """A trial that could not be trained here, the safe way neither."""
 
 
 class _Surplus(Exception):
@@ -57,11 +80,16 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
 
     Returns:
         Why it ended before its time, or None.
+
+    Raises:
+        DeviceFailure: the trial is handed back, and a new process has to go on.
+        MachineFailure: the trial is handed back, and somebody has to see to the machine.
     """
     study, storage = stored.study, stored.storage
     study.sampler, study.pruner = make_sampler(stored), make_pruner(stored.settings)
     study_id = storage.get_study_id_from_name(study.study_name)
     lost: list[StorageInternalError] = []
+    failures, waiting = 0, _Waiting(study)
 
     def attempt(trial: optuna.Trial) -> float:
         try:
@@ -85,14 +113,17 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
             lost.append(error)
             raise
         except (OSError, torch.AcceleratorError) as error:
+            device, reason = isinstance(error, torch.AcceleratorError), _in_a_line(error)
+            if device:  # the next try does without what may have broken it
+                Record(fallback=reason).write(trial)
             full = isinstance(error, OSError) and error.errno in NOT_OF_THE_TRIAL
-            retry_later(trial, f"{type(error).__name__}: {error}", counted=not full)
+            retry_later(trial, reason, counted=not full)
             given_up = is_given_up(study.get_trials(deepcopy=False)[trial.number])
             then = (
                 f"given up after {RETRIES + 1} failures in a row" if given_up else "enqueued again"
             )
-            raise MachineFailure(
-                f"trial {trial.number} failed with the machine ({error}) and is {then}: "
+            raise (DeviceFailure if device else MachineFailure)(
+                f"trial {trial.number} failed with the machine ({reason}) and is {then}: "
                 "see to the machine, then type the same line"
             ) from error
         except (_SecondCopy, optuna.TrialPruned):
@@ -100,12 +131,16 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
         except UpdateFinishedTrialError:
             raise  # declared dead while it was suspended, and enqueued again: go on with another
         except Exception as error:
-            Record(fail_reason=f"{type(error).__name__}: {error}").write(trial)
+            Record(fail_reason=_in_a_line(error)).write(trial)
+            if isinstance(error, RuntimeError):  # as PyTorch raises of a network it cannot do
+                raise _Failed from error
             raise
 
     def ended(_study: optuna.Study, trial: FrozenTrial) -> None:
-        if trial.state != TrialState.FAIL:
+        nonlocal failures
+        if trial.state in FINISHED:
             objective.forget(trial)
+        failures = 0 if trial.state in FINISHED else failures + 1
         observer.trial_finished(trial)
 
     objective.sweep(study.get_trials(deepcopy=False))
@@ -113,15 +148,21 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
         while True:
             try:
                 stop.check()
-                fail_stale_trials(study)
                 reclaim(study, storage)
                 if reached(stored):
                     objective.sweep(study.get_trials(deepcopy=False))
                     return None
                 if not has_place(stored):
-                    time.sleep(WAITING)
+                    waiting.wait()
                     continue
-                study.optimize(attempt, n_trials=1, callbacks=[ended])
+                waiting = _Waiting(study)
+                study.optimize(attempt, n_trials=1, catch=_Failed, callbacks=[ended])
+                if failures >= FAILURES:
+                    raise MachineFailure(
+                        f"{failures} trials in a row failed (the last: "
+                        f"{record(study.trials[-1]).fail_reason}): see to the machine, or to the "
+                        "study file, then type the same line"
+                    )
             except (Interrupted, KeyboardInterrupt):
                 reclaim(study, storage)
                 return stop.reason or "Ctrl-C"
@@ -138,6 +179,36 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
                 if isinstance(error, ValueError) and "Cannot tell a" in str(error):
                     continue
                 raise
+
+
+class _Waiting:
+    """A wait for the trials of other processes, which says after a while for which."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study, self._begun, self._told = study, time.monotonic(), set[int]()
+
+    def wait(self) -> None:
+        """Wait for a moment."""
+        time.sleep(WAITING)
+        if time.monotonic() - self._begun < QUIET:
+            return
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        new = [trial for trial in running if trial.number not in self._told]
+        self._told.update(trial.number for trial in new)
+        for trial in new:
+            logger.info("waiting for trial %d, %s", trial.number, _where(trial))
+
+
+def _where(trial: FrozenTrial) -> str:
+    kept, lost_at = record(trial).owner, is_lost_at(trial)
+    if kept:
+        return f"which runs in process {kept['pid']} of {kept['host']}"
+    return f"whose process is not known: unless it shows up it is lost at {lost_at:%H:%M:%S}"
+
+
+def _in_a_line(error: Exception) -> str:
+    """An error's kind and the first line of what it says: some add a page of advice."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

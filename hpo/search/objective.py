@@ -132,6 +132,9 @@ class Objective:
 
         try:
             trainer = self._inputs.trainer(configuration)
+            reason = record(trial).fallback
+            if reason:
+                trainer.compute_plainly(reason)
             Record(precision=trainer.precision).write(trial)
             history = trainer.history
             try:
@@ -139,6 +142,12 @@ class Objective:
             except optuna.TrialPruned:
                 self._keep_pictures(trial, trainer)
                 raise
+            finally:
+                Record(
+                    precision=trainer.precision if trainer.fallback else None,
+                    fallback=trainer.fallback,
+                    images_at_once=trainer.images_at_once,
+                ).write(trial)
             self._keep_pictures(trial, trainer)
         except Diverged as error:
             trial.report(WORST, error.epoch)

@@ -28,9 +28,13 @@ class Stop:
         self.reason: str | None = None
         self._deadline: float | None = None
 
+    def left(self) -> float | None:
+        """Seconds until the timeout, if there is one."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
     def check(self) -> None:
         """Do nothing, or raise `Interrupted`."""
-        if self._deadline and time.monotonic() > self._deadline:
+        if self._deadline is not None and time.monotonic() > self._deadline:
             self.reason = self.reason or TIMEOUT
         if self.reason:
             raise Interrupted(self.reason)

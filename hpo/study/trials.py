@@ -31,6 +31,8 @@ class Record(NamedTuple):
         weights, multiply_adds: of its network; the multiply-adds encode one image. A trial that has
             them has all of its parameters.
         device, precision: what it trains on, in words, and in which arithmetic.
+        fallback: why it computes in fp32 and by PyTorch's own operations alone, if it does.
+        images_at_once: how many images were normalised together, where memory did not hold a batch.
         resumed_at: how many epochs an earlier try had done, where it goes on from one.
         seconds: of training and validation so far, those of an earlier try included.
         pairs_per_second: in training.
@@ -51,6 +53,8 @@ class Record(NamedTuple):
     multiply_adds: int | None = None
     device: str | None = None
     precision: str | None = None
+    fallback: str | None = None
+    images_at_once: int | None = None
     resumed_at: int | None = None
     seconds: float | None = None
     pairs_per_second: float | None = None

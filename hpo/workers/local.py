@@ -14,7 +14,7 @@ import optuna
 import torch
 
 from data.errors import UserError
-from hpo.search.loop import MachineFailure
+from hpo.search.loop import DeviceFailure, MachineFailure
 from hpo.search.observer import Observer
 from hpo.search.stopping import Stop
 from hpo.study.limits import reached
@@ -31,8 +31,9 @@ DEATHS = 5
 """How often a worker may die, on average over the workers, without any trial being finished."""
 SUPERVISOR_GRACE = 9.5
 """Seconds after SIGTERM until workers are killed: a little longer than they take themselves."""
-FAILED = 3
-"""Exit status of a worker that told what went wrong."""
+FAILED, REPLACE = 3, 4
+"""Exit statuses of a worker that told what went wrong: a person has to see to it, or a new process
+can go on."""
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +138,15 @@ class Workers:
         self._processes.clear()
 
 
+def go_on_in_a_process_of_its_own(
+    error: DeviceFailure, job: Work, stored: StoredStudy, stop: Stop, observer: Observer
+) -> str | None:
+    """Search on in another process after a GPU has failed under this one, as `Workers.run` does."""
+    logger.warning("%s", error.sentence)
+    logger.info("the search goes on in another process")
+    return Workers([job]).run(stored, stop.left(), observer)
+
+
 class Seen:
     """Tells an observer of the trials that end in a study."""
 
@@ -162,6 +172,9 @@ def _main(job: Work) -> None:
     keep_freed()
     try:
         work(job)
+    except DeviceFailure as error:
+        logger.warning("worker %d: %s", os.getpid(), error.sentence)
+        sys.exit(REPLACE)
     except UserError as error:
         logger.error("worker %d: %s", os.getpid(), error.sentence)
         sys.exit(FAILED)

@@ -1,14 +1,15 @@
 """Workers as Ray tasks: Ray places them on a cluster's machines and starts lost ones again."""
 
 import logging
+import os
 from dataclasses import replace
 
-from hpo.search.loop import MachineFailure
+from hpo.search.loop import DeviceFailure, MachineFailure
 from hpo.search.observer import Observer
 from hpo.search.stopping import Stop
 from hpo.study.study import StoredStudy
 from hpo.view.terminal import log_to_stderr
-from hpo.workers.local import LOOK, Seen
+from hpo.workers.local import LOOK, REPLACE, Seen
 from hpo.workers.worker import Work, work
 from model.fast.memory import keep_freed
 from model.training import Interrupted
@@ -22,6 +23,7 @@ def run_on_ray(
     workers: int,
     trials_per_gpu: int | None,
     stored: StoredStudy,
+    timeout: float | None,
     observer: Observer,
 ) -> str | None:
     """Keep workers going on a Ray cluster until the study is full.
@@ -32,6 +34,7 @@ def run_on_ray(
         workers: how many.
         trials_per_gpu: how many share a GPU, where the cluster has any; None for one each.
         stored: the study.
+        timeout: seconds until the trials that run are handed back, or None.
         observer: is told of every trial that ends.
 
     Returns:
@@ -53,19 +56,19 @@ def run_on_ray(
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # of a dozen kinds, none of them Ray's own
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise MachineFailure(
             f"there is no Ray cluster at {address} ({reason}): give its address, or local"
         ) from error
-    stop, seen = Stop(job.timeout), Seen(stored.study, observer)
+    stop, seen = Stop(timeout), Seen(stored.study, observer)
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     gpus = resources.get("GPU", 0)
     share = 1 / (trials_per_gpu or 1) if gpus else 0.0
     job = replace(job, device="cuda" if gpus else "cpu")  # not what the driver's machine has
     task = ray.remote(num_cpus=job.threads or 1, num_gpus=share, max_retries=-1)(_work)
     try:
-        left = [task.remote(replace(job, timeout=None)) for _ in range(workers)]
+        left = [task.remote(job) for _ in range(workers)]
         logger.info("ray      %d workers, %d threads each", workers, job.threads or 1)
         with stop.on_signals():
             while left:
@@ -92,4 +95,8 @@ def run_on_ray(
 def _work(job: Work) -> str | None:
     log_to_stderr()
     keep_freed()
-    return work(job)
+    try:
+        return work(job)
+    except DeviceFailure as error:
+        logger.warning("%s", error.sentence)
+        os._exit(REPLACE)  # Ray takes this for a lost process, and starts the task in another

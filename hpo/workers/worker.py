@@ -27,7 +27,6 @@ class Work:
         device: as PyTorch names it.
         results: folder for trainings that are not finished, and for the pictures of trials.
         threads: of the CPU, or None for PyTorch's own choice.
-        timeout: seconds until the running trial is handed back, or None.
     """
 
     study: str
@@ -36,15 +35,15 @@ class Work:
     device: str
     results: Path
     threads: int | None = None
-    timeout: float | None = None
 
 
-def work(job: Work, observer: Observer | None = None) -> str | None:
+def work(job: Work, observer: Observer | None = None, stop: Stop | None = None) -> str | None:
     """Run trials until the study is full or its budget spent.
 
     Args:
         job: where and on what.
         observer: of the trials of this worker.
+        stop: ends the search; without one, the signals alone do.
 
     Returns:
         Why it ended before its time, or None.
@@ -54,7 +53,7 @@ def work(job: Work, observer: Observer | None = None) -> str | None:
     """
     if job.threads:
         torch.set_num_threads(job.threads)
-    device, stop = current(torch.device(job.device)), Stop(job.timeout)
+    device, stop = current(torch.device(job.device)), stop or Stop(None)
     observer = observer or Observer()
     with storage_errors(job.url):
         # A database that is away just now is waited for.

@@ -1,5 +1,8 @@
 """A device: which arithmetic it is fast in, what it is called, which one PyTorch takes."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -27,6 +30,14 @@ def resolve_precision(asked: Literal["auto", "bf16", "fp32"], device: torch.devi
 def dtype_of(precision: Precision) -> torch.dtype:
     """The type of the numbers that this arithmetic takes."""
     return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+@contextmanager
+def plain_kernels() -> Iterator[None]:
+    """PyTorch's own kernels in the block, instead of those of cuDNN and oneDNN."""
+    warnings.filterwarnings("ignore", "TF32 acceleration on top of oneDNN")  # it is not asked for
+    with torch.backends.cudnn.flags(enabled=False), torch.backends.mkldnn.flags(enabled=False):
+        yield
 
 
 def device_name(device: torch.device) -> str:

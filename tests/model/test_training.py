@@ -214,3 +214,59 @@ def test_no_memory_for_an_image_ends_it(make: Make, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(trainer, "_encode", no_memory)
     with pytest.raises(torch.OutOfMemoryError):
         train(trainer)
+
+
+def test_a_split_batch_that_is_normalised_is_told_of(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for normalisation, told in (("none", None), ("batch", 10)):
+        plain = tiny_configuration(epochs=1)
+        network = plain.network.model_copy(update={"normalisation": normalisation})
+        trainer = make(plain.model_copy(update={"network": network}))
+        monkeypatch.setattr(trainer, "_block", 10)
+        list(trainer.steps(0))
+        assert trainer.images_at_once == told
+    whole = make(plain.model_copy(update={"network": network}))
+    list(whole.steps(0))
+    assert whole.images_at_once is None
+
+
+def test_a_kernel_that_fails_is_done_without_and_the_training_goes_on(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plainly = make(tiny_configuration(epochs=2))
+    plainly.compute_plainly("asked")
+    train(plainly)
+    trainer = make(tiny_configuration(epochs=2, precision="bf16"))
+    libraries: list[tuple[bool, bool]] = []
+    encode = trainer.network.encode
+
+    def observed(images: torch.Tensor) -> torch.Tensor:
+        libraries.append((bool(torch.backends.cudnn.enabled), bool(torch.backends.mkldnn.enabled)))
+        return encode(images)
+
+    broken = Mock(side_effect=RuntimeError("GET was unable to find an engine\nfor this"))
+    monkeypatch.setattr(trainer, "_encode", broken)
+    monkeypatch.setattr(trainer.network, "encode", observed)
+    train(trainer)
+    assert broken.call_count == 1
+    assert trainer.fallback == "RuntimeError: GET was unable to find an engine"
+    assert trainer.precision == "fp32"
+    assert set(libraries) == {(False, False)}
+    assert torch.backends.cudnn.enabled
+    assert torch.backends.mkldnn.enabled
+    for one, other in zip(trainer.network.parameters(), plainly.network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
+
+
+def test_what_fails_plainly_too_or_has_broken_the_device_ends_it(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error, calls in ((RuntimeError("no engine"), 2), (torch.AcceleratorError("illegal"), 1)):
+        trainer = make(tiny_configuration(epochs=1))
+        broken = Mock(side_effect=error)
+        monkeypatch.setattr(trainer, "_encode", broken)
+        monkeypatch.setattr(trainer.network, "encode", broken)
+        with pytest.raises(RuntimeError, match=str(error)):
+            train(trainer)
+        assert broken.call_count == calls

@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import signal
 from pathlib import Path
 from unittest.mock import Mock
@@ -14,9 +15,10 @@ from data.pairs import PairBatch
 from data.split import Split
 from data.tasks import OneShotTasks
 from hpo.results.export import export_best
-from hpo.search.loop import MachineFailure
+from hpo.search import loop
+from hpo.search.loop import FAILURES, DeviceFailure, MachineFailure
 from hpo.search.objective import WORST
-from hpo.study.retry import RETRIES, retry_stale
+from hpo.study.retry import RETRIES, owner, reclaim
 from hpo.study.storage import StorageError, storage_errors
 from hpo.study.study import StoredStudy, StudyError
 from hpo.study.trials import best_trial, finished
@@ -153,6 +155,95 @@ def test_a_trial_that_the_machine_fails_under_each_time_is_given_up_and_said_to_
     assert [t.state for t in stored.study.trials] == [TrialState.FAIL] * (RETRIES + 1)
 
 
+def test_one_bad_kernel_costs_neither_the_trial_nor_the_search(
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails_fast(self: Trainer, batch: PairBatch, block: int) -> torch.Tensor:
+        if self.fallback is None:
+            raise RuntimeError("unable to find an engine")
+        return gradient(self, batch, block)
+
+    gradient = Trainer._gradient
+    monkeypatch.setattr(Trainer, "_gradient", fails_fast)
+    assert run(stored, 2) is None
+    for trial in stored.study.trials:
+        assert trial.state == TrialState.COMPLETE
+        assert trial.user_attrs["fallback"] == "RuntimeError: unable to find an engine"
+        assert trial.user_attrs["precision"] == "fp32"
+
+
+def test_a_trial_that_fails_the_safe_way_too_has_its_reason_and_the_search_goes_on(
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def fails_first(self: Trainer, batch: PairBatch, block: int) -> torch.Tensor:
+        if len(tried) < 2:  # the fast way and the safe way of the first trial
+            tried.append(block)
+            raise RuntimeError("no kernel")
+        return gradient(self, batch, block)
+
+    gradient = Trainer._gradient
+    monkeypatch.setattr(Trainer, "_gradient", fails_first)
+    assert run(stored, 2) is None
+    states = [t.state for t in stored.study.trials]
+    assert states == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
+    assert stored.study.trials[0].user_attrs["fail_reason"] == "RuntimeError: no kernel"
+
+
+def test_trials_that_all_fail_end_the_search_with_a_sentence(
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "_gradient", Mock(side_effect=RuntimeError("no kernel")))
+    with pytest.raises(MachineFailure, match=r"5 trials in a row failed \(.*: no kernel\)"):
+        run(stored, 9)
+    assert [t.state for t in stored.study.trials] == [TrialState.FAIL] * FAILURES
+
+
+def test_a_gpu_that_breaks_hands_the_trial_back_to_be_tried_the_safe_way(
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        broken = torch.AcceleratorError("CUDA error: illegal memory access\nCompile with …")
+        patch.setattr(Trainer, "_gradient", Mock(side_effect=broken))
+        with pytest.raises(DeviceFailure, match=r"access\) and is enqueued again"):
+            run(stored, 1)
+    assert run(stored, 1) is None
+    old, new = stored.study.trials
+    assert (old.state, new.state) == (TrialState.FAIL, TrialState.COMPLETE)
+    assert old.params == new.params
+    assert new.user_attrs["fallback"] == "AcceleratorError: CUDA error: illegal memory access"
+    assert new.user_attrs["precision"] == "fp32"
+
+
+def test_a_wait_for_other_processes_says_for_which_trials(
+    stored: StoredStudy,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "hpo")
+    monkeypatch.setattr(loop, "QUIET", 1.0)
+    stored.study.ask()  # by a process that was killed before it wrote who it is
+    stored.study.ask().set_user_attr("owner", {**owner(), "host": "another", "pid": 77})
+    waited = 0
+
+    def sleep(_seconds: float) -> None:
+        nonlocal waited
+        waited += 1
+        if waited == 6:
+            for number in (0, 1):
+                stored.study.tell(number, 0.5)
+
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("time.monotonic", lambda: float(waited))
+    assert run(stored, 2) is None
+    said = [m for m in caplog.messages if m.startswith("waiting for trial")]
+    assert len(said) == 2
+    assert re.search(r"trial 0, whose process is not known: .* lost at \d\d:\d\d:\d\d", said[0])
+    assert said[1] == "waiting for trial 1, which runs in process 77 of another"
+
+
 def test_a_database_that_fails_is_told_as_that(
     stored: StoredStudy, run: Run, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +271,7 @@ def test_a_trial_declared_dead_while_its_process_slept_is_let_go(
         steps += 1
         if steps == 6:  # another process gives the trial up and queues it again
             stored.study.tell(0, state=TrialState.FAIL)
-            retry_stale(stored.study, stored.study.trials[0])
+            reclaim(stored.study, stored.storage)
         return plain(self, batch)
 
     monkeypatch.setattr(Trainer, "_backward", sleeping)

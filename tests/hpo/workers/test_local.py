@@ -1,12 +1,27 @@
+import multiprocessing
 import os
+from pathlib import Path
+from unittest.mock import Mock
 
+import optuna
 import pytest
 import torch
+from optuna.trial import create_trial
 
 from hpo.cli.run import _for_gpus
 from hpo.cli.steps import find_device
+from hpo.search.loop import DeviceFailure
+from hpo.search.observer import Observer
+from hpo.study.limits import WANTED
 from hpo.study.settings import SettingsError
-from hpo.workers.local import devices, threads
+from hpo.study.study import StoredStudy
+from hpo.study.trials import finished
+from hpo.workers import local
+from hpo.workers.local import Workers, devices, threads
+from hpo.workers.worker import Work
+from tests.hpo.command import Hpo
+from tests.hpo.processes import check_whole
+from tests.hpo.tiny_study import open_tiny, write_tiny
 
 ALL, SECOND, CPU = torch.device("cuda"), torch.device("cuda", 1), torch.device("cpu")
 
@@ -48,3 +63,41 @@ def test_this_many_trials_run_on_every_gpu_that_is_used() -> None:
         _for_gpus(3, 2, ALL)
     with pytest.raises(SettingsError, match="needs a GPU"):
         _for_gpus(3, None, CPU)
+
+
+def test_a_worker_whose_gpu_broke_is_replaced(
+    stored: StoredStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = tmp_path / "broken"
+
+    def work(job: Work) -> None:
+        if not marker.exists():
+            marker.touch()
+            raise DeviceFailure("trial 0 failed")
+        study = optuna.load_study(study_name=job.study, storage=job.url)
+        study.add_trial(create_trial(value=0.5))
+
+    monkeypatch.setattr(local, "work", work)
+    stored.study.set_user_attr(WANTED, 1)
+    job = Work("tiny", str(stored.storage.url), tmp_path, "cpu", tmp_path)
+    workers = Workers([job])
+    monkeypatch.setattr(workers, "_context", multiprocessing.get_context("fork"))
+    assert workers.run(stored, None, Observer()) is None
+    assert marker.exists()
+    assert finished(stored.study) == 1
+
+
+@pytest.mark.parametrize("line", ["run tiny --trials 1", "worker tiny"])
+def test_a_search_alone_goes_on_in_another_process_where_its_gpu_broke(
+    hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 1 --workers 0").status == 0
+    broken = Mock(side_effect=DeviceFailure("trial 0 failed"))
+    monkeypatch.setattr("hpo.cli.run.search", broken)
+    monkeypatch.setattr("hpo.cli.worker.work", broken)
+    done = hpo(line)
+    assert done.status == 0, done.err
+    assert broken.call_count == 1
+    assert "trial 0 failed\nthe search goes on in another process\n" in done.err
+    check_whole(open_tiny(tmp_path), 1)
