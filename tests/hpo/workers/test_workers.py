@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,36 +17,8 @@ from hpo.view.status import StatusReader
 from tests.hpo.big_study import big_study
 from tests.hpo.made_up import check_standing
 from tests.hpo.processes import begin, check_whole, killing, opened, some, wait_until
-from tests.hpo.servers import MariaDB, Postgres, find
+from tests.hpo.servers import Postgres
 from tests.hpo.tiny_study import write_tiny
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    program = find("pg_ctl", "usr/lib/postgresql/*/bin")
-    if program is None:
-        pytest.skip("needs PostgreSQL: install the package postgresql")
-    server = Postgres(tmp_path_factory.mktemp("postgres"), program)
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
-    install, program = find("mariadb-install-db"), find("mariadbd")
-    if install is None or program is None:
-        pytest.skip("needs MariaDB: install the package mariadb-server")
-    server = MariaDB(tmp_path_factory.mktemp("mariadb"), install, program)
-    yield server
-    server.stop()
-
-
-@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'study.db'}"
-    return str(request.getfixturevalue(request.param).url)
 
 
 @pytest.mark.soak
