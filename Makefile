@@ -1,4 +1,6 @@
 PYTHON ?= python3
+MINUTES ?= 2
+SEED ?= 0
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -16,7 +18,7 @@ test: $(VENV)/installed
 	$(BIN)/pytest -n auto --dist worksteal -m "not soak"
 
 soak: $(VENV)/installed
-	$(BIN)/pytest -n auto --dist worksteal -m soak
+	HPO_SOAK_MINUTES=$(MINUTES) HPO_SOAK_SEED=$(SEED) $(BIN)/pytest -n auto --dist worksteal -m soak
 
 check: $(VENV)/installed
 	$(BIN)/ruff check

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -18,12 +19,12 @@ from hpo.study.study import StoredStudy, load
 from hpo.study.trials import FINISHED
 
 
-def begin(folder: Path, line: str) -> subprocess.Popen[str]:
-    """A command line in a process of its own; what it says is in its stdout."""
+def begin(folder: Path, line: str, log: IO[str] | None = None) -> subprocess.Popen[str]:
+    """A command line in a process of its own; what it says is in its stdout, or in ``log``."""
     return subprocess.Popen(
         [sys.executable, "-c", "from hpo.cli import main; main()", *line.split()],
         cwd=folder,
-        stdout=subprocess.PIPE,
+        stdout=log or subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "HPO_CACHE": str(folder / "cache")},

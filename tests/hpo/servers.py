@@ -36,6 +36,14 @@ class Server:
 
     url: str
 
+    def start(self) -> None:
+        """Start it, or start it again."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Stop it at once, as a crash would."""
+        raise NotImplementedError
+
     def __init__(self, folder: Path, user: str) -> None:
         self.folder, self.port = folder, free_port()
         # Servers refuse to run as root; there they run as their package's user.
@@ -131,25 +139,28 @@ class MariaDB(Server):
             "GRANT ALL ON hpo.* TO hpo@'127.0.0.1';\n"
         )
         first.chmod(0o644)
-        self._process = subprocess.Popen(
-            self.as_user(
-                [
-                    server,
-                    "--no-defaults",
-                    f"--datadir={data}",
-                    f"--port={self.port}",
-                    "--bind-address=127.0.0.1",
-                    f"--socket={folder / 's'}",
-                    f"--init-file={first}",
-                    "--skip-name-resolve",
-                ]
-            ),
-            stdout=subprocess.DEVNULL,
-            stderr=(folder / "log").open("w"),
-        )
+        self._line = [
+            server,
+            "--no-defaults",
+            f"--datadir={data}",
+            f"--port={self.port}",
+            "--bind-address=127.0.0.1",
+            f"--socket={folder / 's'}",
+            "--skip-name-resolve",
+        ]
+        self._launch(f"--init-file={first}")
+
+    def start(self) -> None:
+        """Start it again."""
+        self._launch()
+
+    def _launch(self, *more: str) -> None:
+        with (self.folder / "log").open("a") as log:
+            line = self.as_user([*self._line, *more])
+            self._process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=log)
         self.wait()
 
     def stop(self) -> None:
-        """Stop it."""
-        self._process.terminate()
+        """Kill it, as a crash would."""
+        self._process.kill()
         self._process.wait()
