@@ -8,7 +8,13 @@ from typing import Any
 
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import URL, create_engine, event, inspect, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from data.errors import UserError
@@ -120,34 +126,38 @@ def open_storage(
         else:
             arguments = {"connect_args": {"connect_timeout": CONNECTING}, "pool_pre_ping": True}
         full = parsed.render_as_string(hide_password=False)
-        if not create:
-            _check_tables(full, arguments)
-        # A process that makes the same tables at the same moment is given time for it.
-        connect = Retrying(
-            retry=retry_if_exception(_tables_are_made),
+
+        def connected() -> PatientStorage:
+            if not create:
+                _check_tables(full, arguments)
+            return PatientStorage(
+                full,
+                give_up,
+                engine_kwargs=arguments,
+                heartbeat_interval=HEARTBEAT,
+                grace_period=GRACE,
+            )
+
+        storage = Retrying(
+            retry=retry_if_exception(_is_worth_another_try),
             stop=stop_after_attempt(4),
             wait=wait_exponential(0.5),
             reraise=True,
-        )
-        storage = connect(
-            PatientStorage,
-            full,
-            give_up,
-            engine_kwargs=arguments,
-            heartbeat_interval=HEARTBEAT,
-            grace_period=GRACE,
-        )
+        )(connected)
         if backend == "sqlite":
             event.listen(storage.engine, "connect", _write_ahead)
             storage.engine.dispose()
         return storage
 
 
-def _tables_are_made(error: BaseException) -> bool:
+def _is_worth_another_try(error: BaseException) -> bool:
+    """Whether another process makes the same tables at the moment, or a connection was cut."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-    return isinstance(cause, IntegrityError) or (
-        isinstance(cause, SQLAlchemyError) and "already exists" in str(cause)
-    )
+    if isinstance(cause, IntegrityError):
+        return True
+    if isinstance(cause, DBAPIError) and cause.connection_invalidated:
+        return True
+    return isinstance(cause, SQLAlchemyError) and "already exists" in str(cause)
 
 
 def _check_tables(url: str, arguments: dict[str, Any]) -> None:

@@ -97,13 +97,9 @@ class StatusReader:
         self._ended: dict[int, FrozenTrial] = {}  # what has ended never changes
 
     def read(self) -> Standing:
-        """Read the study.
-
-        Raises:
-            SQLAlchemyError: the database is away; it is not waited for.
-        """
+        """Read the study; a database that is away is waited for."""
         study, storage = self._stored.study, self._stored.storage
-        self._sparse = read_sparsely(storage, self._id, self._sparse)
+        self._sparse = storage.outlast(lambda _: read_sparsely(storage, self._id, self._sparse))
         items, every = self._sparse.items(), list(self._sparse.values())
         counts = Counter(trial.state for trial in every)
         ended = [record(trial).seconds for trial in every if trial.state in FINISHED]

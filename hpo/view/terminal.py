@@ -209,6 +209,8 @@ def log_to_stderr() -> None:
         logging.getLogger(package).setLevel(logging.INFO)
         logging.getLogger(package).handlers = [_Stderr()]
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # A connection that is lost is told of in a line, and not by the pool with its traceback.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
