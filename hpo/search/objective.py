@@ -9,8 +9,9 @@ from optuna.trial import FrozenTrial
 
 from hpo.search.observer import Observer
 from hpo.search.pictures import attach, filters, learning_curve, mistakes
+from hpo.study.owner import owner
 from hpo.study.paths import artifacts_folder, snapshots_folder
-from hpo.study.retry import is_owed_a_retry, owner
+from hpo.study.retry import is_owed_a_retry
 from hpo.study.study import StoredStudy
 from hpo.study.trials import Record, derived_seed, first_try, record, retried
 from model.configuration import Configuration

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from data.errors import UserError
 from hpo import __version__
+from hpo.study.owner import has_ended, owner
 from hpo.study.patient_storage import PatientStorage
-from hpo.study.retry import has_ended, owner
 from hpo.study.settings import StudySettings, differences
 from hpo.study.space import SearchSpace
 from hpo.study.storage import shown

@@ -25,7 +25,7 @@ class Record(NamedTuple):
     """The user attributes of a trial; None is what it does not have, or not yet.
 
     Attributes:
-        owner: the process that runs it, as `hpo.study.retry.owner` tells it from all others.
+        owner: the process that runs it, as `hpo.study.owner.owner` tells it from all others.
         seed: of the initial weights and the order of the batches; a retry has the first try's.
         begun_with: the trial of another study that it has its parameters from.
         weights, multiply_adds: of its network; the multiply-adds encode one image. A trial that has

@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 
 from hpo.search.stopping import Stop
 from hpo.study.confirmations import keep_result
-from hpo.study.retry import owner
+from hpo.study.owner import owner
 from hpo.study.study import StoredStudy
 from hpo.study.trials import FINISHED, trained_trials
 from hpo.view.status import StatusReader

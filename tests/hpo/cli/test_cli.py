@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 from data.sources import omniglot
-from hpo.study.retry import owner
+from hpo.study.owner import owner
 from model.snapshot import Snapshot
 from tests.data.fake_omniglot import PARTS, image_names, png, rewrite, write_fake
 from tests.hpo.command import Hpo, refused

@@ -18,7 +18,8 @@ from hpo.results.export import export_best
 from hpo.search import loop
 from hpo.search.loop import FAILURES, DeviceFailure, MachineFailure
 from hpo.search.objective import WORST
-from hpo.study.retry import RETRIES, owner, reclaim
+from hpo.study.owner import owner
+from hpo.study.retry import RETRIES, reclaim
 from hpo.study.storage import StorageError, storage_errors
 from hpo.study.study import StoredStudy, StudyError
 from hpo.study.trials import best_trial, finished

@@ -8,8 +8,9 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy import text
 
+from hpo.study.owner import has_ended, owner
 from hpo.study.patient_storage import PatientStorage
-from hpo.study.retry import RETRIES, has_ended, is_owed_a_retry, owner, reclaim
+from hpo.study.retry import RETRIES, is_owed_a_retry, reclaim
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy
 from hpo.study.trials import finished
