@@ -9,7 +9,6 @@ from optuna.trial import FrozenTrial
 
 from hpo.search.observer import Observer
 from hpo.search.pictures import attach, filters, learning_curve, mistakes
-from hpo.study.owner import owner
 from hpo.study.paths import artifacts_folder, snapshots_folder
 from hpo.study.retry import is_owed_a_retry
 from hpo.study.study import StoredStudy
@@ -56,7 +55,6 @@ class Objective:
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Run the trial; what it is and what it did is kept in its attributes."""
-        Record(owner=owner()).write(trial)
         seed = record(trial).seed
         if seed is None:
             seed = derived_seed(self._study_seed, trial.number, 1)

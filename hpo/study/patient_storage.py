@@ -7,13 +7,14 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from optuna.trial import TrialState
-from sqlalchemy import make_url
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy import column, make_url, select, table
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 from tenacity import (
     RetryCallState,
@@ -23,6 +24,9 @@ from tenacity import (
     wait_chain,
     wait_fixed,
 )
+
+from hpo.study.owner import owner
+from hpo.study.trials import TRIALS, Record
 
 ABSENCE = 600.0
 """Seconds that a database may be away."""
@@ -95,7 +99,7 @@ class PatientStorage(RDBStorage):
 
     A write that is done again after it had arrived does no harm: values are set to the same, and a
     trial that has ended already in the same state is left so. A trial that was begun and lost, or
-    made twice, has no owner and is given up after its grace period.
+    made twice, sends no heartbeat and is given up after its grace period.
     """
 
     def __init__(
@@ -109,7 +113,6 @@ class PatientStorage(RDBStorage):
         super().__init__(url, **arguments)
 
     # What a search asks of its storage, by itself or through the cache that Optuna puts before it.
-    _create_new_trial = _patient(RDBStorage._create_new_trial)
     _get_best_trial_id = _patient(RDBStorage._get_best_trial_id)
     _get_trials = _patient(RDBStorage._get_trials)
     _set_trial_param = _patient(RDBStorage._set_trial_param)
@@ -168,7 +171,7 @@ class PatientStorage(RDBStorage):
         return result
 
     def silent_trial_ids(self, study_id: int) -> list[int]:
-        """Running trials of a study whose heartbeat has stopped.
+        """Running trials of a study whose heartbeat has stopped, or never began, for the grace period.
 
         None for a while after the database was away: no heartbeat could arrive.
         """
@@ -176,18 +179,45 @@ class PatientStorage(RDBStorage):
         def silent(_number: int) -> list[int]:
             if time.monotonic() - self._seen_away < RECOVERY:  # this very call may have seen it
                 return []
-            return RDBStorage._get_stale_trial_ids(self, study_id)
+            return [*RDBStorage._get_stale_trial_ids(self, study_id), *self._never_heard(study_id)]
 
         return self.outlast(silent)
+
+    def _never_heard(self, study_id: int) -> list[int]:
+        """Running trials whose process was lost before its first heartbeat, long ago."""
+        heartbeats = table("trial_heartbeats", column("trial_id"))
+        asked = (
+            select(TRIALS.c.trial_id)
+            .outerjoin(heartbeats, heartbeats.c.trial_id == TRIALS.c.trial_id)
+            .where(TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.RUNNING)
+            .where(heartbeats.c.trial_id.is_(None))
+        )
+        with self.engine.connect() as connection:
+            unheard = connection.execute(asked).scalars().all()
+        begun = {i: RDBStorage.get_trial(self, i).datetime_start for i in unheard}
+        now, grace = datetime.now(), timedelta(seconds=self.grace_period or 0)
+        return [i for i, since in begun.items() if since is not None and now - since > grace]
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         """None: Optuna would end them without a reason; `hpo.study.retry.reclaim` sees to them."""
         return []
 
+    def _create_new_trial(
+        self, study_id: int, template_trial: FrozenTrial | None = None
+    ) -> FrozenTrial:
+        """As `RDBStorage` does; a trial that is begun has its owner from the first moment."""
+        if template_trial is None:
+            attributes = Record(owner=owner()).attributes
+            template_trial = create_trial(state=TrialState.RUNNING, user_attrs=attributes)
+        return self.outlast(lambda _: RDBStorage._create_new_trial(self, study_id, template_trial))
+
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """As `RDBStorage` does; what arrived though no answer came back is not an error."""
+        """As `RDBStorage` does; what arrived though no answer came back is not an error.
+
+        A trial that was enqueued has its owner as soon as it is begun.
+        """
 
         def set_them(number: int) -> bool:
             try:
@@ -199,7 +229,11 @@ class PatientStorage(RDBStorage):
                     return True
                 raise
 
-        return self.outlast(set_them)
+        done = self.outlast(set_them)
+        if done and state == TrialState.RUNNING:
+            for name, value in Record(owner=owner()).attributes.items():
+                self.set_trial_user_attr(trial_id, name, value)
+        return done
 
     def _set_alone(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
         """On SQLite, which locks no row, one process at a time begins a trial."""

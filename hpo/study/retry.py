@@ -19,10 +19,7 @@ One that got further, or was interrupted, always is.
 
 
 def is_lost_at(trial: FrozenTrial) -> datetime | None:
-    """When a running trial without an owner counts as lost, in local time; None if it has one.
-
-    Its process was killed within the milliseconds before it wrote who it is, if it was long ago.
-    """
+    """When a running trial without an owner counts as lost, in local time; None if it has one."""
     begun = trial.datetime_start
     if record(trial).owner or begun is None:
         return None
@@ -31,8 +28,8 @@ def is_lost_at(trial: FrozenTrial) -> datetime | None:
 
 def _is_gone(trial: FrozenTrial) -> bool:
     """Whether the trial ran in a process of this machine that no longer lives."""
-    kept, lost_at = record(trial).owner, is_lost_at(trial)
-    return has_ended(kept) if kept else lost_at is not None and datetime.now() > lost_at
+    kept = record(trial).owner
+    return kept is not None and has_ended(kept)
 
 
 def is_second_copy(study: optuna.Study, trial: optuna.Trial) -> bool:

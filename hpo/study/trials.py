@@ -193,7 +193,7 @@ def images_per_epoch(training: Training) -> int:
 
 
 _READ = ("fail_reason", "multiply_adds", "resumed_at", "retry_of", "seconds")
-_TRIALS = table(
+TRIALS = table(
     "trials",
     *map(column, ("trial_id", "number", "study_id")),
     column("datetime_complete", DateTime),
@@ -223,25 +223,25 @@ def read_sparsely(
     ended = {i: trial for i, trial in known.items() if trial.state.is_finished()}
     with storage.engine.connect() as connection:
         rows = connection.execute(
-            select(_TRIALS, _VALUES.c.value)
-            .outerjoin(_VALUES, _VALUES.c.trial_id == _TRIALS.c.trial_id)
-            .where(_TRIALS.c.study_id == study_id)
-            .order_by(_TRIALS.c.number)
+            select(TRIALS, _VALUES.c.value)
+            .outerjoin(_VALUES, _VALUES.c.trial_id == TRIALS.c.trial_id)
+            .where(TRIALS.c.study_id == study_id)
+            .order_by(TRIALS.c.number)
         ).all()
         ids = [row.trial_id for row in rows]
         first = min((i for i in ids if i not in ended), default=max(ids, default=0) + 1)
-        wanted = (_TRIALS.c.study_id == study_id, _TRIALS.c.trial_id >= first)
+        wanted = (TRIALS.c.study_id == study_id, TRIALS.c.trial_id >= first)
         reports = connection.execute(
-            select(_TRIALS.c.trial_id, func.count())
-            .join(_REPORTS, _REPORTS.c.trial_id == _TRIALS.c.trial_id)
+            select(TRIALS.c.trial_id, func.count())
+            .join(_REPORTS, _REPORTS.c.trial_id == TRIALS.c.trial_id)
             .where(*wanted)
-            .group_by(_TRIALS.c.trial_id)
+            .group_by(TRIALS.c.trial_id)
         )
         epochs: dict[int, int] = dict(map(tuple, reports))
         kept: dict[int, dict[str, Any]] = {}
         for trial_id, name, text in connection.execute(
-            select(_TRIALS.c.trial_id, _ATTRIBUTES.c.key, _ATTRIBUTES.c.value_json)
-            .join(_ATTRIBUTES, _ATTRIBUTES.c.trial_id == _TRIALS.c.trial_id)
+            select(TRIALS.c.trial_id, _ATTRIBUTES.c.key, _ATTRIBUTES.c.value_json)
+            .join(_ATTRIBUTES, _ATTRIBUTES.c.trial_id == TRIALS.c.trial_id)
             .where(*wanted, _ATTRIBUTES.c.key.in_(_READ))
         ):
             kept.setdefault(trial_id, {})[name] = json.loads(text)

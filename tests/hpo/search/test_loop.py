@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 from optuna.exceptions import StorageInternalError
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import OperationalError
 
 from data.pairs import PairBatch
@@ -225,7 +225,7 @@ def test_a_wait_for_other_processes_says_for_which_trials(
 ) -> None:
     caplog.set_level("INFO", "hpo")
     monkeypatch.setattr(loop, "QUIET", 1.0)
-    stored.study.ask()  # by a process that was killed before it wrote who it is
+    stored.study.add_trial(create_trial(state=TrialState.RUNNING))  # whose owner is not known
     stored.study.ask().set_user_attr("owner", {**owner(), "host": "another", "pid": 77})
     waited = 0
 

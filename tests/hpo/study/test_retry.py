@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import optuna
 import psutil
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from sqlalchemy import text
 
 from hpo.study.owner import has_ended, owner
@@ -94,12 +94,27 @@ def test_a_first_trial_killed_at_once_keeps_its_parameters(open_study: Open) -> 
 
 
 def test_a_trial_without_owner_is_given_time(stored: StoredStudy, open_study: Open) -> None:
-    stored.study.ask()
+    stored.study.add_trial(create_trial(state=TrialState.RUNNING))
     assert reclaim(stored.study, stored.storage) == 0
     with stored.storage.engine.begin() as connection:
         connection.execute(text("UPDATE trials SET datetime_start = '2020-01-01 00:00:00'"))
     again = open_study()
     assert reclaim(again.study, again.storage) == 1
+
+
+def test_a_trial_has_its_owner_from_the_first_moment(
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    stored.study.enqueue_trial({"conv1_kernel": 3})
+    monkeypatch.setattr(type(stored.study.sampler), "before_trial", killed)
+    for _ in range(2):  # one that was enqueued, and a new one
+        with pytest.raises(KeyboardInterrupt):
+            stored.study.ask()
+    assert [t.state for t in stored.study.trials] == [TrialState.RUNNING] * 2
+    assert [t.user_attrs["owner"] for t in stored.study.trials] == [owner()] * 2
 
 
 def test_trials_of_living_processes_and_other_machines_are_left_alone(stored: StoredStudy) -> None:
