@@ -23,6 +23,7 @@ from tests.hpo.servers import Server
 
 Fault = Callable[[], None]
 NOBODY = 2**22 + 1  # a number that no process has
+SILENCE = 330  # seconds after which a suspended process counts as dead
 SIZE = "96m"  # of the disk that is filled up
 
 HELD = "SELECT * FROM trials FOR UPDATE"
@@ -96,6 +97,7 @@ class Faults:
         server: Server | None,
         disk: Path | None,
         chance: random.Random,
+        long: bool,
     ) -> None:
         """Prepare.
 
@@ -105,7 +107,9 @@ class Faults:
             server: of the database, if it has one.
             disk: a small one that holds the results, if there is one.
             chance: decides what happens when, and to whom.
+            long: whether a worker is suspended for so long that its trial is taken away.
         """
+        self._long = long
         self._stored, self._searches, self._server = stored, searches, server
         self._disk, self._chance = disk, chance
         engine = stored.storage.engine
@@ -126,6 +130,9 @@ class Faults:
         self._end(lambda future: future.done())
         if not self._left:
             self._left = self._chance.sample(self._kinds, len(self._kinds))
+        if self._long and some(self._stored, TrialState.RUNNING):
+            self._left.append(self.stop_a_worker_for_long)
+            self._long = False
         if len(self._going_on) < 2 and self._left[-1].__name__ not in self._going_on:
             fault = self._left.pop()
             self._going_on[fault.__name__] = self._pool.submit(fault)
@@ -140,19 +147,26 @@ class Faults:
                 del self._going_on[name]
                 with suppress(SQLAlchemyError):
                     future.result()
-                    self.happened[name] += 1
+                    self.happened[name] = self.happened.get(name, 0) + 1
 
     def kill_a_worker(self) -> None:
         """Kill the process of a trial that runs."""
         with suppress(ProcessLookupError):
             os.kill(self._victim(), signal.SIGKILL)
 
-    def stop_a_worker(self, seconds: float | None = None) -> None:
+    def stop_a_worker(self) -> None:
         """Suspend one for a while."""
+        self._suspend(self._chance.uniform(1, 8))
+
+    def stop_a_worker_for_long(self) -> None:
+        """Suspend one until its trial has been given to another."""
+        self._suspend(SILENCE)
+
+    def _suspend(self, seconds: float) -> None:
         victim = self._victim()
         with suppress(ProcessLookupError):
             os.kill(victim, signal.SIGSTOP)
-            time.sleep(seconds or self._chance.uniform(1, 8))
+            time.sleep(seconds)
             os.kill(victim, signal.SIGCONT)
 
     def kill_a_search(self) -> None:
