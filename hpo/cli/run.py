@@ -103,8 +103,9 @@ def run(
     if trials_per_gpu is not None and ray is None:
         workers = _for_gpus(trials_per_gpu, workers, where)
     chosen = {"sampler": sampler, "pruner": pruner, "seed": seed}
-    changes = [f"search.{key}={value}" for key, value in chosen.items() if value is not None]
-    settings = read_settings(place.file, [*(set_ or []), *changes])
+    changes = set_ or []
+    changes += [f"search.{key}={value}" for key, value in chosen.items() if value is not None]
+    settings = read_settings(place.file, changes)
     SearchSpace(settings).checked_first()
     if ray not in (None, "local") and place.url.startswith("sqlite"):
         raise StorageError(
@@ -125,8 +126,16 @@ def run(
         database = open_storage(place.url, create=True, give_up=stop.requested)
         prepare = warm_start.enqueue if warm_start else None
         stored, created = create_or_resume(
-            place.name, settings, inputs.fingerprint, database, prepare
+            place.name,
+            settings,
+            inputs.fingerprint,
+            database,
+            prepare,
+            changes,
+            place.is_shipped,
         )
+        if stored.settings != settings:  # those of an older version, which may need other images
+            settings, inputs = stored.settings, stored.open_inputs(folder, here)
         _tell_of_warm_start(stored, warm_start)
         set_limits(stored.study, trials, limit)
         write_note(stored.study, note(place.name, settings, inputs.fingerprint, device_name(where)))

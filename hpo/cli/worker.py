@@ -6,7 +6,9 @@ from hpo.search.loop import DeviceFailure
 from hpo.search.stopping import Stop
 from hpo.study.limits import spending_of, wanted_trials
 from hpo.study.paths import data_folder
+from hpo.study.settings import read_settings
 from hpo.study.storage import shown
+from hpo.study.study import check_settings
 from hpo.study.trials import finished
 from hpo.view.format import how_far
 from hpo.view.terminal import show_progress
@@ -25,10 +27,14 @@ def worker(
 ) -> None:
     """Join a study that exists, from any machine, and search until it is full or its budget spent.
 
-    Its settings come from the study itself. Example: hpo worker small --storage postgresql://me@host/hpo
+    Its settings come from the study itself, which this machine's study file has to agree with.
+
+    Example: hpo worker small --storage postgresql://me@host/hpo
     """
     where = find_device(device)
     with opened_study(study, storage) as (place, stored):
+        here = read_settings(place.file, stored.changes)
+        check_settings(stored, here, stored.changes, place.is_shipped)
         standing = how_far(finished(stored.study), wanted_trials(stored.study), spending_of(stored))
         say(f"study    {place.name} in {shown(place.url)}: {standing}")
         say(f"device   {device_name(where)}")

@@ -19,6 +19,12 @@ class StudyPlace:
     folder: Path
     url: str
 
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the study file came with the program, so that a new version may change it."""
+        folders = [folder.resolve() for folder in _shipped_folders()]
+        return self.file.resolve().parent in folders
+
 
 def find_study(study: str, storage: str | None = None) -> StudyPlace:
     """A study by its name or the path of its file.

@@ -171,7 +171,7 @@ class PatientStorage(RDBStorage):
         return result
 
     def silent_trial_ids(self, study_id: int) -> list[int]:
-        """Running trials of a study whose heartbeat has stopped, or never began, for the grace period.
+        """Running trials of a study that sent no heartbeat for the grace period.
 
         None for a while after the database was away: no heartbeat could arrive.
         """

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -183,23 +183,45 @@ def read_settings(path: Path, changes: Sequence[str] = ()) -> StudySettings:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not TOML ({error}): correct that line") from error
-    for change in changes:
-        _apply(change, content)
+    except RecursionError as error:
+        raise SettingsError(f"{path} nests its values too deeply: correct that") from error
+    for key, value in parsed_changes(changes).items():
+        _apply(key, value, content)
     try:
         return StudySettings.model_validate(content)
     except ValidationError as error:
         raise SettingsError(f"{path}: {first_problem(error)}: correct the study file") from error
 
 
-def _apply(change: str, content: dict[str, Any]) -> None:
-    key, equals, text = change.partition("=")
-    *tables, name = [part.strip() for part in key.split(".")]
-    if not equals or not all([*tables, name]):
-        raise SettingsError(f"--set {change} is not KEY=VALUE: write it as --set training.epochs=5")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
+def parsed_changes(changes: Sequence[str]) -> dict[str, Any]:
+    """Changes by the key that each changes; the last of one key counts.
+
+    Args:
+        changes: as `read_settings` takes them.
+
+    Raises:
+        SettingsError: one is no ``key=value``.
+    """
+    parsed: dict[str, Any] = {}
+    for change in changes:
+        key, equals, text = change.partition("=")
+        parts = [part.strip() for part in key.split(".")]
+        if not equals or not all(parts):
+            raise SettingsError(
+                f"--set {change} is not KEY=VALUE: write it as --set training.epochs=5"
+            )
+        parsed[".".join(parts)] = _value(text)
+    return parsed
+
+
+def _value(text: str) -> Any:
+    with suppress(tomllib.TOMLDecodeError, RecursionError):
+        return tomllib.loads(f"value = {text}")["value"]
+    return text.strip()
+
+
+def _apply(key: str, value: Any, content: dict[str, Any]) -> None:
+    *tables, name = key.split(".")
     table = content
     for part in tables:
         inside = table.get(part)

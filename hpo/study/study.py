@@ -1,8 +1,9 @@
 """A study in SQL: create it, resume it, and what it holds."""
 
+import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from data.errors import UserError
 from hpo import __version__
 from hpo.study.owner import has_ended, owner
 from hpo.study.patient_storage import PatientStorage
-from hpo.study.settings import StudySettings, differences
+from hpo.study.settings import StudySettings, differences, parsed_changes
 from hpo.study.space import SearchSpace
 from hpo.study.storage import shown
 from model.configuration import first_problem
 from model.inputs import Inputs, open_inputs
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 """Of what a study keeps in its attributes; another number cannot be resumed."""
@@ -41,6 +44,11 @@ class StoredStudy:
     storage: PatientStorage
     settings: StudySettings
     data_fingerprint: str
+
+    @property
+    def changes(self) -> Sequence[str]:
+        """What ``--set`` and the like changed of the study file, as `read_settings` takes it."""
+        return [str(change) for change in self.study.user_attrs.get("changes", ())]
 
     @property
     def token(self) -> str:
@@ -65,12 +73,20 @@ class StoredStudy:
         """
         settings = self.settings
         inputs = open_inputs(settings.data, settings.network.image_size, folder, device)
-        if inputs.fingerprint != self.data_fingerprint:
+        self.check_data(inputs.fingerprint)
+        return inputs
+
+    def check_data(self, fingerprint: str) -> None:
+        """See that this is the study's data.
+
+        Raises:
+            StudyError: it is other data.
+        """
+        if fingerprint != self.data_fingerprint:
             raise StudyError(
                 f"the study {self.study.study_name} is about other data ({self.data_fingerprint}) "
-                f"than is here ({inputs.fingerprint}): name the folder of the same data with --data"
+                f"than is here ({fingerprint}): name the folder of the same data with --data"
             )
-        return inputs
 
 
 def create_or_resume(
@@ -79,6 +95,8 @@ def create_or_resume(
     data_fingerprint: str,
     storage: PatientStorage,
     prepare: Callable[[optuna.Study], None] | None = None,
+    changes: Sequence[str] = (),
+    shipped: bool = False,
 ) -> tuple[StoredStudy, bool]:
     """The study of this name, made if it is absent; and whether it was made.
 
@@ -89,27 +107,25 @@ def create_or_resume(
         storage: where it stands.
         prepare: does what else is to be done to a study that is made, before any process can
             join it. Cut short, it is done again, to a study that is made again.
+        changes: of the study file, which ``settings`` have already.
+        shipped: whether the study file came with the program.
 
     Raises:
         StudyError: it exists with other settings, other data, or in another format.
     """
     if _is_made(name, storage):
         stored = load(name, storage)
-        changed = differences(
-            {**stored.settings.model_dump(mode="json"), "data's content": stored.data_fingerprint},
-            {**settings.model_dump(mode="json"), "data's content": data_fingerprint},
-        )
-        if changed:
-            raise StudyError(
-                f"the study {name} was made with other settings ({'; '.join(changed)}): run it "
-                "with those, or copy the study file under another name"
-            )
+        check_settings(stored, settings, changes, shipped)
+        if stored.settings.data == settings.data:
+            stored.check_data(data_fingerprint)
         return stored, False
     first = SearchSpace(settings).checked_first()
     try:
         study = optuna.create_study(study_name=name, storage=storage, direction="minimize")
     except DuplicatedStudyError:  # another process was faster
-        return create_or_resume(name, settings, data_fingerprint, storage, prepare)
+        return create_or_resume(
+            name, settings, data_fingerprint, storage, prepare, changes, shipped
+        )
     study.set_user_attr("maker", owner())
     study.set_metric_names(["one-shot validation error"])
     for params in first:
@@ -117,11 +133,49 @@ def create_or_resume(
     if prepare is not None:
         prepare(study)
     study.set_user_attr("settings", settings.model_dump(mode="json"))
+    study.set_user_attr("changes", list(changes))
     study.set_user_attr("data_fingerprint", data_fingerprint)
     study.set_user_attr("hpo_version", __version__)
     study.set_user_attr("token", secrets.token_hex(8))
     study.set_user_attr("format", FORMAT)  # last: a study that has it has everything
     return StoredStudy(study, storage, settings, data_fingerprint), True
+
+
+def check_settings(
+    stored: StoredStudy, settings: StudySettings, changes: Sequence[str], shipped: bool
+) -> None:
+    """See that a study has these settings.
+
+    A file that came with the program may be another than the version had that made the study: the
+    study then goes on with its own settings, and that is said.
+
+    Args:
+        stored: the study.
+        settings: of the study file, changes included.
+        changes: of the study file.
+        shipped: whether the study file came with the program.
+
+    Raises:
+        StudyError: it has others.
+    """
+    changed = differences(stored.settings.model_dump(mode="json"), settings.model_dump(mode="json"))
+    if not changed:
+        return
+    name, version = stored.study.study_name, stored.study.user_attrs.get("hpo_version")
+    upgraded = shipped and version != __version__
+    if upgraded and parsed_changes(changes) == parsed_changes(stored.changes):
+        logger.info(
+            "the study file of %s is another than version %s had (%s); the study goes on with its "
+            "own settings",
+            name,
+            version,
+            "; ".join(changed),
+        )
+        return
+    raise StudyError(
+        f"the study {name} was made with other settings ({'; '.join(changed)}): run it "
+        "with those, or copy the study file under another name"
+    )
 
 
 def _is_made(name: str, storage: PatientStorage) -> bool:

@@ -14,6 +14,7 @@ from model.snapshot import Snapshot
 from tests.data.fake_omniglot import PARTS, image_names, png, rewrite, write_fake
 from tests.hpo.command import Hpo, refused
 from tests.hpo.made_up import stopped_at
+from tests.hpo.processes import check_whole
 from tests.hpo.tiny_study import open_tiny, write_tiny
 
 
@@ -161,6 +162,26 @@ def test_resuming_with_other_settings_is_refused(hpo: Hpo, tmp_path: Path) -> No
     assert hpo("run tiny --trials 1 --set training.epochs=1").status == 0
     assert refused(hpo("run tiny --trials 1"), "training.epochs: 1 → 3")
     assert refused(hpo("run tiny --trials 1 --set training.epochs=1 --seed 9"), "seed: 7 → 9")
+    assert hpo("worker tiny").status == 0
+    write_tiny(tmp_path / "studies", **{"epochs = 4": "epochs = 5"})
+    assert refused(hpo("worker tiny"), "full_training.epochs: 4 → 5")
+
+
+def test_a_study_of_an_older_version_goes_on_with_its_own_settings(
+    hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = tmp_path / "shipped"
+    write_tiny(shipped)
+    monkeypatch.setattr("hpo.study.paths._shipped_folders", lambda: (shipped,))
+    assert hpo("run tiny --trials 1").status == 0
+    monkeypatch.setattr("hpo.study.study.__version__", "99.0")
+    write_tiny(shipped, **{"image_size = 20": "image_size = 24"})
+    for line in ("run tiny --trials 2", "worker tiny"):
+        done = hpo(line)
+        assert done.status == 0, done.err
+        assert "network.image_size: 20 → 24); the study goes on with its own settings" in done.err
+    assert "strokes at 20×20" in hpo("run tiny --trials 2").err
+    check_whole(open_tiny(tmp_path), 2)
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,47 @@ def test_other_settings_or_data_are_refused(tmp_path: Path, open_study: Open) ->
     with pytest.raises(StudyError) as raised:
         create_or_resume("tiny", changed, "strokes-1-0", storage)
     assert "training.epochs: 3 → 9; search.sampler: random → gp" in str(raised.value)
-    with pytest.raises(StudyError, match="data's content: strokes-1-0 → other"):
+    with pytest.raises(StudyError, match=r"other data \(strokes-1-0\) than is here \(other\)"):
         create_or_resume("tiny", tiny_settings(tmp_path), "other", storage)
+
+
+def test_the_changes_of_the_study_file_are_kept_apart_from_it(
+    tmp_path: Path, database: str
+) -> None:
+    changes = ["training.epochs = 9", "search.sampler=gp"]
+    settings = tiny_settings(tmp_path, *changes)
+    create_or_resume("tiny", settings, "f", open_storage(database, create=True), changes=changes)
+    stored = load("tiny", open_storage(database, create=False))
+    assert stored.changes == changes
+    assert tiny_settings(tmp_path, *stored.changes) == stored.settings == settings
+
+
+@pytest.mark.parametrize("changes", [[], ["training.patience=3"]])
+def test_a_shipped_file_that_a_newer_version_changed_does_not_stop_a_study(
+    tmp_path: Path,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    changes: list[str],
+) -> None:
+    caplog.set_level("INFO", "hpo")
+    storage = open_storage(database, create=True)
+    before = tiny_settings(tmp_path, *changes)
+    create_or_resume("tiny", before, "f", storage, changes=changes)
+    after = tiny_settings(tmp_path, "training.epochs=9", *changes)
+    with pytest.raises(StudyError, match="training.epochs: 3 → 9"):  # the same version has one file
+        create_or_resume("tiny", after, "f", storage, changes=changes, shipped=True)
+    monkeypatch.setattr("hpo.study.study.__version__", "99.0")
+    with pytest.raises(StudyError, match="training.epochs: 3 → 9"):  # a person's own file
+        create_or_resume("tiny", after, "f", storage, changes=changes)
+    other = ["training.momentum_ramp=1"]
+    wanted = tiny_settings(tmp_path, "training.epochs=9", *other)
+    with pytest.raises(StudyError, match="training.momentum_ramp: 2 → 1"):
+        create_or_resume("tiny", wanted, "f", storage, changes=other, shipped=True)
+    stored, created = create_or_resume("tiny", after, "f", storage, changes=changes, shipped=True)
+    assert not created
+    assert stored.settings == before
+    assert "training.epochs: 3 → 9); the study goes on with its own settings" in caplog.text
 
 
 def test_a_study_whose_making_was_cut_short_is_made_anew(
