@@ -2,16 +2,24 @@
 
 import contextlib
 import errno
+import glob
 import os
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from data.errors import UserError
 
+LEFT = 3600
+"""Seconds after which a file that is half written is taken for a dead process's."""
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file in one move, with its folder; whatever goes wrong, nothing half-written stays.
+
+    What a process that was killed left of the same file is deleted.
 
     Raises:
         OSError: it cannot be written.
@@ -19,6 +27,9 @@ def write_whole(path: Path, content: bytes) -> None:
     partial = path.parent / f"{path.name}.{os.getpid()}.partial"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
+            if time.time() - left.stat().st_mtime > LEFT:
+                left.unlink(missing_ok=True)
         partial.write_bytes(content)
         partial.replace(path)
     finally:
@@ -42,9 +53,22 @@ def writing(path: Path, advice: str, kind: type[UserError] = UserError) -> Itera
         raise kind(f"{path} cannot be written ({error.strerror or error}): {advice}") from error
 
 
+def check_file(path: Path) -> None:
+    """See that what is read is a file, or nothing: reading a pipe or a device may never end.
+
+    Raises:
+        OSError: it is something else.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise OSError(errno.EINVAL, "it is a pipe or a device", str(path))
+
+
 def read_text(path: Path, advice: str, kind: type[UserError] = UserError) -> str:
     """The text of a file; if it cannot be read, that is said in one sentence, as by `writing`."""
     try:
+        check_file(path)
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import DataError
+from data.files import check_file
+
+LARGEST = 2**26
+"""Bytes of a file within a zip; those of the data sets are far smaller."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ def open_files(path: Path) -> Iterator[Files]:
         DataError: the zip is cut short or damaged, or a file in it is.
         OSError: the path cannot be read.
     """
+    check_file(path)
     if path.is_dir():
         names = (p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
         yield Files(frozenset(names), lambda name: (path / name).read_bytes())
@@ -45,6 +50,9 @@ def open_files(path: Path) -> Iterator[Files]:
 
         def read(name: str) -> bytes:
             try:
+                size = archive.getinfo(name).file_size
+                if size > LARGEST:
+                    raise DataError(_broken(path, f"{name} would take {size / 2**20:.0f} MiB"))
                 return archive.read(name)
             except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
                 raise DataError(_broken(path, f"{name}: {error}")) from error

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from data.errors import DataError
+from data.files import check_file
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What is read at all: Pillow would hand some others to outside programs."""
@@ -38,6 +39,7 @@ BROKEN = (
     IndexError,
     KeyError,
     OverflowError,
+    MemoryError,
     struct.error,
     Image.DecompressionBombError,
 )
@@ -79,6 +81,7 @@ def _brightness(path: Path) -> NDArray[np.float32]:
     if path.is_dir():
         raise DataError(f"{path} is a folder: name the images in it, as in {path}/*.png")
     try:
+        check_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own limits; this one is checked below
             with Image.open(path, formats=FORMATS) as image:

@@ -88,8 +88,8 @@ class Objective:
         known = retried(trials)
         alive = {first_try(t) for t in trials if not t.state.is_finished()}
         alive |= {first_try(t) for t in trials if is_owed_a_retry(t) and t.number not in known}
-        for path in self._snapshots.glob("trial-*.safetensors"):
-            number = path.name.removeprefix("trial-").removesuffix(".safetensors")
+        for path in self._snapshots.glob("trial-*.safetensors*"):  # half-written ones, too
+            number = path.name.removeprefix("trial-").partition(".")[0]
             # One of a higher number was begun by another worker after the list was read.
             if number.isdecimal() and int(number) < len(trials) and int(number) not in alive:
                 self._snapshot(int(number)).remove()

@@ -217,6 +217,19 @@ def test_a_gpu_that_breaks_hands_the_trial_back_to_be_tried_the_safe_way(
     assert new.user_attrs["precision"] == "fp32"
 
 
+def test_a_snapshot_that_was_being_written_is_swept_away(
+    stored: StoredStudy, run: Run, tmp_path: Path
+) -> None:
+    run(stored, 1)
+    folder = tmp_path / "results/snapshots" / stored.token
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("trial-0.safetensors.77.partial", "trial-9.safetensors.77.partial", "mine"):
+        (folder / name).touch()
+    run(stored, 2)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"trial-9.safetensors.77.partial", "mine"}  # 9 may be another worker's
+
+
 def test_a_wait_for_other_processes_says_for_which_trials(
     stored: StoredStudy,
     run: Run,

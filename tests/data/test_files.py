@@ -1,0 +1,29 @@
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from data.errors import UserError
+from data.files import LEFT, read_text, write_whole
+
+
+def test_what_a_killed_process_left_half_written_is_deleted(tmp_path: Path) -> None:
+    path = tmp_path / "a[1].toml"
+    old, young, other = (
+        tmp_path / name for name in ("a[1].toml.77.partial", "a[1].toml.78.partial", "a1.toml.9")
+    )
+    for one in (old, young, other):
+        one.write_text("half")
+    long_ago = time.time() - LEFT - 1
+    os.utime(old, (long_ago, long_ago))
+    write_whole(path, b"whole")
+    assert {p.name for p in tmp_path.iterdir()} == {path.name, young.name, other.name}
+    assert path.read_bytes() == b"whole"
+
+
+def test_a_pipe_or_a_device_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(UserError, match="cannot be read .*a pipe or a device.*: do so"):
+            read_text(path, "do so")
