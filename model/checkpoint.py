@@ -10,10 +10,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from data.errors import UserError
-from data.files import write_whole, writing
+from data.files import check_file, write_whole, writing
 from model.configuration import Configuration, ConfigurationError
 from model.history import Epoch, History
-from model.siamese import SiameseNetwork
+from model.siamese import SiameseNetwork, shapes_of
 from model.training import build
 
 FORMAT = "hpo-checkpoint-1"
@@ -61,6 +61,7 @@ def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:
     """
     advice = "give a file that `hpo train` wrote"
     try:
+        check_file(path)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -72,6 +73,8 @@ def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:
         raise CheckpointError(f"{path} is not a checkpoint of this version: {advice}")
     try:
         configuration = Configuration.from_toml(metadata["configuration"], str(path))
+        if {k: tuple(v.shape) for k, v in weights.items()} != shapes_of(configuration.network):
+            raise ValueError("its weights are not those of its configuration")
         network = build(configuration.network, configuration.seed, device)
         network.load_state_dict(weights)
         epochs = [Epoch(**epoch) for epoch in json.loads(metadata["history"])]

@@ -102,6 +102,8 @@ class Configuration(Frozen):
             return cls.model_validate(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
             raise ConfigurationError(f"{where} is not TOML ({error}): export it again") from error
+        except RecursionError as error:
+            raise ConfigurationError(f"{where} is nested too deeply: export it again") from error
         except ValidationError as error:
             raise ConfigurationError(
                 f"{where}: {first_problem(error)}: correct it, or export it again with `hpo export`"
@@ -112,6 +114,10 @@ class Configuration(Frozen):
         """Read a configuration file; raises `ConfigurationError` as `from_toml` does."""
         advice = "give a file that `hpo export` wrote"
         return cls.from_toml(read_text(path, advice, ConfigurationError), str(path))
+
+
+QUOTED = 60
+"""Characters of a value that a sentence quotes at the most."""
 
 
 def first_problem(error: ValidationError) -> str:
@@ -126,4 +132,6 @@ def first_problem(error: ValidationError) -> str:
     message = message[0].lower() + message[1:]
     if finding["type"] == "value_error":
         return f"{key}: {message}" if key else message
-    return f"{key} = {finding['input']!r}: {message}"
+    value = repr(finding["input"])
+    short = value if len(value) <= QUOTED else f"{value[:QUOTED]}…"
+    return f"{key} = {short}: {message}" if key else f"{short}: {message}"

@@ -108,6 +108,13 @@ class SiameseNetwork(nn.Module):
         )
 
 
+def shapes_of(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """The shapes of a network's weights by their names; no network is built for it."""
+    with torch.device("meta"):
+        network = SiameseNetwork(architecture, Generator(device="cpu"))
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
 def bias_of(layer: Layer) -> Tensor:
     """The biases of a layer; zeros where a normalisation has them instead."""
     return layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from data.files import write_whole
+from data.files import check_file, write_whole
 from model.history import Epoch
 from model.training import Interrupted, OnEpoch, OnStep, PartialEpoch, Trainer, train
 
@@ -73,12 +73,12 @@ class Snapshot:
             another kind of device is passed over.
         """
         try:
+            check_file(self.path)
             with safe_open(self.path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             same = metadata["configuration"] == trainer.configuration.to_toml()
-            here = trainer.partial.generator.shape == tensors["generator"].shape
-            if metadata["format"] != FORMAT or not same or not here:
+            if metadata["format"] != FORMAT or not same or not _fit(tensors, trainer):
                 return False
             epochs = [Epoch(**epoch) for epoch in json.loads(metadata["history"])]
             partial = PartialEpoch(
@@ -86,7 +86,7 @@ class Snapshot:
                 generator=tensors["generator"],
                 loss=tensors["loss"].to(trainer.device),
             )
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        except (OSError, SafetensorError, LookupError, TypeError, ValueError, RecursionError):
             return False
         trainer.network.load_state_dict(_under("weights.", tensors))
         trainer.best = {
@@ -152,6 +152,24 @@ def _optimizer_state(trainer: Trainer) -> dict[str, Tensor]:
         for kind, kept in trainer.optimizer.state[parameter].items()
         if kept is not None
     }
+
+
+def _fit(tensors: dict[str, Tensor], trainer: Trainer) -> bool:
+    """Whether all tensors of a snapshot have the shapes that they have in this training."""
+    weights = {k: v.shape for k, v in trainer.network.state_dict().items()}
+    best = {k: v.shape for k, v in _under("best.", tensors).items()}
+    parameters = dict(trainer.network.named_parameters())
+    kept = [
+        (parameters[name.partition(".")[2]].shape, saved.shape)
+        for name, saved in _under("optimizer.", tensors).items()
+    ]
+    return (
+        tensors["generator"].shape == trainer.partial.generator.shape
+        and tensors["loss"].shape == ()
+        and {k: v.shape for k, v in _under("weights.", tensors).items()} == weights
+        and best in ({}, weights)
+        and all(saved in ((), own) for own, saved in kept)
+    )
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,13 +1,16 @@
+import os
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from data.pairs import seeded
 from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from model.history import Epoch, History
-from model.siamese import SiameseNetwork
+from model.siamese import SiameseNetwork, shapes_of
 from tests.model.tiny import tiny_configuration
 
 CPU = torch.device("cpu")
@@ -71,3 +74,31 @@ def test_a_place_that_cannot_be_written(checkpoint: Checkpoint, tmp_path: Path) 
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="cannot be written .* another place"):
         save_checkpoint(tmp_path / "file" / "c", checkpoint)
+
+
+def test_a_small_file_never_makes_a_large_network(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, checkpoint)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    wide = metadata["configuration"].replace("fc_units = 32", "fc_units = 4000000")
+    assert wide != metadata["configuration"]
+    save_file(weights, path, {**metadata, "configuration": wide})
+    before = psutil.Process().memory_info().rss
+    with pytest.raises(CheckpointError, match="its weights are not those of its configuration"):
+        load_checkpoint(path, CPU)
+    assert psutil.Process().memory_info().rss - before < 2**28  # its first layer alone is 16 GB
+
+
+def test_shapes_are_known_without_a_network() -> None:
+    for normalisation in ("none", "batch"):
+        described = tiny_configuration().network.model_copy(update={"normalisation": normalisation})
+        built = SiameseNetwork(described, seeded(0)).state_dict()
+        assert shapes_of(described) == {k: tuple(v.shape) for k, v in built.items()}
+
+
+def test_a_pipe_is_no_checkpoint(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CheckpointError, match="cannot be read .*a pipe or a device"):
+        load_checkpoint(tmp_path / "pipe", CPU)

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from data.split import Split
 from data.tasks import OneShotTasks
@@ -124,3 +126,22 @@ def test_the_costly_is_rare(make: Make, tmp_path: Path, monkeypatch: pytest.Monk
     for clock[0] in (10.0, 39.0, 41.0):
         snapshot.save_if_cheap(trainer)
     assert saved == [41.0]
+
+
+@pytest.mark.parametrize("part", ["generator", "loss", "weights.layers.fc.weight", "optimizer."])
+def test_a_snapshot_whose_tensors_do_not_fit_is_passed_over(
+    make: Make, tmp_path: Path, part: str
+) -> None:
+    snapshot, trainer = Snapshot(tmp_path / "s.safetensors"), make()
+    interrupted(trainer, snapshot, STEPS + 1)
+    with safe_open(snapshot.path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    name = next(n for n in tensors if n.startswith(part) and (part != "optimizer." or "fc" in n))
+    save_file({**tensors, name: torch.zeros(3, 3, 3)}, snapshot.path, metadata)
+    fresh = make()
+    before = {k: v.clone() for k, v in fresh.network.state_dict().items()}
+    assert not snapshot.resume(fresh)
+    assert all(torch.equal(before[k], v) for k, v in fresh.network.state_dict().items())
+    save_file(tensors, snapshot.path, metadata)
+    assert snapshot.resume(fresh)

@@ -4,6 +4,7 @@ import pytest
 
 from hpo.study.settings import SettingsError, differences, read_settings
 from hpo.study.space import SearchSpace
+from model.configuration import Configuration, ConfigurationError
 from tests.hpo.tiny_study import tiny_settings, write_tiny
 
 SHIPPED = sorted((Path(__file__).parents[3] / "studies").glob("*.toml"))
@@ -108,3 +109,16 @@ def test_differences_are_named_by_their_path() -> None:
     new = {"a": {"b": 1, "c": 5}, "e": 4}
     assert differences(old, new) == ["a.c: 2 → 5", "d: 3 → None", "e: None → 4"]
     assert differences(old, old) == []
+
+
+def test_values_that_are_nested_deeply_are_one_sentence(tmp_path: Path) -> None:
+    file = write_tiny(tmp_path)
+    deep = "[" * 9000
+    file.write_text(f"description = {deep}\n" + file.read_text())
+    with pytest.raises(SettingsError, match="tiny.toml nests its values too deeply"):
+        read_settings(file)
+    with pytest.raises(ConfigurationError, match="best.toml is nested too deeply"):
+        Configuration.from_toml(f"seed = {deep}", "best.toml")
+    plain = write_tiny(tmp_path)
+    with pytest.raises(SettingsError, match="data.seed = "):
+        read_settings(plain, [f"data.seed={deep}"])
