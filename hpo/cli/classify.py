@@ -1,14 +1,16 @@
 """The command that tries a network on one's own pictures: classify."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from data.errors import DataError
 from hpo.cli.options import AsJson, Device
 from hpo.cli.steps import find_device, print_json, say
-from hpo.results.classify import check_queries, find_support
+from hpo.results.classify import Guess, check_queries, find_support
 from hpo.results.classify import classify as guesses_for
 from hpo.view.format import percent
 from model.checkpoint import load_checkpoint
@@ -35,7 +37,8 @@ def classify(
 ) -> None:
     """Tell which class one's own pictures belong to, from a picture or a few of each class.
 
-    The probabilities rank the classes at hand; they are not calibrated.
+    The probabilities rank the classes at hand; they are not calibrated. A picture that cannot be
+    read is told of at the end, and the status is then 2.
 
     Example: hpo classify best.safetensors --support classes --query drawn/*.png
     """
@@ -46,16 +49,28 @@ def classify(
         more_of_them = f" and {len(passed) - NAMED} more" if len(passed) > NAMED else ""
         say(f"passed over, as no image by its name: {', '.join(passed[:NAMED])}{more_of_them}")
     answers = guesses_for(load_checkpoint(checkpoint, where), classes, queries, where)
+    found = dict(zip(queries, answers, strict=True))
     if json_:
-        print_json(
-            [
-                {"query": str(path), "classes": [dataclasses.asdict(g) for g in guesses]}
-                for path, guesses in zip(queries, answers, strict=True)
-            ]
-        )
-        return
-    width = max(map(len, classes.images))
-    for path, guesses in zip(queries, answers, strict=True):
+        print_json([_as_json(path, answer) for path, answer in found.items()])
+    else:
+        _print(found, max(map(len, classes.images)))
+    unread = [answer for answer in answers if isinstance(answer, DataError)]
+    for error in unread:
+        say(f"hpo: {error.sentence}")
+    if unread:
+        raise typer.Exit(2)
+
+
+def _as_json(path: Path, answer: list[Guess] | DataError) -> dict[str, Any]:
+    if isinstance(answer, DataError):
+        return {"query": str(path), "error": answer.sentence}
+    return {"query": str(path), "classes": [dataclasses.asdict(guess) for guess in answer]}
+
+
+def _print(found: Mapping[Path, list[Guess] | DataError], width: int) -> None:
+    for path, guesses in found.items():
+        if isinstance(guesses, DataError):
+            continue
         print(path)
         for place, guess in enumerate(guesses[:SHOWN], start=1):
             print(f"  {place}  {guess.name:{width}}  {percent(guess.probability):>7}")

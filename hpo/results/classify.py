@@ -108,8 +108,8 @@ def check_queries(queries: Sequence[Path]) -> None:
 
 def classify(
     checkpoint: Checkpoint, support: SupportSet, queries: Sequence[Path], device: torch.device
-) -> list[list[Guess]]:
-    """All classes for each query, the likeliest first.
+) -> list[list[Guess] | DataError]:
+    """All classes for each query, the likeliest first; or why a query cannot be read.
 
     A class's score is the mean, over its images, of the network's logit that query and image
     show the same character. The probabilities are the softmax of these scores over the classes
@@ -123,7 +123,7 @@ def classify(
         device: where to compute.
 
     Raises:
-        DataError: an image cannot be read, or is blank.
+        DataError: an image of the support set cannot be read, or is blank.
     """
     network = checkpoint.network.eval()
     encode = encoder(
@@ -131,17 +131,28 @@ def classify(
     )
     side = checkpoint.configuration.network.image_size
 
-    def embedded(paths: Sequence[Path]) -> Tensor:
-        ink = torch.stack([read_photo(path, side) for path in paths]).to(device)
+    def embedded(photos: Sequence[Tensor]) -> Tensor:
+        ink = torch.stack(list(photos)).to(device)
         return torch.cat([encode(as_input(block)) for block in ink.split(BLOCK)])
 
+    def read(path: Path) -> Tensor | DataError:
+        try:
+            return read_photo(path, side)
+        except DataError as error:
+            return error
+
+    photos = [read(path) for path in queries]
+    ink = [photo for photo in photos if isinstance(photo, Tensor)]
     with torch.inference_mode():
-        shown = embedded([path for paths in support.images.values() for path in paths])
-        logits = network.score_all(embedded(queries), shown).double().cpu()  # (queries, images)
+        images = [read_photo(path, side) for paths in support.images.values() for path in paths]
+        if not ink:
+            return [photo for photo in photos if isinstance(photo, DataError)]
+        logits = network.score_all(embedded(ink), embedded(images)).double().cpu()
     shots = [len(paths) for paths in support.images.values()]
     scores = torch.stack([part.mean(dim=1) for part in logits.split(shots, dim=1)], dim=1)
     probabilities = scores.softmax(dim=1)
-    return [
+    guesses = (
         sorted(map(Guess, support.images, *rows), key=lambda guess: -guess.probability)
         for rows in zip(scores.tolist(), probabilities.tolist(), strict=True)
-    ]
+    )
+    return [photo if isinstance(photo, DataError) else next(guesses) for photo in photos]

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,7 @@ def test_a_class_scores_the_mean_logit_of_its_images(pictures: Path, strokes: Dr
     checkpoint = load_checkpoint(pictures / "best.safetensors", CPU)
     support = find_support(pictures / "two")
     (guesses,) = classify(checkpoint, support, [pictures / "q/1.png"], CPU)
+    assert not isinstance(guesses, DataError)
     small, network = strokes.resized(20), checkpoint.network
     with torch.no_grad():
         query = network.encode(as_input(small.ink[1, :1]))
@@ -126,3 +128,20 @@ def test_bad_input_is_one_sentence(hpo: Hpo, pictures: Path) -> None:
     assert refused(hpo(f"{line} --query q/0.png"), "one/c3.png is not a readable image")
     draw(torch.zeros(50, 50, dtype=torch.uint8), pictures / "one/c3.png")
     assert refused(hpo(f"{line} --query q/0.png"), "one/c3.png is blank")
+
+
+def test_one_bad_picture_does_not_end_a_batch(hpo: Hpo, pictures: Path) -> None:
+    (pictures / "q/broken.png").write_text("no image")
+    os.mkfifo(pictures / "q/pipe.png")
+    line = "classify best.safetensors --support one --query q/0.png"
+    alone = hpo(line)
+    both = hpo(f"{line} q/broken.png q/pipe.png")
+    assert both.status == 2
+    assert both.out == alone.out
+    first, second = both.err.strip().splitlines()
+    assert first.startswith("hpo: q/broken.png is not a readable image")
+    assert "q/pipe.png is not a readable image (" in second
+    assert "a pipe or a device" in second
+    good, bad, _ = json.loads(hpo(f"{line} q/broken.png q/pipe.png --json").out)
+    assert good["classes"]
+    assert bad == {"query": "q/broken.png", "error": first.removeprefix("hpo: ")}
