@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
@@ -79,6 +80,7 @@ class Workers:
         deaths, before = 0, finished(study)
         with stop.on_signals():
             try:
+                _start_forkserver()
                 for slot in range(len(self._jobs)):
                     self._start(slot)
                 while self._processes:
@@ -161,6 +163,15 @@ class Seen:
             if trial.state.is_finished() and trial.number not in self._told:
                 self._told.add(trial.number)
                 self._observer.trial_finished(trial)
+
+
+def _start_forkserver() -> None:
+    """Start what workers are forked from; a Ctrl-C is for this process alone, so it is blocked."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _main(job: Work) -> None:
