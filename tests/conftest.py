@@ -79,8 +79,8 @@ def ordinary_user(folder: Path) -> Iterator[None]:
         yield
         return
     nobody = pwd.getpwnam("nobody").pw_uid
-    modes = {p: p.stat().st_mode for p in folder.parents}
-    for parent, mode in modes.items():
+    for parent in folder.parents:  # other tests at the same time may need it, too
+        mode = parent.stat().st_mode
         if mode & 0o011 != 0o011:
             parent.chmod(mode | 0o011)
     os.chown(folder, nobody, -1)
@@ -89,6 +89,3 @@ def ordinary_user(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
-        for parent, mode in modes.items():
-            if mode & 0o011 != 0o011:
-                parent.chmod(mode)

@@ -23,7 +23,7 @@ def dashboard(
 
     Example: hpo dashboard small
     """
-    with opened_study(study, storage) as (place, stored):
+    with opened_study(study, storage, read_only=not writable) as (place, stored):
         pictures = artifacts_folder(results or place.folder)
         server = make_dashboard(stored.storage, pictures, port, writable)
         number = stored.storage.get_study_id_from_name(stored.study.study_name)

@@ -29,7 +29,7 @@ def export(
 
     Example: hpo export small -o best.toml
     """
-    with opened_study(study, storage) as (_, stored):
+    with opened_study(study, storage, read_only=True) as (_, stored):
         choice = choose(stored, trial)
         text = export_best(stored, choice).to_toml()
     _tell(choice, study)

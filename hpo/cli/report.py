@@ -36,7 +36,7 @@ def report(
         raise UserError(
             "--parquet needs pyarrow: install it with pip install 'hpo-siamese[parquet]'"
         )
-    with opened_study(study, storage) as (place, stored):
+    with opened_study(study, storage, read_only=True) as (place, stored):
         # pandas takes a second to load, which no other command waits for.
         from hpo.report.page import make_page
         from hpo.report.table import trials_table

@@ -33,7 +33,7 @@ def status(
     """
     if watch and json_:
         raise StudyError("--watch and --json do not go together: leave one of them out")
-    with opened_study(study, storage) as (_, stored):
+    with opened_study(study, storage, read_only=True) as (_, stored):
         if watch:
             _watch(stored)
         now = StatusReader(stored).read()

@@ -48,7 +48,10 @@ def print_wide(table: Table) -> None:
 
 @contextmanager
 def opened_study(
-    study: str, storage: str | None, give_up: Callable[[], bool] = lambda: False
+    study: str,
+    storage: str | None,
+    give_up: Callable[[], bool] = lambda: False,
+    read_only: bool = False,
 ) -> Iterator[tuple[StudyPlace, StoredStudy]]:
     """A study that exists, and where; what its database raises in the block is one sentence.
 
@@ -56,10 +59,12 @@ def opened_study(
         study: as a person names it.
         storage: the URL that was asked for, if one was.
         give_up: says when a database that is away is waited for no longer.
+        read_only: whether one that may not be written will do.
     """
     place = find_study(study, storage)
     with storage_errors(place.url):
-        yield place, load(place.name, open_storage(place.url, create=False, give_up=give_up))
+        database = open_storage(place.url, create=False, give_up=give_up, read_only=read_only)
+        yield place, load(place.name, database)
 
 
 def end(reason: str) -> None:

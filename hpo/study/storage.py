@@ -1,10 +1,13 @@
 """The SQL database of a study: connect to it, and say what is wrong with it."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote
 
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import URL, create_engine, event, inspect, make_url
@@ -102,7 +105,10 @@ def _opening_errors(url: str) -> Iterator[None]:
 
 
 def open_storage(
-    url: str, create: bool, give_up: Callable[[], bool] = lambda: False
+    url: str,
+    create: bool,
+    give_up: Callable[[], bool] = lambda: False,
+    read_only: bool = False,
 ) -> PatientStorage:
     """Connect to a database.
 
@@ -110,6 +116,7 @@ def open_storage(
         url: as SQLAlchemy takes it; PostgreSQL and MySQL need not name their driver.
         create: whether the tables are made if they are absent, and a SQLite file with its folder.
         give_up: says when a database that is away is waited for no longer.
+        read_only: whether a SQLite file that may not be written will do; nothing is then written.
 
     Raises:
         StorageError: it cannot be reached, read or written.
@@ -120,8 +127,12 @@ def open_storage(
         if parsed.drivername in DRIVERS:
             parsed = parsed.set(drivername=DRIVERS[parsed.drivername])
         arguments: dict[str, Any]
+        copied, locked = None, False
         if backend == "sqlite":
-            _prepare_file(parsed.database, create)
+            _prepare_file(parsed.database, create, read_only)
+            locked = read_only and _is_locked_up(parsed.database)
+            if locked:
+                parsed, copied = _for_reading(parsed)
             arguments = {"connect_args": {"timeout": SQLITE_TIMEOUT}}
         else:
             arguments = {"connect_args": {"connect_timeout": CONNECTING}, "pool_pre_ping": True}
@@ -144,7 +155,8 @@ def open_storage(
             wait=wait_exponential(0.5),
             reraise=True,
         )(connected)
-        if backend == "sqlite":
+        storage.copied = copied
+        if backend == "sqlite" and not locked:
             event.listen(storage.engine, "connect", _write_ahead)
             storage.engine.dispose()
         return storage
@@ -171,7 +183,34 @@ def _check_tables(url: str, arguments: dict[str, Any]) -> None:
         raise StorageError(f"{shown(url)} holds no studies yet: start one with `hpo run`")
 
 
-def _prepare_file(database: str | None, create: bool) -> None:
+def _is_locked_up(database: str | None) -> bool:
+    """Whether a SQLite file is read-only, or its folder, where SQLite keeps what comes next."""
+    if not database or database == ":memory:":
+        return False
+    return not (_writable(Path(database)) and _writable(Path(database).parent))
+
+
+def _for_reading(parsed: URL) -> tuple[URL, TemporaryDirectory[str] | None]:
+    """The URL by which a SQLite file that may not be written can be read; and a copy, if one is.
+
+    SQLite reads what is not in the file yet from two others beside it. Where both are, a process
+    works with them. Where none is, all is in the file. Where one is missing, SQLite would have to
+    make it, so it does that for a copy.
+    """
+    file = Path(parsed.database or "")
+    log, index = (file.with_name(f"{file.name}-{end}") for end in ("wal", "shm"))
+    if log.exists() and index.exists():
+        return parsed, None
+    if not log.exists():
+        uri = f"file:{quote(str(file.absolute()))}"
+        return parsed.set(database=uri, query={"immutable": "1", "uri": "true"}), None
+    copied = TemporaryDirectory()
+    for one in (file, log):
+        shutil.copyfile(one, Path(copied.name) / one.name)
+    return parsed.set(database=str(Path(copied.name) / file.name)), copied
+
+
+def _prepare_file(database: str | None, create: bool, read_only: bool) -> None:
     if not database or database == ":memory:":
         return
     file = Path(database)
@@ -187,7 +226,7 @@ def _prepare_file(database: str | None, create: bool) -> None:
     if not exists and not create:
         raise StorageError(f"there is no study in {file}: start one with `hpo run`")
     place = file if exists else file.parent
-    if create and not (_writable(place) and _writable(file.parent)):
+    if not read_only and not (_writable(place) and _writable(file.parent)):
         raise StorageError(
             f"{place} is read-only: make it writable, or name another place with --storage"
         )

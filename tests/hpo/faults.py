@@ -36,7 +36,7 @@ CONNECTIONS = {
 }
 CUT = {"postgresql": "SELECT pg_terminate_backend({})", "mysql": "KILL {}"}
 
-FULL = r"No space left|disk is full|disk I/O error|unable to open database|gave up, as it said"
+FULL = r"No space left|disk is full|disk I/O error|unable to open database"
 AWAY = r"refused|starting up|shutting down|closed the connection|Lost connection"
 """What a search may say that ended with status 2: the disk was full, or the database was away at
 the very beginning, where a wrong URL would look the same."""
@@ -69,7 +69,7 @@ class Search:
         if code == 0:
             return True
         known = FULL if "workers  " in said else f"{FULL}|{AWAY}"
-        ended = code == 2 and re.search(known, said.strip().splitlines()[-1])
+        ended = code == 2 and re.search(known, said)
         assert code == -signal.SIGKILL or ended, (code, said[-3000:])
         self._read += len(said)
         if not again:

@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from sqlalchemy import Engine, create_engine
+
 from tests.hpo.processes import wait_until
 
 PASSWORD = "geheim-7"
@@ -54,6 +56,10 @@ class Server:
             os.chown(folder, owner.pw_uid, owner.pw_gid)
             for parent in list(folder.parents)[:-1]:
                 parent.chmod(parent.stat().st_mode | 0o011)
+
+    def admin(self) -> Engine:
+        """A connection of one who may make other users."""
+        raise NotImplementedError
 
     def as_user(self, command: Sequence[str]) -> list[str]:
         """The command as the server's user."""
@@ -119,6 +125,10 @@ class Postgres(Server):
         """Stop it at once, as a crash would."""
         self._ctl("-m", "immediate", "stop")
 
+    def admin(self) -> Engine:
+        """As the user ``hpo``, whom the server was made for."""
+        return create_engine(self.url.replace("postgresql:", "postgresql+psycopg:"))
+
     def _ctl(self, *what: str) -> None:
         self.do(str(self._bin / "pg_ctl"), "-D", str(self._data), *what)
 
@@ -149,6 +159,11 @@ class MariaDB(Server):
             "--skip-name-resolve",
         ]
         self._launch(f"--init-file={first}")
+
+    def admin(self) -> Engine:
+        """As root."""
+        url = self.url.replace(f"hpo:{PASSWORD}", "root").replace("mysql:", "mysql+pymysql:")
+        return create_engine(url)
 
     def start(self) -> None:
         """Start it again."""

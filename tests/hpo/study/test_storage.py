@@ -1,5 +1,6 @@
 import contextlib
 import gc
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -15,8 +16,11 @@ from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 
 from hpo.study.patient_storage import PatientStorage, is_away
 from hpo.study.storage import StorageError, open_storage, shown
-from hpo.study.study import StoredStudy
+from hpo.study.study import StoredStudy, load
+from hpo.study.trials import finished
+from hpo.view.status import StatusReader
 from tests.conftest import ordinary_user
+from tests.hpo.big_study import big_study
 from tests.hpo.fixture_types import Open
 
 
@@ -59,6 +63,35 @@ def test_a_read_only_folder(tmp_path: Path) -> None:
             open_storage(f"sqlite:///{locked / 'study.db'}", create=True)
         with pytest.raises(StorageError, match=r"cannot be reached or made .* --storage"):
             open_storage("sqlite:////usr/hpo/study.db", create=True)
+
+
+@pytest.mark.parametrize("state", ["clean", "with its log", "with its log and index"])
+def test_a_study_that_may_not_be_written_is_read(tmp_path: Path, state: str) -> None:
+    live = tmp_path / "live"
+    live.mkdir()
+    stored = big_study(f"sqlite:///{live / 'study.db'}", trials=3, epochs=2)
+    if state == "clean":
+        stored.storage.engine.dispose()
+    backup = tmp_path / "back up #1"
+    shutil.copytree(live, backup)
+    if state == "with its log":
+        (backup / "study.db-shm").unlink()
+    held = {"study.db", "study.db-wal", "study.db-shm"} - {
+        "clean": {"study.db-wal", "study.db-shm"},
+        "with its log": {"study.db-shm"},
+    }.get(state, set())
+    assert {p.name for p in backup.iterdir()} == held
+    before = {p: p.read_bytes() for p in backup.iterdir()}
+    for path in (*backup.iterdir(), backup):
+        path.chmod(0o555 if path == backup else 0o444)
+    url, live_ones = f"sqlite:///{backup / 'study.db'}", stored.study.trials
+    with ordinary_user(tmp_path):
+        read = load("paper", open_storage(url, create=False, read_only=True))
+        assert [t.params for t in read.study.trials] == [t.params for t in live_ones]
+        assert StatusReader(read).read().finished == finished(read.study)
+        with pytest.raises(StorageError, match="study.db is read-only: make it writable"):
+            open_storage(url, create=False)
+    assert {p: p.read_bytes() for p in backup.iterdir()} == before
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -12,13 +12,16 @@ from optuna.trial import TrialState
 from sqlalchemy import create_engine, event, inspect, text
 
 from hpo.study.limits import Budget, set_limits, spending_of
+from hpo.study.storage import open_storage
 from hpo.study.trials import FINISHED, first_try
+from hpo.view.dashboard import make_dashboard
 from hpo.view.status import StatusReader
 from tests.hpo.big_study import big_study
+from tests.hpo.command import Hpo, refused
 from tests.hpo.made_up import check_standing
 from tests.hpo.processes import begin, check_whole, killing, opened, some, wait_until
-from tests.hpo.servers import Postgres
-from tests.hpo.tiny_study import write_tiny
+from tests.hpo.servers import PASSWORD, Postgres, Server
+from tests.hpo.tiny_study import tiny_settings, write_tiny
 
 
 @pytest.mark.soak
@@ -48,6 +51,36 @@ def test_what_is_spent_is_read_from_every_database(url: str) -> None:
     for budget in (Budget(3600, "seconds"), Budget(1e15, "multiply-adds")):
         set_limits(stored.study, None, budget)
         assert StatusReader(stored).read().spending == spending_of(stored)
+
+
+READER = {
+    "postgresql": (
+        "CREATE ROLE reader LOGIN PASSWORD 'lesen'; "
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader"
+    ),
+    "mysql": "GRANT SELECT ON hpo.* TO reader@'127.0.0.1' IDENTIFIED BY 'lesen'",
+}
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mariadb"])
+def test_a_study_that_may_only_be_read_is_shown(
+    kind: str, request: pytest.FixtureRequest, hpo: Hpo, tmp_path: Path
+) -> None:
+    server: Server = request.getfixturevalue(kind)
+    big_study(server.url, trials=8, epochs=3, name="shown", settings=tiny_settings(tmp_path))
+    write_tiny(tmp_path / "studies", "shown")
+    admin = server.admin()
+    with admin.begin() as connection:
+        for statement in READER[admin.dialect.name].split(";"):
+            connection.execute(text(statement))
+    admin.dispose()
+    url = server.url.replace(f"hpo:{PASSWORD}", "reader:lesen")
+    for line in ("status shown", "report shown -o page.html", "export shown"):
+        done = hpo(f"{line} --storage {url}")
+        assert done.status == 0, done.err
+    served = make_dashboard(open_storage(url, create=False), tmp_path, 0, writable=False)
+    served.server_close()
+    assert refused(hpo(f"delete shown --yes --storage {url}"), "cannot be used as a study database")
 
 
 HELD = "SELECT * FROM trials FOR UPDATE"
