@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from hpo.search.carry_over import carry_over
+from hpo.study.checked import Text, checked
 from hpo.study.confirmations import confirmed
 from hpo.study.paths import storage_of
 from hpo.study.settings import SettingsError, StudySettings
@@ -82,7 +85,7 @@ class WarmStart:
         Raises:
             StudyError: it began with another study, or with none.
         """
-        kept = study.user_attrs.get(WARM_START)
+        kept = _kept(study.user_attrs)
         if kept is not None:
             _check_same(study.study_name, kept, self.study, self.token)
             return
@@ -95,9 +98,25 @@ class WarmStart:
         self.enqueue(study)
 
 
+class _Kept(TypedDict):
+    """What a study keeps of the one that it began with."""
+
+    study: Text
+    token: str
+    best: list[int]
+    informative: list[int]
+
+
+_KEPT = TypeAdapter(_Kept | None)
+
+
+def _kept(attributes: Mapping[str, Any]) -> _Kept | None:
+    return checked(_KEPT, attributes.get(WARM_START), "what the study began with")
+
+
 def begun_with(study: optuna.Study) -> str | None:
     """What a study began with, in a line; None if with nothing."""
-    kept = study.user_attrs.get(WARM_START)
+    kept = _kept(study.user_attrs)
     if kept is None:
         return None
     best, informative = len(kept["best"]), len(kept["informative"])
@@ -126,7 +145,7 @@ def plan(
     """
     source = Path(old).stem if old.endswith(".toml") else old
     new = _attributes(name, url)
-    kept = new.get(WARM_START)
+    kept = _kept(new)
     if kept is not None:
         _check_same(name, kept, source, None)
     try:
@@ -149,7 +168,7 @@ class _Absent(StudyError):
     """The study to begin with is not where it was looked for."""
 
 
-def _check_same(name: str, kept: Mapping[str, Any], source: str, token: str | None) -> None:
+def _check_same(name: str, kept: _Kept, source: str, token: str | None) -> None:
     """See that a study began with this other one; without a token, with one of its name."""
     if kept["study"] != source or token not in (None, kept["token"]):
         other = "another study of that name" if kept["study"] == source else kept["study"]
@@ -180,7 +199,7 @@ def _opened(name: str, places: Sequence[str]) -> Iterator[StoredStudy]:
     for place in places:
         with storage_errors(place):
             try:
-                storage = open_storage(place, create=False)
+                storage = open_storage(place, create=False, read_only=True)
             except StorageError as error:
                 if error.__cause__ is None:  # it is not there, or holds no studies
                     continue

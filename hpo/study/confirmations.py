@@ -7,14 +7,18 @@ trained again from seeds that no trial had, and scored once on tasks that chose 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import mean, stdev
-from typing import Any
+from typing import Annotated, Any, Required
 
 import optuna
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
 
+from hpo.study.checked import checked
 from hpo.study.trials import derived_seed, trained_trials
 
 PREFIX = "confirmation:"
@@ -63,14 +67,14 @@ def confirmed(study: optuna.Study) -> list[Confirmed]:
     kept = _results(study)
     for trial in trained_trials(study):
         results = kept.get(trial.number, [])
-        counts = Counter(int(result["tasks"]) for result in results)
+        counts = Counter(result["tasks"] for result in results)
         if not counts or trial.value is None:
             continue
         tasks = max(counts, key=lambda number: (counts[number], number))
         counted = [r for r in results if r["tasks"] == tasks]
-        errors = tuple(float(r["error"]) for r in counted)
+        errors = tuple(r["error"] for r in counted)
         spread = stdev(errors) if len(errors) > 1 else math.nan
-        outcomes = tuple(str(r.get("outcomes", "")) for r in counted)
+        outcomes = tuple(r.get("outcomes", "") for r in counted)
         found.append(
             Confirmed(
                 trial=trial.number,
@@ -87,20 +91,32 @@ def confirmed(study: optuna.Study) -> list[Confirmed]:
     return [replace(c, rank=rank) for rank, c in enumerate(found, start=1)]
 
 
-def _results(study: optuna.Study) -> dict[int, list[Mapping[str, Any]]]:
+class _Result(TypedDict, total=False):
+    """What is read of a retraining."""
+
+    tasks: Required[Annotated[int, Field(ge=1)]]
+    error: Required[Annotated[float, Field(ge=0, le=1)]]
+    outcomes: str
+
+
+_RESULT = TypeAdapter(_Result)
+
+
+def _results(study: optuna.Study) -> dict[int, list[_Result]]:
     """What was kept of each trial's retrainings, in the order of their seeds."""
-    found: dict[int, dict[int, Mapping[str, Any]]] = {}
+    found: dict[int, dict[int, _Result]] = {}
     for key, result in study.user_attrs.items():
-        if key.startswith(PREFIX):
-            trial, k = (int(part) for part in key.removeprefix(PREFIX).split(":"))
-            found.setdefault(trial, {})[k] = result
+        if place := re.fullmatch(rf"{PREFIX}(\d+):(\d+)", key):
+            trial, k = int(place[1]), int(place[2])
+            found.setdefault(trial, {})[k] = checked(_RESULT, result, f"the {key}")
     return {trial: [results[k] for k in sorted(results)] for trial, results in found.items()}
 
 
 def is_done(study: optuna.Study, trial: int, k: int, tasks: int) -> bool:
     """Whether the trial's ``k``-th retraining (from 0) was scored on this many tasks."""
-    result = study.user_attrs.get(f"{PREFIX}{trial}:{k}")
-    return result is not None and result["tasks"] == tasks
+    key = f"{PREFIX}{trial}:{k}"
+    result = study.user_attrs.get(key)
+    return result is not None and checked(_RESULT, result, f"the {key}")["tasks"] == tasks
 
 
 def keep_result(study: optuna.Study, trial: int, k: int, result: Mapping[str, Any]) -> None:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import optuna
+from pydantic import TypeAdapter
 
+from hpo.study.checked import Text, checked
 from model.scoring import Score
 
 PREFIX = "evaluation:"
@@ -21,17 +23,20 @@ PREFIX = "evaluation:"
 class Look:
     """One score of a study's network on the evaluation tasks."""
 
-    when: str
+    when: Text
     """UTC, ISO 8601."""
-    checkpoint: str
+    checkpoint: Text
     """Name of the file."""
     accuracy: float
     """In [0, 1]."""
     interval: tuple[float, float]
     """95 %, Wilson."""
     tasks: int
-    source: str
+    source: Text
     """Which tasks, in words."""
+
+
+_LOOK = TypeAdapter(Look)
 
 
 def look(checkpoint: str, score: Score) -> Look:
@@ -48,5 +53,5 @@ def keep_look(study: optuna.Study, look: Look) -> None:
 def evaluations(study: optuna.Study) -> list[Look]:
     """All looks at the evaluation tasks, the oldest first."""
     attributes = study.user_attrs
-    kept = [attributes[key] for key in sorted(attributes) if key.startswith(PREFIX)]
-    return [Look(**{**one, "interval": tuple(one["interval"])}) for one in kept]
+    kept = [key for key in sorted(attributes) if key.startswith(PREFIX)]
+    return [checked(_LOOK, attributes[key], f"the {key}") for key in kept]

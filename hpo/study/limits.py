@@ -10,11 +10,13 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import Field, TypeAdapter
 
+from hpo.study.checked import checked
 from hpo.study.settings import SettingsError
 from hpo.study.study import StoredStudy
 from hpo.study.trials import finished, multiply_adds_spent, record, seconds_spent
@@ -39,8 +41,12 @@ class Budget:
             ``multiply-adds`` of the forward passes over the training images.
     """
 
-    amount: float
+    amount: Annotated[float, Field(gt=0)]
     unit: Literal["seconds", "multiply-adds"]
+
+
+_WANTED = TypeAdapter(Annotated[int, Field(ge=0)] | None)
+_BUDGET = TypeAdapter(Budget | None)
 
 
 @dataclass(frozen=True)
@@ -123,14 +129,12 @@ def set_limits(study: optuna.Study, trials: int | None, budget: Budget | None) -
 
 def wanted_trials(study: optuna.Study) -> int | None:
     """How many finished trials the study will hold; None where its budget alone ends it."""
-    kept = study.user_attrs.get(WANTED, 0)
-    return None if kept is None else int(kept)
+    return checked(_WANTED, study.user_attrs.get(WANTED, 0), "the number of trials wanted")
 
 
 def budget_of(study: optuna.Study) -> Budget | None:
     """What the trials of the study may spend, if it has such a limit."""
-    kept = study.user_attrs.get(BUDGET)
-    return Budget(**kept) if kept else None
+    return checked(_BUDGET, study.user_attrs.get(BUDGET), "the budget")
 
 
 def spending_of(stored: StoredStudy) -> Spending | None:

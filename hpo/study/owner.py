@@ -3,19 +3,30 @@
 import os
 import socket
 import sys
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import NotRequired
 
 import psutil
+from typing_extensions import TypedDict
+
+from hpo.study.checked import Text
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 PROCESSES = Path("/proc/self/ns/pid")
 STATUS = "/proc/{}/stat"
 
 
-def owner() -> dict[str, Any]:
+class Owner(TypedDict):
+    """What tells a process from any other, as a study keeps it."""
+
+    host: Text
+    pid: int
+    started: float
+    space: NotRequired[str]
+
+
+def owner() -> Owner:
     """What tells this process from any other, to be kept with what it works on."""
     process = psutil.Process()
     return {
@@ -26,7 +37,7 @@ def owner() -> dict[str, Any]:
     }
 
 
-def has_ended(kept: Mapping[str, Any]) -> bool:
+def has_ended(kept: Owner) -> bool:
     """Whether a process of this machine, by what `owner` kept of it, no longer lives."""
     if kept["host"] != socket.gethostname() or kept.get("space", "") != _process_space():
         return False

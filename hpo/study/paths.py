@@ -8,6 +8,8 @@ from data.sources.omniglot import default_folder, packed_folder
 from hpo.study.settings import SettingsError
 
 STUDIES = Path("studies")
+LONGEST = 200
+"""Characters of a folder's name that comes from a database."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,9 @@ def confirmation_folder(results: Path, token: str) -> Path:
 
 def is_plain_name(name: str) -> bool:
     """Whether a name that comes from a database may become a file's or a folder's."""
-    return name not in ("", ".", "..") and not any(c in "/\\" or ord(c) < 32 for c in name)
+    if name in ("", ".", "..") or len(name) > LONGEST:
+        return False
+    return not any(c in "/\\" or ord(c) < 32 for c in name)
 
 
 def _checked(token: str) -> str:

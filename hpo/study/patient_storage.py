@@ -25,8 +25,9 @@ from tenacity import (
     wait_fixed,
 )
 
+from hpo.study.checked import readable
 from hpo.study.owner import owner
-from hpo.study.trials import TRIALS, Record
+from hpo.study.trials import TRIALS, Record, check_trial
 
 ABSENCE = 600.0
 """Seconds that a database may be away."""
@@ -94,6 +95,25 @@ def _patient(
     return outlasting
 
 
+def _reading(
+    method: Callable[Concatenate[Any, Arguments], Result],
+) -> Callable[Concatenate[PatientStorage, Arguments], Result]:
+    """Likewise; what it gives is checked, for anybody may have changed the database."""
+    patient = _patient(method)
+
+    def checking(
+        self: PatientStorage, /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        with readable("the study"):
+            found = patient(self, *args, **kwargs)
+        for trial in found if isinstance(found, list) else [found]:
+            if isinstance(trial, FrozenTrial):
+                check_trial(trial)
+        return found
+
+    return checking
+
+
 class PatientStorage(RDBStorage):
     """Optuna's storage in SQL, whose reads and writes outlast the server's absence.
 
@@ -106,6 +126,7 @@ class PatientStorage(RDBStorage):
         self, url: str, give_up: Callable[[], bool] = lambda: False, **arguments: Any
     ) -> None:
         """Connect as `RDBStorage` does; ``give_up`` says when there is no time to wait."""
+        self.copied: object = None  # a copy of the file that is deleted with this
         self._give_up, self._seen_away = give_up, -RECOVERY
         parsed = make_url(url)
         on_disk = parsed.get_backend_name() == "sqlite" and parsed.database
@@ -114,16 +135,16 @@ class PatientStorage(RDBStorage):
 
     # What a search asks of its storage, by itself or through the cache that Optuna puts before it.
     _get_best_trial_id = _patient(RDBStorage._get_best_trial_id)
-    _get_trials = _patient(RDBStorage._get_trials)
+    _get_trials = _reading(RDBStorage._get_trials)
     _set_trial_param = _patient(RDBStorage._set_trial_param)
-    get_all_studies = _patient(RDBStorage.get_all_studies)
-    get_all_trials = _patient(RDBStorage.get_all_trials)
-    get_study_directions = _patient(RDBStorage.get_study_directions)
+    get_all_studies = _reading(RDBStorage.get_all_studies)
+    get_all_trials = _reading(RDBStorage.get_all_trials)
+    get_study_directions = _reading(RDBStorage.get_study_directions)
     get_study_id_from_name = _patient(RDBStorage.get_study_id_from_name)
     get_study_name_from_id = _patient(RDBStorage.get_study_name_from_id)
-    get_study_system_attrs = _patient(RDBStorage.get_study_system_attrs)
-    get_study_user_attrs = _patient(RDBStorage.get_study_user_attrs)
-    get_trial = _patient(RDBStorage.get_trial)
+    get_study_system_attrs = _reading(RDBStorage.get_study_system_attrs)
+    get_study_user_attrs = _reading(RDBStorage.get_study_user_attrs)
+    get_trial = _reading(RDBStorage.get_trial)
     get_trial_id_from_study_id_trial_number = _patient(
         RDBStorage.get_trial_id_from_study_id_trial_number
     )

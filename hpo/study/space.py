@@ -8,6 +8,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
+from hpo.study.checked import readable
 from hpo.study.settings import (
     MULTIPLE,
     RATES,
@@ -111,17 +112,21 @@ class SearchSpace:
             params: one for each distribution.
             seed: of the initial weights and the order of the batches.
             training: another recipe than the study's.
+
+        Raises:
+            BrokenStudy: no network can be made of them.
         """
-        return Configuration(
-            seed=seed,
-            data=self.settings.data,
-            network=self.architecture(params),
-            rates={
-                layer: LayerRates(**{rate: params[f"{layer}_{rate}"] for rate in RATES})
-                for layer in layer_names(self.settings.network.convolutions)
-            },
-            training=training or self.settings.training,
-        )
+        with readable("the parameters of a trial"):
+            return Configuration(
+                seed=seed,
+                data=self.settings.data,
+                network=self.architecture(params),
+                rates={
+                    layer: LayerRates(**{rate: params[f"{layer}_{rate}"] for rate in RATES})
+                    for layer in layer_names(self.settings.network.convolutions)
+                },
+                training=training or self.settings.training,
+            )
 
     def checked_first(self) -> list[Params]:
         """The study's first trials, checked: Optuna itself would take any value.

@@ -6,17 +6,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import optuna
 import torch
 from optuna.exceptions import DuplicatedStudyError
 from optuna.trial import TrialState
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from data.errors import UserError
 from hpo import __version__
-from hpo.study.owner import has_ended, owner
+from hpo.study.checked import Text, checked
+from hpo.study.owner import Owner, has_ended, owner
 from hpo.study.patient_storage import PatientStorage
 from hpo.study.settings import StudySettings, differences, parsed_changes
 from hpo.study.space import SearchSpace
@@ -32,6 +34,19 @@ MAKING = 10.0
 """Seconds that the making of a study may take."""
 
 
+class _Kept(TypedDict):
+    """The attributes of a study that every command reads."""
+
+    settings: dict[str, Any]
+    data_fingerprint: Text
+    hpo_version: NotRequired[Text]
+    token: NotRequired[Text]
+    changes: NotRequired[list[Text]]
+
+
+_KEPT, _MAKER = TypeAdapter(_Kept), TypeAdapter(Owner | None)
+
+
 class StudyError(UserError):
     """A study that is absent, or cannot be resumed. One sentence with the way out."""
 
@@ -44,16 +59,12 @@ class StoredStudy:
     storage: PatientStorage
     settings: StudySettings
     data_fingerprint: str
-
-    @property
-    def changes(self) -> Sequence[str]:
-        """What ``--set`` and the like changed of the study file, as `read_settings` takes it."""
-        return [str(change) for change in self.study.user_attrs.get("changes", ())]
-
-    @property
-    def token(self) -> str:
-        """What tells this study from others of its name, in other databases."""
-        return str(self.study.user_attrs.get("token", self.study.study_name))
+    token: str
+    """What tells this study from others of its name, in other databases."""
+    changes: Sequence[str]
+    """What ``--set`` and the like changed of the study file, as `read_settings` takes it."""
+    version: str
+    """Of the program that made it."""
 
     @property
     def space(self) -> SearchSpace:
@@ -138,7 +149,7 @@ def create_or_resume(
     study.set_user_attr("hpo_version", __version__)
     study.set_user_attr("token", secrets.token_hex(8))
     study.set_user_attr("format", FORMAT)  # last: a study that has it has everything
-    return StoredStudy(study, storage, settings, data_fingerprint), True
+    return load(name, storage), True
 
 
 def check_settings(
@@ -161,7 +172,7 @@ def check_settings(
     changed = differences(stored.settings.model_dump(mode="json"), settings.model_dump(mode="json"))
     if not changed:
         return
-    name, version = stored.study.study_name, stored.study.user_attrs.get("hpo_version")
+    name, version = stored.study.study_name, stored.version
     upgraded = shipped and version != __version__
     if upgraded and parsed_changes(changes) == parsed_changes(stored.changes):
         logger.info(
@@ -190,7 +201,7 @@ def _is_made(name: str, storage: PatientStorage) -> bool:
             return True  # as nearly always; its trials, maybe thousands, need not be read
         if any(t.state != TrialState.WAITING for t in study.get_trials(deepcopy=False)):
             return True
-        maker = study.user_attrs.get("maker")
+        maker = checked(_MAKER, study.user_attrs.get("maker"), f"the maker of {name}")
         if (maker and has_ended(maker)) or time.monotonic() > deadline:
             optuna.delete_study(study_name=name, storage=storage)
             return False
@@ -210,20 +221,30 @@ def load(name: str, storage: PatientStorage) -> StoredStudy:
         raise StudyError(
             f"there is no study {name} in {shown(str(storage.url))}: start it with `hpo run {name}`"
         ) from error
-    attributes = study.user_attrs
-    if attributes.get("format") != FORMAT:
+    found = study.user_attrs.get("format")
+    if found != FORMAT:
         raise StudyError(
-            f"the study {name} has format {attributes.get('format')} where this program reads "
+            f"the study {name} has format {found} where this program reads "
             f"{FORMAT}: use the version that made it, or start another study"
         )
+    kept = checked(_KEPT, study.user_attrs, f"the study {name}")
+    version = kept.get("hpo_version", "unknown")
     try:
-        settings = StudySettings.model_validate(_without_nulls(attributes["settings"]))
+        settings = StudySettings.model_validate(_without_nulls(kept["settings"]))
     except ValidationError as error:
         raise StudyError(
-            f"the study {name} was made by version {attributes.get('hpo_version')}, whose settings "
+            f"the study {name} was made by version {version}, whose settings "
             f"this one does not know ({first_problem(error)}): use that version"
         ) from error
-    return StoredStudy(study, storage, settings, attributes["data_fingerprint"])
+    return StoredStudy(
+        study,
+        storage,
+        settings,
+        kept["data_fingerprint"],
+        token=kept.get("token", name),
+        changes=kept.get("changes", []),
+        version=version,
+    )
 
 
 def _without_nulls(stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,13 @@ import numpy as np
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import ConfigDict, TypeAdapter, with_config
 from sqlalchemy import DateTime, Enum, column, func, select, table
+from typing_extensions import TypedDict
 
+from hpo.study.checked import BrokenStudy, Text, checked, readable
+from hpo.study.owner import Owner
+from hpo.study.space import holds
 from model.recipe import Training
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -46,14 +51,14 @@ class Record(NamedTuple):
         deaths: how many processes in a row have died under it and its earlier tries.
     """
 
-    owner: Mapping[str, Any] | None = None
+    owner: Owner | None = None
     seed: int | None = None
-    begun_with: str | None = None
+    begun_with: Text | None = None
     weights: int | None = None
     multiply_adds: int | None = None
-    device: str | None = None
-    precision: str | None = None
-    fallback: str | None = None
+    device: Text | None = None
+    precision: Text | None = None
+    fallback: Text | None = None
     images_at_once: int | None = None
     resumed_at: int | None = None
     seconds: float | None = None
@@ -63,15 +68,20 @@ class Record(NamedTuple):
     outcomes: str | None = None
     peak_memory_mb: int | None = None
     retry: Literal["counted", "free"] | None = None  # before the reason: it is written first
-    fail_reason: str | None = None
+    fail_reason: Text | None = None
     retry_of: int | None = None
     first_try: int | None = None
     deaths: int | None = None
 
     @classmethod
     def from_attributes(cls, kept: Mapping[str, Any]) -> Record:
-        """What user attributes say; those that are not the program's are passed over."""
-        return cls(**{_FIELDS[name]: value for name, value in kept.items() if name in _FIELDS})
+        """What user attributes say; those that are not the program's are passed over.
+
+        Raises:
+            BrokenStudy: one is not of its kind.
+        """
+        known = {_FIELDS[name]: value for name, value in kept.items() if name in _FIELDS}
+        return checked(_RECORD, known, "an attribute of a trial")
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -85,7 +95,45 @@ class Record(NamedTuple):
             trial.set_user_attr(name, value)
 
 
+_RECORD = TypeAdapter(Record)
 _FIELDS = {_STORED.get(field, field): field for field in Record._fields}
+
+
+@with_config(ConfigDict(strict=True))
+class _Read(TypedDict):
+    """What Optuna, or the program, reads of a trial besides its record."""
+
+    values: list[float] | None
+    params: dict[str, int | float]
+    intermediate_values: dict[int, float]
+    fixed_params: dict[str, int | float]
+    rungs: dict[str, float]
+
+
+_TRIAL = TypeAdapter(_Read)
+
+
+def check_trial(trial: FrozenTrial) -> None:
+    """See that a trial holds what a search writes; its record is checked when it is read.
+
+    Raises:
+        BrokenStudy: it does not.
+    """
+    system = trial.system_attrs
+    held = {
+        "values": trial.values,
+        "params": trial.params,
+        "intermediate_values": trial.intermediate_values,
+        "fixed_params": system.get("fixed_params", {}),
+        "rungs": {k: v for k, v in system.items() if k.startswith("completed_rung_")},
+    }
+    checked(_TRIAL, held, f"trial {trial.number}")
+    for name, distribution in trial.distributions.items():
+        if not holds(distribution, trial.params[name]):
+            raise BrokenStudy(
+                f"trial {trial.number} is not as it was written ({name} = {trial.params[name]}, "
+                "which is not in its range)"
+            )
 
 
 def derived_seed(study_seed: int, *path: int) -> int:
@@ -192,6 +240,7 @@ def images_per_epoch(training: Training) -> int:
     return sampling.images * sampling.steps
 
 
+_NUMBER = TypeAdapter(float)
 _READ = ("fail_reason", "multiply_adds", "resumed_at", "retry_of", "seconds")
 TRIALS = table(
     "trials",
@@ -221,7 +270,7 @@ def read_sparsely(
         SQLAlchemyError: the database is away; it is not waited for.
     """
     ended = {i: trial for i, trial in known.items() if trial.state.is_finished()}
-    with storage.engine.connect() as connection:
+    with readable("a trial"), storage.engine.connect() as connection:
         rows = connection.execute(
             select(TRIALS, _VALUES.c.value)
             .outerjoin(_VALUES, _VALUES.c.trial_id == TRIALS.c.trial_id)
@@ -250,7 +299,7 @@ def read_sparsely(
         or FrozenTrial(
             number=r.number,
             state=r.state,
-            value=r.value,
+            value=None if r.value is None else checked(_NUMBER, r.value, "the value of a trial"),
             datetime_start=None,
             datetime_complete=r.datetime_complete,
             params={},

@@ -9,6 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, demo_app, make
 import optuna
 from optuna.artifacts import FileSystemArtifactStore
 
+from hpo.study.checked import readable
 from hpo.study.patient_storage import PatientStorage
 from hpo.study.settings import StudySettings
 from hpo.study.storage import StorageError
@@ -116,5 +117,6 @@ def write_note(study: optuna.Study, text: str) -> None:
     """Keep the note with the study, unless it has one that somebody may have changed."""
     from optuna_dashboard import get_note, save_note  # likewise
 
-    if not get_note(study):
-        save_note(study, text)
+    with readable("the note"):
+        if not get_note(study):
+            save_note(study, text)

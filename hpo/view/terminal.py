@@ -20,6 +20,7 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpo.search.observer import Observer
+from hpo.study.checked import printable
 from hpo.study.limits import spending_of, wanted_trials
 from hpo.study.space import SearchSpace
 from hpo.study.study import StoredStudy
@@ -105,7 +106,7 @@ class StudyView:
             f"{len(errors)} / {self._epochs}",
             sparkline(errors),
             shape(network) if network else "",
-            last,
+            Text(last),  # not markup
             style=style,
         )
 
@@ -198,8 +199,9 @@ class _Stderr(logging.Handler):
     """Wherever stderr goes at the moment, through a live view too."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line."""
-        sys.stderr.write(f"{self.format(record)}\n")
+        """Write a line; what comes from a database or a file has no power over the terminal."""
+        lines = map(printable, self.format(record).splitlines())
+        sys.stderr.write("\n".join(lines) + "\n")
         sys.stderr.flush()
 
 

@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 
 from hpo.search.stopping import Stop
 from hpo.study.confirmations import keep_result
-from hpo.study.owner import owner
+from hpo.study.owner import Owner, owner
 from hpo.study.study import StoredStudy
 from hpo.study.trials import FINISHED, trained_trials
 from hpo.view.status import StatusReader
@@ -35,7 +35,7 @@ def keep(study: optuna.Study, trial: int, *errors: float, tasks: int = 100) -> N
         keep_result(study, trial, k, {"error": error, "tasks": tasks})
 
 
-def gone() -> dict[str, object]:
+def gone() -> Owner:
     """The owner of a process that has ended."""
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         pass

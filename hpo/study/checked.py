@@ -1,0 +1,67 @@
+"""What a database holds, checked before it is used: whoever may write there can write anything."""
+
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, TypeAdapter, ValidationError
+
+from data.errors import UserError
+from model.configuration import first_problem
+
+Kind = TypeVar("Kind")
+
+
+class BrokenStudy(UserError):
+    """Something in a database that this program did not write so; one sentence says what."""
+
+    advice = "somebody changed the database; restore a backup of it, or start another study"
+
+
+def printable(text: str) -> str:
+    """A text without what a terminal would obey: control characters, and marks of direction."""
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c
+        for c in text
+    )
+
+
+Text = Annotated[str, AfterValidator(printable)]
+"""A text that may be shown."""
+
+
+def checked(kind: TypeAdapter[Kind], value: Any, what: str) -> Kind:
+    """A value of this kind.
+
+    Args:
+        kind: what it has to be.
+        value: from a database.
+        what: it is, for the sentence.
+
+    Raises:
+        BrokenStudy: it is none.
+    """
+    try:
+        return kind.validate_python(value)
+    except ValidationError as error:
+        raise BrokenStudy(f"{what} is not as it was written ({first_problem(error)})") from error
+
+
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Turn what Optuna raises over rows that it did not write so into a `BrokenStudy`.
+
+    Args:
+        what: is read, for the sentence.
+    """
+    try:
+        yield
+    except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, KeyError) and "Record does not exist" in str(error):
+            raise  # Optuna's way to say that there is no such study or trial
+        if isinstance(error, ValidationError):
+            reason = first_problem(error)
+        else:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise BrokenStudy(f"{what} cannot be read ({printable(reason)})") from error
