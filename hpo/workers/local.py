@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
@@ -167,6 +167,7 @@ class Seen:
 
 def _start_forkserver() -> None:
     """Start what workers are forked from; a Ctrl-C is for this process alone, so it is blocked."""
+    resource_tracker.ensure_running()  # which it starts first, and which unblocks SIGINT
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()

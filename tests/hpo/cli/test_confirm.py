@@ -153,7 +153,8 @@ def test_one_that_is_stopped_goes_on_in_the_middle(
     assert not snapshot.exists()
     resumed = {k: r["error"] for k, r in kept(searched()).items()}
 
-    searched().study.set_user_attr(f"confirmation:{by_error(searched())[1]}:0", {"tasks": 0})
+    forgotten = {"tasks": 1, "error": 0.5}  # scored on other tasks
+    searched().study.set_user_attr(f"confirmation:{by_error(searched())[1]}:0", forgotten)
     assert hpo(CONFIRM).status == 0  # the resumed one again, now in one go
     assert {k: r["error"] for k, r in kept(searched()).items()} == resumed
 

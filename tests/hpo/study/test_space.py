@@ -5,6 +5,7 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 
+from hpo.study.checked import BrokenStudy
 from hpo.study.settings import SettingsError, read_settings
 from hpo.study.space import SearchSpace
 from tests.hpo.tiny_study import tiny_settings
@@ -36,7 +37,7 @@ def test_what_fits_is_what_can_be_built() -> None:
             fitting += 1
             assert space.configuration(drawn, 0).network.sides[-1] >= 1
         else:
-            with pytest.raises(ValueError, match="does not fit"):
+            with pytest.raises(BrokenStudy, match="does not fit"):
                 space.configuration(drawn, 0)
     assert 0.05 < fitting / 300 < 0.2  # 11.7 % of all kernels fit
 
