@@ -6,7 +6,6 @@ What the recording saw of Python stays as it was. Learning rates are therefore o
 a momentum changes, the step is recorded again.
 """
 
-import gc
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from data.pairs import PairBatch
+from model.fast.memory import nothing_collected
 
 Step = Callable[[PairBatch], Tensor]
 """Trains on a batch; gives the loss, () on the device."""
@@ -47,7 +47,7 @@ def recorder(device: torch.device, optimizer: Optimizer) -> Record | None:
     def record(step: Step, batch: PairBatch) -> Recording:
         graph = torch.cuda.CUDAGraph()
         with (
-            _nothing_collected(),
+            nothing_collected(),  # what is freed of an earlier network would break it off
             _recordable(optimizer),
             torch.cuda.device(device),
             torch.cuda.graph(graph, stream=stream),
@@ -64,18 +64,6 @@ def constants(optimizer: Optimizer) -> object:
         {key: value for key, value in group.items() if key not in ("params", "lr")}
         for group in optimizer.param_groups
     ]
-
-
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Hold back the collector: what it frees of an earlier network would break a recording off."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 @contextmanager
