@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.limit import limit
-from benchmarks.search_cost import contention, memory, overhead, trial
+from benchmarks.search_cost import contention, memory, overhead, stored_trials, trial
 from benchmarks.stopwatch import Row, machine, table
 from benchmarks.throughput import Setting, at_once, training, validation
 from data.sources.by_name import open_set
@@ -26,6 +26,7 @@ TITLES = {
     "validation": "Validation, 320 tasks",
     "trial": "One `small` trial of 18 epochs",
     "overhead": "The search's own cost, a `small` trial of 18 epochs",
+    "stored trials": "A `paper` study that holds many trials, on SQLite",
     "contention": "A trial's reads and writes on a PostgreSQL that eight workers share",
     "memory": "Peak memory over `demo` trials in one process",
     "limit": "A training step against the limit of the device",
@@ -58,6 +59,7 @@ def main() -> None:
         "validation": lambda: validation(setting),
         "trial": lambda: trial(setting),
         "overhead": lambda: overhead(setting, chosen.postgres),
+        "stored trials": lambda: stored_trials(setting),
         "contention": lambda: contention(setting, chosen.postgres),
         "memory": lambda: memory(setting),
         "limit": lambda: limit(setting),

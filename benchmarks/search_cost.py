@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import psutil
 import torch
 from optuna.trial import create_trial
 
@@ -31,6 +32,7 @@ from hpo.study.limits import WANTED
 from hpo.study.settings import StudySettings
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy, create_or_resume, load
+from hpo.view.status import StatusReader
 from hpo.view.terminal import log_to_stderr
 from model.fast.cuda_graph import Replayed
 from model.fast.memory import release_memory
@@ -40,6 +42,7 @@ from model.training import Trainer
 
 STORED = (10, 200, 1000)
 MEASURED = 5  # trials that are asked, reported and told at each of them
+MANY, FURTHER = 3000, 100
 DEMO_TRIALS = 50
 WORKERS = 8
 PACED = 3  # trials of each worker
@@ -127,15 +130,56 @@ def overhead(setting: Setting, postgres: str | None) -> list[Row]:
     return rows
 
 
-def _fill(stored: StoredStudy, count: int) -> None:
-    """Store finished trials as a search would have left them, a third of them pruned."""
+def stored_trials(setting: Setting) -> list[Row]:
+    """What `MANY` stored trials of `paper` cost whoever reads or joins the study, on SQLite."""
+    setting.say(f"stored trials, {MANY}")
+    with _new_study(settings("paper")) as made:
+        _fill(made, MANY, pruned=8)
+        parts: dict[str, float] = {}
+
+        @contextmanager
+        def timed(part: str) -> Iterator[None]:
+            begun = time.perf_counter()
+            yield
+            parts[part] = time.perf_counter() - begun
+
+        url = made.storage.engine.url.render_as_string(hide_password=False)
+        with timed("open, s"):
+            stored = load(made.study.study_name, open_storage(url, create=False))
+        with timed("status, s"):
+            StatusReader(stored).read()
+        before = _resident()
+        with timed("read all, s"):
+            stored.study.get_trials(deepcopy=False)
+        parts["memory of the trials, MiB"] = _resident() - before
+        stored.study.sampler = make_sampler(stored)
+        each, before = list[float](), _resident()
+        for _ in range(FURTHER):
+            begun = time.perf_counter()
+            trial = stored.study.ask()
+            stored.space.suggest(trial)
+            stored.study.tell(trial, 0.5)
+            each.append(time.perf_counter() - begun)
+        parts["ask, suggest and tell, s"] = median(each)
+        parts[f"memory of {FURTHER} more, MiB"] = _resident() - before
+        stored.storage.engine.dispose()
+        return [{"stored trials": MANY, **parts}]
+
+
+def _resident() -> float:
+    return float(psutil.Process().memory_info().rss / 2**20)
+
+
+def _fill(stored: StoredStudy, count: int, pruned: int = 3) -> None:
+    """Store finished trials as a search would have left them, of nine this many pruned."""
     space, chance = stored.space, np.random.default_rng(0)
     distributions, epochs = space.distributions, stored.settings.training.epochs
     finished = []
     for number in range(count):
         errors = np.sort(chance.uniform(0.2, 0.95, epochs))[::-1]
-        ran = epochs if number % 3 else 6
-        state = optuna.trial.TrialState.COMPLETE if number % 3 else optuna.trial.TrialState.PRUNED
+        cut = number % 9 < pruned
+        ran = 6 if cut else epochs
+        state = optuna.trial.TrialState.PRUNED if cut else optuna.trial.TrialState.COMPLETE
         finished.append(
             create_trial(
                 state=state,

@@ -20,7 +20,7 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpo.search.observer import Observer
-from hpo.study.checked import printable
+from hpo.study.checked import BrokenStudy, printable
 from hpo.study.limits import spending_of, wanted_trials
 from hpo.study.space import SearchSpace
 from hpo.study.study import StoredStudy
@@ -40,6 +40,8 @@ from model.architecture import Architecture
 from model.configuration import Configuration
 
 READING = 1.0  # seconds between two reads of the study
+ABSENT = (StorageInternalError, SQLAlchemyError, BrokenStudy)
+"""What a read of the study may raise; the search itself says so if it has to end."""
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +151,7 @@ def live_view(stored: StoredStudy, stream: TextIO) -> Iterator[StudyView]:
 
     def read() -> None:
         while not over.wait(READING):
-            with suppress(StorageInternalError, SQLAlchemyError):
+            with suppress(*ABSENT):
                 view.read()
 
     reader = threading.Thread(target=read, daemon=True)
@@ -161,7 +163,7 @@ def live_view(stored: StoredStudy, stream: TextIO) -> Iterator[StudyView]:
             over.set()
             reader.join(timeout=2 * READING)
             if not reader.is_alive():
-                with suppress(StorageInternalError, SQLAlchemyError):
+                with suppress(*ABSENT):
                     view.read()
 
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from data.errors import DataError
-from data.sources import omniglot
+from data.sources import archive, omniglot
 from tests.conftest import ordinary_user
 from tests.data.fake_omniglot import PARTS, image_names, png, rewrite, write_fake
 
 LOAD = """
 import sys
 from pathlib import Path
-from data.sources import omniglot
+from data.sources import archive, omniglot
 from tests.conftest import ordinary_user
 from tests.data.fake_omniglot import PARTS
 omniglot.PARTS = PARTS
@@ -179,6 +179,15 @@ def test_a_truncated_zip_is_named(fake: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"images_background\.zip is cut short, damaged"):
         omniglot.load(fake)
     assert packed_files(tmp_path) == []
+
+
+def test_a_member_that_claims_to_be_huge_is_not_unpacked(
+    fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "LARGEST", 2**19)
+    rewrite(fake / "images_evaluation.zip", {image_names("images_evaluation")[2]: bytes(2**20)})
+    with pytest.raises(DataError, match=r"images_evaluation\.zip is .*would take 1 MiB"):
+        omniglot.load(fake)
 
 
 def test_damage_inside_a_zip_is_named(fake: Path) -> None:

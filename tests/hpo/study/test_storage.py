@@ -6,6 +6,7 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -186,6 +187,25 @@ def test_a_server_that_is_away_is_told_from_one_that_refuses(error: Exception, a
     wrapped = StorageInternalError("commit")
     wrapped.__cause__ = error
     assert is_away(wrapped) == away
+
+
+def test_a_connection_that_is_cut_while_it_is_opened_is_made_again(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = PatientStorage.__init__
+    cut = OperationalError("SELECT", {}, Exception("gone"), connection_invalidated=True)
+    refused = OperationalError("SELECT", {}, Exception("connection refused"))
+    for error, tries in ((cut, 2), (refused, 1)):
+        init = Mock(side_effect=[error, None])
+
+        def opened(self: PatientStorage, *given: Any, init: Mock = init, **more: Any) -> None:
+            init()
+            plain(self, *given, **more)
+
+        monkeypatch.setattr(PatientStorage, "__init__", opened)
+        with contextlib.suppress(StorageError):
+            open_storage(database, create=True)
+        assert init.call_count == tries
 
 
 AWAY = OperationalError("SELECT 1", {}, Exception("connection refused"))

@@ -1,7 +1,13 @@
-from optuna.trial import TrialState, create_trial
+from unittest.mock import Mock
 
+import pytest
+from optuna.trial import TrialState, create_trial
+from sqlalchemy.exc import OperationalError
+
+from hpo.study import trials
 from hpo.study.storage import open_storage
 from hpo.study.study import load
+from hpo.view import status
 from hpo.view.status import StatusReader, as_json
 from tests.hpo.big_study import big_study
 from tests.hpo.made_up import check_standing
@@ -34,3 +40,15 @@ def test_what_ended_since_is_seen(database: str) -> None:
     assert after.finished == before.finished + 1
     assert after.best is not None
     assert after.best.number == 12
+
+
+def test_a_database_that_is_away_is_waited_for(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = StatusReader(big_study(database, trials=2, epochs=1))
+    away = OperationalError("SELECT", {}, Exception("connection refused"))
+    plain = trials.read_sparsely
+    found = Mock(side_effect=[away, plain])
+    monkeypatch.setattr(status, "read_sparsely", lambda *given: found()(*given))
+    assert reader.read().finished == 2
+    assert found.call_count == 2

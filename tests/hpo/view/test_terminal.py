@@ -1,4 +1,6 @@
 import io
+import logging
+import time
 from datetime import datetime, timedelta
 from unittest.mock import Mock
 
@@ -6,6 +8,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import OperationalError
 
+from hpo.study.checked import BrokenStudy
 from hpo.study.limits import WANTED
 from hpo.study.study import StoredStudy
 from hpo.view.status import StatusReader
@@ -84,6 +87,34 @@ def test_a_failing_database_stops_the_view(
     with live_view(stored, screen):
         monkeypatch.setattr(StatusReader, "read", Mock(side_effect=away))
     assert "0 / 0 trials" in screen.getvalue()
+
+
+@pytest.mark.parametrize("reason", ["[/x] no such kernel", "[red]", "\x1b]0;owned\x07"])
+def test_what_a_database_says_is_neither_markup_nor_control(
+    stored: StoredStudy, reason: str
+) -> None:
+    stored.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"fail_reason": reason}))
+    shown = drawn(StudyView(stored))
+    assert reason.replace("\x1b", "\ufffd").replace("\x07", "\ufffd") in shown
+
+
+def test_a_database_that_somebody_breaks_stops_the_view(
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr("hpo.view.terminal.READING", 0.01)
+    with live_view(stored, screen):
+        monkeypatch.setattr(StatusReader, "read", Mock(side_effect=BrokenStudy("broken")))
+        time.sleep(0.1)
+    assert "0 / 0 trials" in screen.getvalue()
+
+
+def test_the_pools_traceback_of_a_lost_connection_is_not_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log_to_stderr()
+    logging.getLogger("sqlalchemy.pool.impl.QueuePool").error("Exception during reset")
+    assert capsys.readouterr().err == ""
 
 
 def test_the_five_best_are_listed_with_their_settings(stored: StoredStudy, run: Run) -> None:

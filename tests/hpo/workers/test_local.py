@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import sys
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -10,7 +11,7 @@ from optuna.trial import create_trial
 
 from hpo.cli.run import _for_gpus
 from hpo.cli.steps import find_device
-from hpo.search.loop import DeviceFailure
+from hpo.search.loop import DeviceFailure, MachineFailure
 from hpo.search.observer import Observer
 from hpo.study.limits import WANTED
 from hpo.study.settings import SettingsError
@@ -18,6 +19,7 @@ from hpo.study.study import StoredStudy
 from hpo.study.trials import finished
 from hpo.workers import local
 from hpo.workers.local import Workers, devices, threads
+from hpo.workers.ray import run_on_ray
 from hpo.workers.worker import Work
 from tests.hpo.command import Hpo
 from tests.hpo.processes import check_whole
@@ -46,6 +48,17 @@ def test_a_gpu_that_is_named_is_where_pytorch_works(monkeypatch: pytest.MonkeyPa
     assert chosen == [SECOND]
     with pytest.raises(SettingsError, match="has 2 CUDA devices"):
         find_device("cuda:2")
+
+
+def test_whatever_ray_raises_as_it_begins_is_one_sentence(
+    stored: StoredStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Work("tiny", str(stored.storage.url), tmp_path, "cpu", tmp_path)
+    for error in (AssertionError(), TimeoutError("no answer\nfrom it"), KeyError("raylet")):
+        ray = Mock(init=Mock(side_effect=error))
+        monkeypatch.setitem(sys.modules, "ray", ray)
+        with pytest.raises(MachineFailure, match=r"^there is no Ray cluster at x \(.+\): give"):
+            run_on_ray("x", job, 1, None, stored, None, Observer())
 
 
 def test_the_cores_are_divided_on_every_system(monkeypatch: pytest.MonkeyPatch) -> None:
