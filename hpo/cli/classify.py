@@ -1,7 +1,7 @@
 """The command that tries a network on one's own pictures: classify."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,9 +49,9 @@ def classify(
         more_of_them = f" and {len(passed) - NAMED} more" if len(passed) > NAMED else ""
         say(f"passed over, as no image by its name: {', '.join(passed[:NAMED])}{more_of_them}")
     answers = guesses_for(load_checkpoint(checkpoint, where), classes, queries, where)
-    found = dict(zip(queries, answers, strict=True))
+    found = list(zip(queries, answers, strict=True))
     if json_:
-        print_json([_as_json(path, answer) for path, answer in found.items()])
+        print_json([_as_json(path, answer) for path, answer in found])
     else:
         _print(found, max(map(len, classes.images)))
     unread = [answer for answer in answers if isinstance(answer, DataError)]
@@ -67,8 +67,8 @@ def _as_json(path: Path, answer: list[Guess] | DataError) -> dict[str, Any]:
     return {"query": str(path), "classes": [dataclasses.asdict(guess) for guess in answer]}
 
 
-def _print(found: Mapping[Path, list[Guess] | DataError], width: int) -> None:
-    for path, guesses in found.items():
+def _print(found: Iterable[tuple[Path, list[Guess] | DataError]], width: int) -> None:
+    for path, guesses in found:
         if isinstance(guesses, DataError):
             continue
         print(path)

@@ -33,8 +33,9 @@ def worker(
     """
     where = find_device(device)
     with opened_study(study, storage) as (place, stored):
-        here = read_settings(place.file, stored.changes)
-        check_settings(stored, here, stored.changes, place.is_shipped)
+        if stored.changes is not None:
+            here = read_settings(place.file, stored.changes)
+            check_settings(stored, here, stored.changes, place.is_shipped)
         standing = how_far(finished(stored.study), wanted_trials(stored.study), spending_of(stored))
         say(f"study    {place.name} in {shown(place.url)}: {standing}")
         say(f"device   {device_name(where)}")

@@ -89,7 +89,7 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
     study.sampler, study.pruner = make_sampler(stored), make_pruner(stored.settings)
     study_id = storage.get_study_id_from_name(study.study_name)
     lost: list[StorageInternalError] = []
-    failures, waiting = 0, _Waiting(study)
+    failures, waiting = list[str](), _Waiting(study)
 
     def attempt(trial: optuna.Trial) -> float:
         try:
@@ -137,10 +137,11 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
             raise
 
     def ended(_study: optuna.Study, trial: FrozenTrial) -> None:
-        nonlocal failures
         if trial.state in FINISHED:
             objective.forget(trial)
-        failures = 0 if trial.state in FINISHED else failures + 1
+            failures.clear()
+        else:
+            failures.append(str(record(trial).fail_reason))
         observer.trial_finished(trial)
 
     objective.sweep(study.get_trials(deepcopy=False))
@@ -157,11 +158,10 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
                     continue
                 waiting = _Waiting(study)
                 study.optimize(attempt, n_trials=1, catch=_Failed, callbacks=[ended])
-                if failures >= FAILURES:
+                if len(failures) >= FAILURES:
                     raise MachineFailure(
-                        f"{failures} trials in a row failed (the last: "
-                        f"{record(study.trials[-1]).fail_reason}): see to the machine, or to the "
-                        "study file, then type the same line"
+                        f"{len(failures)} trials in a row failed (the last: {failures[-1]}): see "
+                        "to the machine, or to the study file, then type the same line"
                     )
             except (Interrupted, KeyboardInterrupt):
                 reclaim(study, storage)
@@ -203,7 +203,8 @@ def _where(trial: FrozenTrial) -> str:
     kept, lost_at = record(trial).owner, is_lost_at(trial)
     if kept:
         return f"which runs in process {kept['pid']} of {kept['host']}"
-    return f"whose process is not known: unless it shows up it is lost at {lost_at:%H:%M:%S}"
+    until = f": unless it shows up it is lost at {lost_at:%H:%M:%S}" if lost_at else ""
+    return f"whose process is not known{until}"
 
 
 def _in_a_line(error: Exception) -> str:

@@ -61,8 +61,11 @@ class StoredStudy:
     data_fingerprint: str
     token: str
     """What tells this study from others of its name, in other databases."""
-    changes: Sequence[str]
-    """What ``--set`` and the like changed of the study file, as `read_settings` takes it."""
+    changes: Sequence[str] | None
+    """What ``--set`` and the like changed of the study file, as `read_settings` takes it.
+
+    None where an older version made the study, which did not keep that.
+    """
     version: str
     """Of the program that made it."""
 
@@ -174,7 +177,7 @@ def check_settings(
         return
     name, version = stored.study.study_name, stored.version
     upgraded = shipped and version != __version__
-    if upgraded and parsed_changes(changes) == parsed_changes(stored.changes):
+    if upgraded and parsed_changes(changes) == parsed_changes(stored.changes or ()):
         logger.info(
             "the study file of %s is another than version %s had (%s); the study goes on with its "
             "own settings",
@@ -242,7 +245,7 @@ def load(name: str, storage: PatientStorage) -> StoredStudy:
         settings,
         kept["data_fingerprint"],
         token=kept.get("token", name),
-        changes=kept.get("changes", []),
+        changes=kept.get("changes"),
         version=version,
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from sqlalchemy import text
 
 from data.sources import omniglot
 from hpo.study.owner import owner
@@ -165,6 +166,10 @@ def test_resuming_with_other_settings_is_refused(hpo: Hpo, tmp_path: Path) -> No
     assert hpo("worker tiny").status == 0
     write_tiny(tmp_path / "studies", **{"epochs = 4": "epochs = 5"})
     assert refused(hpo("worker tiny"), "full_training.epochs: 4 → 5")
+    storage = open_tiny(tmp_path).storage
+    with storage.engine.begin() as connection:  # as an older version left it
+        connection.execute(text("DELETE FROM study_user_attributes WHERE key = 'changes'"))
+    assert hpo("worker tiny").status == 0
 
 
 def test_a_study_of_an_older_version_goes_on_with_its_own_settings(

@@ -41,7 +41,7 @@ def test_the_changes_of_the_study_file_are_kept_apart_from_it(
     create_or_resume("tiny", settings, "f", open_storage(database, create=True), changes=changes)
     stored = load("tiny", open_storage(database, create=False))
     assert stored.changes == changes
-    assert tiny_settings(tmp_path, *stored.changes) == stored.settings == settings
+    assert tiny_settings(tmp_path, *changes) == stored.settings == settings
 
 
 @pytest.mark.parametrize("changes", [[], ["training.patience=3"]])
