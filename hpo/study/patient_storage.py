@@ -27,7 +27,8 @@ from tenacity import (
 
 from hpo.study.checked import readable
 from hpo.study.owner import owner
-from hpo.study.trials import TRIALS, Record, check_trial
+from hpo.study.sparse import TRIALS
+from hpo.study.trials import Record, check_trial
 from model.fast.memory import nothing_collected
 
 ABSENCE = 600.0

@@ -9,12 +9,12 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.limits import Spending, budget_of, wanted_trials
+from hpo.study.sparse import read_sparsely
 from hpo.study.study import StoredStudy
 from hpo.study.trials import (
     FINISHED,
     is_trained,
     is_untrainable,
-    read_sparsely,
     record,
     retried,
 )

@@ -4,7 +4,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import OperationalError
 
-from hpo.study import trials
+from hpo.study import sparse
 from hpo.study.storage import open_storage
 from hpo.study.study import load
 from hpo.view import status
@@ -47,7 +47,7 @@ def test_a_database_that_is_away_is_waited_for(
 ) -> None:
     reader = StatusReader(big_study(database, trials=2, epochs=1))
     away = OperationalError("SELECT", {}, Exception("connection refused"))
-    plain = trials.read_sparsely
+    plain = sparse.read_sparsely
     found = Mock(side_effect=[away, plain])
     monkeypatch.setattr(status, "read_sparsely", lambda *given: found()(*given))
     assert reader.read().finished == 2
