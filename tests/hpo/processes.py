@@ -19,14 +19,20 @@ from hpo.study.study import StoredStudy, load
 from hpo.study.trials import FINISHED
 
 
-def begin(folder: Path, line: str, log: IO[str] | None = None) -> subprocess.Popen[str]:
-    """A command line in a process of its own; what it says is in its stdout, or in ``log``."""
+def begin(
+    folder: Path, line: str, log: IO[str] | None = None, own_group: bool = False
+) -> subprocess.Popen[str]:
+    """A command line in a process of its own; what it says is in its stdout, or in ``log``.
+
+    In a group of its own, it and all that it starts can be sent a signal, as a terminal does.
+    """
     return subprocess.Popen(
-        [sys.executable, "-c", "from hpo.cli import main; main()", *line.split()],
+        [sys.executable, "-m", "hpo", *line.split()],
         cwd=folder,
         stdout=log or subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=own_group,
         env={**os.environ, "OMP_NUM_THREADS": "1", "HPO_CACHE": str(folder / "cache")},
     )
 

@@ -10,33 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.hpo.processes import wait_until
+from tests.hpo.processes import begin, wait_until
 from tests.hpo.tiny_study import write_tiny
-
-
-def begin(folder: Path, line: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "hpo", *line.split()],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "HPO_CACHE": str(folder / "cache")},
-    )
 
 
 def interrupted(process: subprocess.Popen[str]) -> str:
     """What a command says whose terminal sends Ctrl-C to it and all that it started."""
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=60)
     return said
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at what a process has loaded")
 @pytest.mark.parametrize("library", ["libtorch", "_multiarray_umath"])
 def test_ctrl_c_while_libraries_load_is_one_line(tmp_path: Path, library: str) -> None:
-    process = begin(tmp_path, "status demo")
+    process = begin(tmp_path, "status demo", own_group=True)
     maps = Path(f"/proc/{process.pid}/maps")
     wait_until(lambda: library in maps.read_text() or process.poll() is not None)
     assert interrupted(process) == "hpo: interrupted\n"
@@ -46,7 +34,7 @@ def test_ctrl_c_while_libraries_load_is_one_line(tmp_path: Path, library: str) -
 @pytest.mark.parametrize("seed", range(2))
 def test_ctrl_c_at_any_moment_of_a_search_leaves_no_traceback(tmp_path: Path, seed: int) -> None:
     write_tiny(tmp_path / "studies", **{"steps = 4": "steps = 40"})
-    process = begin(tmp_path, "run tiny --trials 40 --workers 2")
+    process = begin(tmp_path, "run tiny --trials 40 --workers 2", own_group=True)
     time.sleep(random.Random(seed).uniform(0.5, 12))
     said = interrupted(process)
     assert "Traceback" not in said, said

@@ -18,6 +18,7 @@ from hpo.view.dashboard import make_dashboard
 from hpo.view.status import StatusReader
 from tests.hpo.big_study import big_study
 from tests.hpo.command import Hpo, refused
+from tests.hpo.faults import LOCKS
 from tests.hpo.made_up import check_standing
 from tests.hpo.processes import begin, check_whole, killing, opened, some, wait_until
 from tests.hpo.servers import PASSWORD, Postgres, Server
@@ -83,18 +84,17 @@ def test_a_study_that_may_only_be_read_is_shown(
     assert refused(hpo(f"delete shown --yes --storage {url}"), "cannot be used as a study database")
 
 
-HELD = "SELECT * FROM trials FOR UPDATE"
-LOCKS = {  # what makes a connection give up soon, and what another one holds meanwhile
-    "sqlite": ("PRAGMA busy_timeout = 100", "UPDATE trials SET number = number"),
-    "postgresql": ("SET lock_timeout = '200ms'", HELD),
-    "mysql": ("SET innodb_lock_wait_timeout = 1", HELD),
+IMPATIENT = {  # what makes a connection give up soon
+    "sqlite": "PRAGMA busy_timeout = 100",
+    "postgresql": "SET lock_timeout = '200ms'",
+    "mysql": "SET innodb_lock_wait_timeout = 1",
 }
 
 
 def test_a_lock_is_waited_for(url: str) -> None:
     stored = big_study(url, trials=2, epochs=1, name="locked")
     trial, engine = stored.study.ask(), stored.storage.engine
-    impatient, held = LOCKS[engine.dialect.name]
+    impatient, held = IMPATIENT[engine.dialect.name], LOCKS[engine.dialect.name]
     errors: list[Exception] = []
 
     def made_impatient(connection: Any, _record: object) -> None:
