@@ -16,5 +16,15 @@ class UserError(Exception):
         return f"{self}: {self.advice}" if self.advice else str(self)
 
 
+def in_a_line(error: BaseException) -> str:
+    """An error's kind and the first line of what it says: some add a page of advice."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 class DataError(UserError):
     """Data that is missing, broken or too small for what was asked."""

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from data.errors import UserError
+from data.errors import UserError, first_line
 from data.files import check_file, write_whole, writing
 from model.configuration import Configuration, ConfigurationError
 from model.history import Epoch, History
@@ -80,6 +80,7 @@ def load_checkpoint(path: Path, device: torch.device) -> Checkpoint:
         epochs = [Epoch(**epoch) for epoch in json.loads(metadata["history"])]
         fingerprint = metadata["data_fingerprint"]
     except (ConfigurationError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path} does not fit itself ({reason}): {advice}") from error
+        raise CheckpointError(
+            f"{path} does not fit itself ({first_line(error)}): {advice}"
+        ) from error
     return Checkpoint(network, configuration, History(epochs), fingerprint)

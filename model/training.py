@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from data.drawings import Drawings
-from data.errors import UserError
+from data.errors import UserError, in_a_line
 from data.pairs import PairBatch, seeded
 from data.tasks import OneShotTasks
 from model.architecture import Architecture
@@ -221,7 +221,7 @@ class Trainer:
                 elif self.fallback or isinstance(error, torch.AcceleratorError):
                     raise  # the latter has broken the device for this process
                 else:
-                    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                    reason = in_a_line(error)
                     logger.warning("%s: tried once more in fp32 without cuDNN or oneDNN", reason)
                     self.compute_plainly(reason)
             release_memory(self.device)  # the failed try's tensors are gone with its traceback

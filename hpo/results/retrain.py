@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial
 
+from data.errors import first_line
 from data.tasks import OneShotTasks, draw_tasks
 from hpo.search.objective import WORST
 from hpo.study.confirmations import fresh_task_seed, new_seed
@@ -77,7 +78,7 @@ def retrain(
     except RuntimeError as error:
         if not out_of_memory(error) or isinstance(error, DoesNotFit):
             raise
-        raise DoesNotFit(str(error).splitlines()[0].rstrip(".")) from error
+        raise DoesNotFit(first_line(error).rstrip(".")) from error
     finally:
         release_memory(inputs.device)
     snapshot.remove()

@@ -10,7 +10,7 @@ import torch
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from data.errors import UserError
+from data.errors import UserError, in_a_line
 from hpo.search.objective import Objective
 from hpo.search.observer import Observer
 from hpo.search.pruners import make_pruner
@@ -31,7 +31,6 @@ from model.training import Interrupted
 
 WAITING = 0.5
 """Seconds between two looks at a study whose last trials run elsewhere."""
-
 QUIET = 10.0
 """Seconds that a process waits for the trials of others without a word."""
 FAILURES = 5
@@ -39,7 +38,6 @@ FAILURES = 5
 
 NOT_OF_THE_TRIAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 """No space, no quota, a read-only or a broken disk: any other trial would have met them too."""
-
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +111,7 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
             lost.append(error)
             raise
         except (OSError, torch.AcceleratorError) as error:
-            device, reason = isinstance(error, torch.AcceleratorError), _in_a_line(error)
+            device, reason = isinstance(error, torch.AcceleratorError), in_a_line(error)
             if device:  # the next try does without what may have broken it
                 Record(fallback=reason).write(trial)
             full = isinstance(error, OSError) and error.errno in NOT_OF_THE_TRIAL
@@ -131,7 +129,7 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
         except UpdateFinishedTrialError:
             raise  # declared dead while it was suspended, and enqueued again: go on with another
         except Exception as error:
-            Record(fail_reason=_in_a_line(error)).write(trial)
+            Record(fail_reason=in_a_line(error)).write(trial)
             if isinstance(error, RuntimeError):  # as PyTorch raises of a network it cannot do
                 raise _Failed from error
             raise
@@ -205,11 +203,6 @@ def _where(trial: FrozenTrial) -> str:
         return f"which runs in process {kept['pid']} of {kept['host']}"
     until = f": unless it shows up it is lost at {lost_at:%H:%M:%S}" if lost_at else ""
     return f"whose process is not known{until}"
-
-
-def _in_a_line(error: Exception) -> str:
-    """An error's kind and the first line of what it says: some add a page of advice."""
-    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial
 
+from data.errors import first_line
 from hpo.search.observer import Observer
 from hpo.search.pictures import attach, filters, learning_curve, mistakes
 from hpo.study.paths import artifacts_folder, snapshots_folder
@@ -156,7 +157,7 @@ class Objective:
             if not out_of_memory(error):
                 raise
             trial.report(WORST, len(history.epochs))
-            Record(fail_reason=f"out of memory: {str(error).splitlines()[0]}").write(trial)
+            Record(fail_reason=f"out of memory: {first_line(error)}").write(trial)
             return WORST
         finally:
             if history.epochs:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
-from data.errors import UserError
+from data.errors import UserError, first_line
 from model.configuration import first_problem
 
 Kind = TypeVar("Kind")
@@ -60,8 +60,5 @@ def readable(what: str) -> Iterator[None]:
     except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, KeyError) and "Record does not exist" in str(error):
             raise  # Optuna's way to say that there is no such study or trial
-        if isinstance(error, ValidationError):
-            reason = first_problem(error)
-        else:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = first_problem(error) if isinstance(error, ValidationError) else first_line(error)
         raise BrokenStudy(f"{what} cannot be read ({printable(reason)})") from error

@@ -141,7 +141,7 @@ class PatientStorage(RDBStorage):
     _get_trials = _reading(RDBStorage._get_trials)
     _set_trial_param = _patient(RDBStorage._set_trial_param)
     get_all_studies = _reading(RDBStorage.get_all_studies)
-    get_all_trials = _reading(RDBStorage.get_all_trials)
+    get_all_trials = _patient(RDBStorage.get_all_trials)  # reads by `_get_trials`
     get_study_directions = _reading(RDBStorage.get_study_directions)
     get_study_id_from_name = _patient(RDBStorage.get_study_id_from_name)
     get_study_name_from_id = _patient(RDBStorage.get_study_name_from_id)

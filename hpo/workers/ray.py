@@ -4,6 +4,7 @@ import logging
 import os
 from dataclasses import replace
 
+from data.errors import first_line
 from hpo.search.loop import DeviceFailure, MachineFailure
 from hpo.search.observer import Observer
 from hpo.search.stopping import Stop
@@ -57,7 +58,7 @@ def run_on_ray(
             logging_level=logging.ERROR,
         )
     except Exception as error:  # of a dozen kinds, none of them Ray's own
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = first_line(error)
         raise MachineFailure(
             f"there is no Ray cluster at {address} ({reason}): give its address, or local"
         ) from error

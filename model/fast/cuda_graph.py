@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from data.errors import first_line
 from data.pairs import PairBatch
 from model.fast.memory import nothing_collected
 
@@ -119,8 +120,7 @@ class Replayed:
             first: BaseException = error  # that the recording broke off is raised after it
             while first.__context__ is not None:
                 first = first.__context__
-            cause = str(first).splitlines()[0]
-            warnings.warn(f"a training step is not recorded ({cause})", stacklevel=2)
+            warnings.warn(f"a training step is not recorded ({first_line(first)})", stacklevel=2)
             return None
 
 
