@@ -15,7 +15,7 @@ from hpo.paper.reference_networks import NETWORKS, configuration_of, network_key
 from hpo.results.evaluate import evaluate_checkpoint
 from hpo.study.paths import scores_folder
 from model.checkpoint import Checkpoint
-from model.distances import affine_distance, modified_hausdorff
+from hpo.paper.distances import affine_distance, modified_hausdorff
 from model.scoring import Score, distance_error, pixel_distance_error, score
 
 Baseline = Callable[[OneShotTasks], float]
