@@ -8,6 +8,12 @@ POOL = 2
 """Side and stride of the max-pooling after every convolution but the last."""
 
 
+InitialWeights = Literal["paper", "paper-scaled", "he"]
+"""What `model.initial_weights` draws."""
+OutputWeights = Literal["any", "negative"]
+"""The signs that the weights of the output layer start with."""
+
+
 class Frozen(BaseModel):
     """A validated value that never changes and takes no unknown key."""
 
@@ -37,7 +43,8 @@ class Architecture(Frozen):
     image_size: Annotated[int, Field(ge=8, le=512)]
     convolutions: Annotated[tuple[Convolution, ...], Field(min_length=1)]
     fc_units: Annotated[int, Field(ge=1)]
-    initial_weights: Literal["paper", "he"] = "paper"
+    initial_weights: InitialWeights = "paper"
+    output_weights: OutputWeights = "any"
     normalisation: Literal["none", "batch"] = "none"
     """``batch``: batch normalisation (Ioffe and Szegedy 2015) of every convolution's maps, after
     their pooling and before ReLU."""

@@ -1,6 +1,5 @@
 """The twin network of Koch et al. 2015, §3.1."""
 
-import math
 from typing import cast
 
 import torch
@@ -8,8 +7,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from model.architecture import POOL, Architecture
-
-Layer = nn.Conv2d | nn.Linear
+from model.initial_weights import Layer, initialise
 
 
 class SiameseNetwork(nn.Module):
@@ -37,10 +35,9 @@ class SiameseNetwork(nn.Module):
                 if batch
             }
         )
-        initialise = {"paper": _paper_weights, "he": _he_weights}[architecture.initial_weights]
         with torch.no_grad():
             for name in architecture.layers:
-                initialise(self.layer(name), generator)
+                initialise(name, self.layer(name), architecture, generator)
 
     def layer(self, name: str) -> Layer:
         """The layer ``conv1`` … ``convN``, ``fc`` or ``out``."""
@@ -118,20 +115,3 @@ def shapes_of(architecture: Architecture) -> dict[str, tuple[int, ...]]:
 def bias_of(layer: Layer) -> Tensor:
     """The biases of a layer; zeros where a normalisation has them instead."""
     return layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
-
-
-def _paper_weights(layer: Layer, generator: Generator) -> None:
-    """Koch et al. 2015, §3.2: N(0, 0.01), fully connected N(0, 0.2); biases N(0.5, 0.01)."""
-    spread = 0.01 if isinstance(layer, nn.Conv2d) else 0.2
-    nn.init.normal_(layer.weight, 0.0, spread, generator=generator)
-    if layer.bias is not None:
-        nn.init.normal_(layer.bias, 0.5, 0.01, generator=generator)
-
-
-def _he_weights(layer: Layer, generator: Generator) -> None:
-    """He et al. 2015 before a ReLU; half that variance before a sigmoid; biases zero."""
-    gain = math.sqrt(2.0) if isinstance(layer, nn.Conv2d) else 1.0
-    fan_in = layer.weight[0].numel()
-    nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(fan_in), generator=generator)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)

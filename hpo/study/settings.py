@@ -10,7 +10,13 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from data.errors import UserError
 from data.files import read_text
-from model.architecture import Architecture, Convolution, Frozen
+from model.architecture import (
+    Architecture,
+    Convolution,
+    Frozen,
+    InitialWeights,
+    OutputWeights,
+)
 from model.configuration import DataChoice, first_problem
 from model.recipe import LayerRates, Seed, Training
 
@@ -74,7 +80,8 @@ class NetworkSettings(Frozen):
 
     image_size: Annotated[int, Field(ge=8, le=512)]
     convolutions: Annotated[int, Field(ge=1, le=8)]
-    initial_weights: Literal["paper", "he"] = "paper"
+    initial_weights: InitialWeights = "paper"
+    output_weights: OutputWeights = "any"
     normalisation: Literal["none", "batch"] = "none"
 
 

@@ -100,6 +100,7 @@ class SearchSpace:
             ),
             fc_units=params["fc_units"],
             initial_weights=network.initial_weights,
+            output_weights=network.output_weights,
             normalisation=network.normalisation,
         )
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.siamese import Layer, bias_of
+from model.initial_weights import Layer
+from model.siamese import bias_of
 
 passes = torch.ops.aten.threshold_backward  # the gradient where a number is above 0
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from data.affine import distort
 from data.drawings import Drawings
 from data.tasks import draw_tasks
-from model import distances as alignment
+from hpo.paper import distances as alignment
 from hpo.paper.distances import affine_distance, align, modified_hausdorff
 from model.scoring import distance_error, pixel_distance_error
 
