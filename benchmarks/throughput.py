@@ -15,7 +15,7 @@ from benchmarks.textbook import PairFiles, TextbookNetwork, training_steps, vali
 from data.drawings import Drawings
 from data.split import split
 from data.tasks import draw_tasks
-from hpo.workers.local import threads
+from hpo.workers.local import cores_for
 from model.architecture import Architecture
 from model.configuration import Configuration
 from model.fast.cuda_graph import steps_before_the_pace
@@ -102,10 +102,10 @@ def at_once(setting: Setting) -> list[Row]:
     As in `training`, the epoch is one that does not end: a GPU records a step only once.
     """
     rows: list[Row] = []
-    for processes in TOGETHER if setting.device.type == "cuda" else sorted({1, threads(1)}):
+    for processes in TOGETHER if setting.device.type == "cuda" else sorted({1, cores_for(1)}):
         setting.say(f"at once, {processes}")
         context = multiprocessing.get_context("spawn")
-        given = setting.drawings, context.Barrier(processes, timeout=PATIENCE), threads(processes)
+        given = setting.drawings, context.Barrier(processes, timeout=PATIENCE), cores_for(processes)
         with context.Pool(processes, _prepare, given) as pool:
             each = pool.map(_pairs_a_second, [str(setting.device)] * processes, chunksize=1)
         rows.append({"processes": processes, "pairs/s": sum(each)})

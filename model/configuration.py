@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from data.errors import UserError
 from data.files import read_text
 from model.architecture import Architecture, Frozen
+from model.fast.device import Precision
 from model.recipe import LayerRates, Seed, Training
 
 
@@ -43,7 +44,7 @@ class Provenance(Frozen):
     """The recipe of the trial; the configuration's own may train longer."""
     data_fingerprint: str
     device: str
-    precision: str
+    precision: Precision
     hpo_version: str
     exported: str
     """UTC, ISO 8601."""

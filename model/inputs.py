@@ -1,6 +1,6 @@
 """What the networks of a study or configuration train on and are scored on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from data.sources.by_name import open_set
 from data.split import Split, split
 from data.tasks import OneShotTasks, draw_tasks
 from model.configuration import Configuration, DataChoice
+from model.fast.threads import Threads
 from model.training import Trainer
 
 
@@ -22,19 +23,27 @@ class Inputs:
         tasks: the validation tasks, on ``device``.
         device: where to train.
         fingerprint: of the data's content.
+        threads: how many of the CPU a training uses.
     """
 
     split: Split
     tasks: OneShotTasks
     device: torch.device
     fingerprint: str
+    threads: Threads = field(default_factory=Threads)
 
     def trainer(self, configuration: Configuration) -> Trainer:
         """A network of this configuration, ready to train; raises as `Trainer` does."""
-        return Trainer(configuration, self.split.train, self.tasks, self.device)
+        return Trainer(configuration, self.split.train, self.tasks, self.device, self.threads)
 
 
-def open_inputs(choice: DataChoice, side: int, folder: Path, device: torch.device) -> Inputs:
+def open_inputs(
+    choice: DataChoice,
+    side: int,
+    folder: Path,
+    device: torch.device,
+    threads: Threads | None = None,
+) -> Inputs:
     """Load the data of a study or configuration, and draw its validation tasks.
 
     Args:
@@ -42,16 +51,24 @@ def open_inputs(choice: DataChoice, side: int, folder: Path, device: torch.devic
         side: height and width of the images, in pixels.
         folder: where Omniglot is, or is downloaded to.
         device: where to train.
+        threads: how many of the CPU; left out, as many as other processes leave.
 
     Raises:
         DataError: the data is absent, broken or too small.
     """
-    return inputs_from(open_set(choice.set, choice.seed, folder), choice, side, device)
+    drawings = open_set(choice.set, choice.seed, folder)
+    return inputs_from(drawings, choice, side, device, threads)
 
 
-def inputs_from(drawings: Drawings, choice: DataChoice, side: int, device: torch.device) -> Inputs:
+def inputs_from(
+    drawings: Drawings,
+    choice: DataChoice,
+    side: int,
+    device: torch.device,
+    threads: Threads | None = None,
+) -> Inputs:
     """The same from drawings that are loaded already."""
     cut = split(drawings).resized(side)
     tasks = draw_tasks(cut.validation, choice.validation_tasks, choice.task_seed)
     on_device = replace(cut, train=cut.train.to(device))
-    return Inputs(on_device, tasks.to(device), device, drawings.fingerprint)
+    return Inputs(on_device, tasks.to(device), device, drawings.fingerprint, threads or Threads())

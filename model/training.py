@@ -20,10 +20,11 @@ from model.architecture import Architecture
 from model.batches import batches_of
 from model.configuration import Configuration
 from model.fast.cuda_graph import Record, Replayed, constants, recorder
-from model.fast.device import plain_kernels, resolve_precision
+from model.fast.device import device_name, plain_kernels, resolve_precision
 from model.fast.encoder import encoder
 from model.fast.memory import block_that_fits, out_of_memory, release_memory
 from model.fast.micro_batches import backward
+from model.fast.threads import FreeThreads, Threads
 from model.history import Epoch, History
 from model.loss import batch_loss
 from model.optimizer import layerwise_optimizer, set_epoch
@@ -33,6 +34,10 @@ from model.siamese import SiameseNetwork
 
 LOSS_CHECK = 32
 """Steps between two looks at the loss where a look makes the host wait for the device."""
+
+ORDER = 0x2C1B3C6D297A2D39
+"""Makes of a configuration's seed another for the order of the batches: from the seed itself they
+would be drawn with the very numbers that the weights were drawn with."""
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +85,7 @@ class Trainer:
         right: the tasks that the last validation found answered rightly, from `model.scoring`;
             empty before the first.
         fallback: why it computes in fp32 and by PyTorch's own operations alone, if it does.
+        threads: how many of the CPU are used at the moment, and were.
         images_at_once: how many images were normalised together, where a batch was split for want
             of memory; None where none was, or nothing is normalised.
     """
@@ -90,6 +96,7 @@ class Trainer:
         drawings: Drawings,
         tasks: OneShotTasks,
         device: torch.device,
+        threads: Threads | None = None,
     ) -> None:
         """Build everything that the configuration describes.
 
@@ -98,10 +105,12 @@ class Trainer:
             drawings: the training set, on ``device``.
             tasks: the validation tasks, on ``device``, at the same image size.
             device: where to train.
+            threads: how many of the CPU; left out, as many as other processes leave.
 
         Raises:
             DoesNotFit: the memory that is free cannot hold the network.
         """
+        self.threads = FreeThreads(threads or Threads())
         self.configuration, self.drawings, self.tasks = configuration, drawings, tasks
         self.device = device
         self.history = History()
@@ -115,7 +124,7 @@ class Trainer:
         self._record = recorder(device, self.optimizer)
         self._replayed: tuple[object, Replayed] | None = None
         self._softmax = isinstance(sampling, AllPairs) and sampling.loss == "softmax"
-        self._chance = seeded(configuration.seed, device)
+        self._chance = seeded(configuration.seed ^ ORDER, device)
         self._batches = batches_of(training, drawings, self._chance)
         self.best: dict[str, Tensor] = {}
         self.right = ""
@@ -134,6 +143,11 @@ class Trainer:
         """
         self.fallback, self.precision = reason, "fp32"
         self._encode, self._record = self.network.encode, None
+
+    @property
+    def device_name(self) -> str:
+        """The device as a person knows it, with the threads that were used."""
+        return device_name(self.device, self.threads.fewest, self.threads.most)
 
     @property
     def finished(self) -> bool:
@@ -288,6 +302,7 @@ def train(
 def _epoch(trainer: Trainer, number: int, on_step: OnStep | None) -> None:
     every = LOSS_CHECK if trainer.device.type == "cuda" else 1
     partial, start = trainer.partial, time.perf_counter()
+    trainer.threads.begin()
     for loss, scored in trainer.steps(number):
         partial.loss += loss
         partial.steps, partial.pairs = partial.steps + 1, partial.pairs + scored
@@ -295,6 +310,7 @@ def _epoch(trainer: Trainer, number: int, on_step: OnStep | None) -> None:
         partial.seconds, start = partial.seconds + now - start, now
         if partial.steps % every == 0 and not math.isfinite(float(partial.loss)):
             raise Diverged(number, partial.steps)
+        trainer.threads.step_done()
         if on_step:
             on_step()
     mean = float(partial.loss) / partial.steps

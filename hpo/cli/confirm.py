@@ -9,8 +9,16 @@ import typer
 from optuna.trial import FrozenTrial
 
 from data.tasks import WAY, OneShotTasks
-from hpo.cli.options import AsJson, Data, Device, Storage, StudyArgument, Timeout
-from hpo.cli.steps import end, find_device, opened_study, print_json, say
+from hpo.cli.options import (
+    AsJson,
+    Data,
+    Device,
+    Storage,
+    StudyArgument,
+    ThreadsOfCpu,
+    Timeout,
+)
+from hpo.cli.steps import end, find_device, opened_study, print_json, say, use_threads
 from hpo.results.retrain import fresh_tasks, retrain
 from hpo.results.significance import compare_best
 from hpo.search.loop import MachineFailure
@@ -39,6 +47,7 @@ def confirm(
     storage: Storage = None,
     data: Data = None,
     device: Device = "auto",
+    threads: ThreadsOfCpu = None,
     timeout: Timeout = None,
     json_: AsJson = False,
 ) -> None:
@@ -61,7 +70,7 @@ def confirm(
             raise StudyError(
                 f"the study {place.name} has no complete trial yet: go on with `hpo run {study}`"
             )
-        inputs = stored.open_inputs(data_folder(data), where)
+        inputs = stored.open_inputs(data_folder(data), where, use_threads(threads))
         # One seed of every trial before the next: wherever it is stopped, they are nearly level.
         todo = [
             (trial, k)

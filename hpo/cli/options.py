@@ -24,5 +24,14 @@ Results = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1; auto takes a GPU if any.")]
+ThreadsOfCpu = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        help="Of the CPU, always this many for each training, so that it can be repeated exactly.  "
+        "[default: as many as other processes leave]",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds until it stops.")]

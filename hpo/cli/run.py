@@ -9,8 +9,16 @@ import torch
 import typer
 
 from hpo.cli.announce import announce, print_best
-from hpo.cli.options import Data, Device, Results, Storage, StudyArgument, Timeout
-from hpo.cli.steps import end, find_device, say
+from hpo.cli.options import (
+    Data,
+    Device,
+    Results,
+    Storage,
+    StudyArgument,
+    ThreadsOfCpu,
+    Timeout,
+)
+from hpo.cli.steps import end, find_device, say, use_threads
 from hpo.search.loop import DeviceFailure, search
 from hpo.search.objective import Objective
 from hpo.search.observer import Observer
@@ -25,10 +33,11 @@ from hpo.study.study import StoredStudy, StudyError, create_or_resume
 from hpo.view.dashboard import note, write_note
 from hpo.view.format import amount
 from hpo.view.terminal import show_progress
-from hpo.workers.local import Workers, devices, go_on_in_a_process_of_its_own, threads
+from hpo.workers.local import Workers, cores_for, devices, go_on_in_a_process_of_its_own
 from hpo.workers.ray import run_on_ray
 from hpo.workers.worker import Work
 from model.fast.device import device_name
+from model.fast.threads import Threads
 from model.inputs import open_inputs
 
 
@@ -67,6 +76,7 @@ def run(
             help="Place the workers on a Ray cluster: its address, auto or local.",
         ),
     ] = None,
+    threads: ThreadsOfCpu = None,
     results: Results = None,
     set_: Annotated[
         list[str] | None,
@@ -121,7 +131,8 @@ def run(
     folder = data_folder(data).absolute()
     # Workers in processes of their own load the data again, each onto its device.
     here = where if alone else torch.device("cpu")
-    inputs = open_inputs(settings.data, settings.network.image_size, folder, here)
+    side, asked = settings.network.image_size, use_threads(threads)
+    inputs = open_inputs(settings.data, side, folder, here, asked)
     with storage_errors(place.url):
         database = open_storage(place.url, create=True, give_up=stop.requested)
         prepare = warm_start.enqueue if warm_start else None
@@ -135,7 +146,7 @@ def run(
             place.is_shipped,
         )
         if stored.settings != settings:  # those of an older version, which may need other images
-            settings, inputs = stored.settings, stored.open_inputs(folder, here)
+            settings, inputs = stored.settings, stored.open_inputs(folder, here, asked)
         _tell_of_warm_start(stored, warm_start)
         set_limits(stored.study, trials, limit)
         write_note(stored.study, note(place.name, settings, inputs.fingerprint, device_name(where)))
@@ -145,7 +156,8 @@ def run(
             print(f"join it with: hpo worker {study} --storage {shlex.quote(shown(place.url))}")
             return
         announce(stored, created, place.url, inputs, estimate_here=alone)
-        job = Work(place.name, place.url, folder, str(where), (results or place.folder).absolute())
+        kept = (results or place.folder).absolute()
+        job = Work(place.name, place.url, folder, str(where), kept, asked)
         with show_progress(stored) as observer:
             if alone:
                 objective = Objective(stored, inputs, job.results, observer, stop.check)
@@ -205,12 +217,18 @@ def _on_this_machine(
     timeout: float | None,
     observer: Observer,
 ) -> str | None:
+    threads = _threads_of_each(job, workers)
     jobs = [
-        dataclasses.replace(job, device=name, threads=threads(workers))
-        for name in devices(device, workers)
+        dataclasses.replace(job, device=name, threads=threads) for name in devices(device, workers)
     ]
-    say(f"workers  {workers}, {threads(workers)} threads each")
+    say(f"workers  {workers}, {threads.number} threads each")
     return Workers(jobs).run(stored, timeout, observer)
+
+
+def _threads_of_each(job: Work, workers: int) -> Threads:
+    """As many as were asked for, else each worker's share of the cores."""
+    fixed = job.threads.fixed if job.threads else None
+    return Threads(most=cores_for(workers), fixed=fixed)
 
 
 def _on_ray(
@@ -222,5 +240,7 @@ def _on_ray(
     timeout: float | None,
     observer: Observer,
 ) -> str | None:
-    job = dataclasses.replace(job, threads=threads(workers) if address == "local" else None)
+    threads = _threads_of_each(job, workers)
+    known = address == "local" or threads.fixed is not None  # else the worker's machine says
+    job = dataclasses.replace(job, threads=threads if known else None)
     return run_on_ray(address, job, workers, trials_per_gpu, stored, timeout, observer)

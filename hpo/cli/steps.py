@@ -17,6 +17,7 @@ from hpo.study.settings import SettingsError
 from hpo.study.storage import open_storage, storage_errors
 from hpo.study.study import StoredStudy, load
 from model.fast.device import current
+from model.fast.threads import Threads
 
 logger = logging.getLogger(__name__)
 
@@ -93,3 +94,10 @@ def find_device(name: str) -> torch.device:
             "PyTorch can use: leave --device out, or name cpu"
         )
     return current(device)
+
+
+def use_threads(asked: int | None) -> Threads:
+    """The threads of the CPU for each training: always this many, or as many as are free."""
+    if asked:
+        torch.set_num_threads(asked)
+    return Threads(fixed=asked)

@@ -1,18 +1,20 @@
 """The command that trains one network: train; one that is stopped goes on."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
+import torch
 import typer
 
 from data.files import check_writable, writing
-from hpo.cli.options import Data, Device
-from hpo.cli.steps import find_device, say
+from hpo.cli.options import Data, Device, ThreadsOfCpu
+from hpo.cli.steps import find_device, say, use_threads
 from hpo.search.stopping import Stop
 from hpo.study.paths import data_folder
 from hpo.view.format import epoch_line, percent
 from model.checkpoint import Checkpoint, CheckpointError, save_checkpoint
-from model.configuration import Configuration, ConfigurationError
+from model.configuration import Configuration, ConfigurationError, Provenance
+from model.fast.device import computes_bf16, device_name, threads_in
 from model.inputs import Inputs, open_inputs
 from model.snapshot import Snapshot, train_resumably
 from model.training import Diverged, Interrupted
@@ -24,11 +26,12 @@ def train(
         Path | None, typer.Option("--output", "-o", help="[default: CONFIG as .safetensors]")
     ] = None,
     as_trial: Annotated[
-        bool, typer.Option(help="With the trial's own seed and budget, to get its error again.")
+        bool, typer.Option(help="As the trial was trained, to get its error again.")
     ] = False,
     seed: Annotated[int | None, typer.Option(help="Instead of the configuration's.")] = None,
     data: Data = None,
     device: Device = "auto",
+    threads: ThreadsOfCpu = None,
 ) -> None:
     """Train a configuration in full, and write a checkpoint; the same line resumes it.
 
@@ -38,17 +41,21 @@ def train(
     target = output or configuration.with_suffix(".safetensors")
     with writing(target, "give another place with -o", CheckpointError):
         check_writable(target)
-    changes: dict[str, Any] = {}
+    trial = config.provenance if as_trial else None
     if as_trial:
-        if config.provenance is None:
+        if trial is None:
             raise ConfigurationError(
                 f"{configuration} names no trial: leave --as-trial out, or export it again"
             )
-        changes = {"training": config.provenance.training, "seed": config.provenance.seed}
+        config = _as_trial(config, trial)
+        if where.type == "cpu" and threads is None:
+            threads = threads_in(trial.device)
     if seed is not None:
-        changes["seed"] = seed
-    config = config.model_copy(update=changes)
-    inputs = open_inputs(config.data, config.network.image_size, data_folder(data), where)
+        config = config.model_copy(update={"seed": seed})
+    side, asked = config.network.image_size, use_threads(threads)
+    if trial:
+        _say_what_differs(trial, where)
+    inputs = open_inputs(config.data, side, data_folder(data), where, asked)
     if config.provenance and config.provenance.data_fingerprint != inputs.fingerprint:
         changed = f"{config.provenance.data_fingerprint} → {inputs.fingerprint}"
         say(f"the data is not the trial's: {changed}")
@@ -57,6 +64,23 @@ def train(
         f"{target}: one-shot validation error {percent(history.best_error)} in epoch "
         f"{history.best_epoch + 1} of {len(history.epochs)}"
     )
+
+
+def _as_trial(config: Configuration, trial: Provenance) -> Configuration:
+    """With the recipe, the seed and the arithmetic of the trial."""
+    training = trial.training.model_copy(update={"precision": trial.precision})
+    return config.model_copy(update={"training": training, "seed": trial.seed})
+
+
+def _say_what_differs(trial: Provenance, device: torch.device) -> None:
+    """Say why the trial's error will not come again exactly, if it will not."""
+    if trial.device != device_name(device):
+        say(
+            f"the trial ran on {trial.device}, this is {device_name(device)}: its error comes "
+            "again nearly, not exactly"
+        )
+    if trial.precision == "bf16" and not computes_bf16(device):
+        say("the trial was computed in bf16, which this device only imitates, and slowly")
 
 
 def train_in_full(config: Configuration, inputs: Inputs, target: Path) -> Checkpoint:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from data.files import check_writable, writing
-from hpo.cli.options import AsJson, Data, Device
-from hpo.cli.steps import find_device, print_json, print_table, say
+from hpo.cli.options import AsJson, Data, Device, ThreadsOfCpu
+from hpo.cli.steps import find_device, print_json, print_table, say, use_threads
 from hpo.paper.published import VERIFICATION
 from hpo.paper.verification import (
     CELLS,
@@ -69,6 +69,7 @@ def verify(
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the configuration's.")] = None,
     data: Data = None,
     device: Device = "auto",
+    threads: ThreadsOfCpu = None,
     json_: AsJson = False,
 ) -> None:
     """Train on 30, 90 and 150 thousand pairs, plain and distorted, and measure verification.
@@ -88,7 +89,8 @@ def verify(
     kept = read_results(file)
     with writing(file, UNWRITABLE):
         check_writable(file)
-    inputs = open_inputs(config.data, config.network.image_size, data_folder(data), where)
+    side, asked = config.network.image_size, use_threads(threads)
+    inputs = open_inputs(config.data, side, data_folder(data), where, asked)
     keys = [fingerprint(one, inputs.fingerprint) for one in configurations]
     cells_of = zip(chosen, configurations, strict=True)
     todo = {key: one for key, one in zip(keys, cells_of, strict=True) if key not in kept}

@@ -1,7 +1,15 @@
 """The command that joins a search: worker."""
 
-from hpo.cli.options import Data, Device, Results, Storage, StudyArgument, Timeout
-from hpo.cli.steps import end, find_device, opened_study, say
+from hpo.cli.options import (
+    Data,
+    Device,
+    Results,
+    Storage,
+    StudyArgument,
+    ThreadsOfCpu,
+    Timeout,
+)
+from hpo.cli.steps import end, find_device, opened_study, say, use_threads
 from hpo.search.loop import DeviceFailure
 from hpo.search.stopping import Stop
 from hpo.study.limits import spending_of, wanted_trials
@@ -23,6 +31,7 @@ def worker(
     data: Data = None,
     device: Device = "auto",
     timeout: Timeout = None,
+    threads: ThreadsOfCpu = None,
     results: Results = None,
 ) -> None:
     """Join a study that exists, from any machine, and search until it is full or its budget spent.
@@ -31,7 +40,7 @@ def worker(
 
     Example: hpo worker small --storage postgresql://me@host/hpo
     """
-    where = find_device(device)
+    where, asked = find_device(device), use_threads(threads)
     with opened_study(study, storage) as (place, stored):
         if stored.changes is not None:
             here = read_settings(place.file, stored.changes)
@@ -41,7 +50,7 @@ def worker(
         say(f"device   {device_name(where)}")
         stored.storage.engine.dispose()
         folder = (results or place.folder).absolute()
-        job = Work(place.name, place.url, data_folder(data).absolute(), str(where), folder)
+        job = Work(place.name, place.url, data_folder(data).absolute(), str(where), folder, asked)
         with show_progress(stored) as observer:
             stop = Stop(timeout)
             try:

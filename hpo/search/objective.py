@@ -144,6 +144,7 @@ class Objective:
                 raise
             finally:
                 Record(
+                    device=trainer.device_name,
                     precision=trainer.precision if trainer.fallback else None,
                     fallback=trainer.fallback,
                     images_at_once=trainer.images_at_once,

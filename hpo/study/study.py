@@ -24,6 +24,7 @@ from hpo.study.settings import StudySettings, differences, parsed_changes
 from hpo.study.space import SearchSpace
 from hpo.study.storage import shown
 from model.configuration import first_problem
+from model.fast.threads import Threads
 from model.inputs import Inputs, open_inputs
 
 logger = logging.getLogger(__name__)
@@ -74,19 +75,23 @@ class StoredStudy:
         """The space that it searches."""
         return SearchSpace(self.settings)
 
-    def open_inputs(self, folder: Path, device: torch.device) -> Inputs:
+    def open_inputs(
+        self, folder: Path, device: torch.device, threads: Threads | None = None
+    ) -> Inputs:
         """The data that its networks train on and are scored on.
 
         Args:
             folder: of the data.
             device: where to train.
+            threads: how many of the CPU; left out, as many as other processes leave.
 
         Raises:
             StudyError: the folder holds other data than the study was made with.
             DataError: as `model.inputs.open_inputs` does.
         """
         settings = self.settings
-        inputs = open_inputs(settings.data, settings.network.image_size, folder, device)
+        side = settings.network.image_size
+        inputs = open_inputs(settings.data, side, folder, device, threads)
         self.check_data(inputs.fingerprint)
         return inputs
 

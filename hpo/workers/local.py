@@ -46,8 +46,8 @@ def devices(chosen: torch.device, workers: int) -> list[str]:
     return [f"cuda:{i % torch.cuda.device_count()}" for i in range(workers)]
 
 
-def threads(workers: int) -> int:
-    """Threads of the CPU for each worker: more together than there are cores slow all down."""
+def cores_for(workers: int) -> int:
+    """Cores for each worker: more threads together than there are cores slow all down."""
     own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, (own or 1) // workers)
 

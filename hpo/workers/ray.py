@@ -67,10 +67,11 @@ def run_on_ray(
     gpus = resources.get("GPU", 0)
     share = 1 / (trials_per_gpu or 1) if gpus else 0.0
     job = replace(job, device="cuda" if gpus else "cpu")  # not what the driver's machine has
-    task = ray.remote(num_cpus=job.threads or 1, num_gpus=share, max_retries=-1)(_work)
+    cores = job.threads.number if job.threads else 1
+    task = ray.remote(num_cpus=cores, num_gpus=share, max_retries=-1)(_work)
     try:
         left = [task.remote(job) for _ in range(workers)]
-        logger.info("ray      %d workers, %d threads each", workers, job.threads or 1)
+        logger.info("ray      %d workers, %d threads each", workers, cores)
         with stop.on_signals():
             while left:
                 stop.check()

@@ -14,6 +14,7 @@ from hpo.study.patient_storage import ABSENCE, PAUSES, is_away
 from hpo.study.storage import StorageError, open_storage, storage_errors
 from hpo.study.study import StoredStudy, load
 from model.fast.device import current
+from model.fast.threads import Threads
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Work:
         data: folder of the data set.
         device: as PyTorch names it.
         results: folder for trainings that are not finished, and for the pictures of trials.
-        threads: of the CPU, or None for PyTorch's own choice.
+        threads: of the CPU; None: as many as PyTorch takes where the worker runs.
     """
 
     study: str
@@ -34,7 +35,7 @@ class Work:
     data: Path
     device: str
     results: Path
-    threads: int | None = None
+    threads: Threads | None = None
 
 
 def work(job: Work, observer: Observer | None = None, stop: Stop | None = None) -> str | None:
@@ -51,8 +52,8 @@ def work(job: Work, observer: Observer | None = None, stop: Stop | None = None) 
     Raises:
         StudyError: the study is absent, in another format, or about other data.
     """
-    if job.threads:
-        torch.set_num_threads(job.threads)
+    threads = job.threads or Threads()
+    torch.set_num_threads(threads.number)
     device, stop = current(torch.device(job.device)), stop or Stop(None)
     observer = observer or Observer()
     with storage_errors(job.url):
@@ -64,7 +65,7 @@ def work(job: Work, observer: Observer | None = None, stop: Stop | None = None) 
             reraise=True,
         )
         stored = tries(_join, job, stop)
-        inputs = stored.open_inputs(job.data, device)
+        inputs = stored.open_inputs(job.data, device, threads)
         objective = Objective(stored, inputs, job.results, observer, stop.check)
         return search(stored, objective, stop, observer)
 

@@ -1,5 +1,6 @@
 """A device: which arithmetic it is fast in, what it is called, which one PyTorch takes."""
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,11 +41,24 @@ def plain_kernels() -> Iterator[None]:
         yield
 
 
-def device_name(device: torch.device) -> str:
-    """The device as a person knows it."""
+def device_name(device: torch.device, fewest: int | None = None, most: int | None = None) -> str:
+    """The device as a person knows it.
+
+    Args:
+        device: which.
+        fewest, most: threads that a training used of the CPU, where that is known.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+    most = most or torch.get_num_threads()
+    some = f"{fewest} to {most}" if fewest and fewest < most else str(most)
+    return f"CPU, {some} threads"
+
+
+def threads_in(name: str) -> int | None:
+    """The threads in a `device_name`, if it is a CPU that used the same number all the time."""
+    found = re.fullmatch(r"CPU, ([0-9]{1,4}) threads", name)
+    return int(found[1]) if found else None
 
 
 def current(device: torch.device) -> torch.device:

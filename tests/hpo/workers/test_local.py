@@ -18,7 +18,7 @@ from hpo.study.settings import SettingsError
 from hpo.study.study import StoredStudy
 from hpo.study.trials import finished
 from hpo.workers import local
-from hpo.workers.local import Workers, devices, threads
+from hpo.workers.local import Workers, cores_for, devices
 from hpo.workers.ray import run_on_ray
 from hpo.workers.worker import Work
 from tests.hpo.command import Hpo
@@ -63,10 +63,10 @@ def test_whatever_ray_raises_as_it_begins_is_one_sentence(
 
 def test_the_cores_are_divided_on_every_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
-    assert [threads(workers) for workers in (1, 4, 9)] == [6, 1, 1]
+    assert [cores_for(workers) for workers in (1, 4, 9)] == [6, 1, 1]
     monkeypatch.delattr(os, "sched_getaffinity")  # Linux alone has it
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    assert [threads(workers) for workers in (1, 4, 9)] == [8, 2, 1]
+    assert [cores_for(workers) for workers in (1, 4, 9)] == [8, 2, 1]
 
 
 def test_this_many_trials_run_on_every_gpu_that_is_used() -> None:

@@ -1,0 +1,88 @@
+"""What `hpo train --as-trial` takes over from the trial, and what `--threads` fixes."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hpo.study.trials import record
+from model.configuration import Configuration
+from model.fast import threads
+from tests.hpo.command import Hpo, refused
+from tests.hpo.tiny_study import open_tiny, write_tiny
+
+
+@pytest.fixture
+def exported(hpo: Hpo, tmp_path: Path) -> Configuration:
+    """Of a study with one trial, which ran on one thread in fp32."""
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 1 --set training.precision=fp32").status == 0
+    assert hpo("export tiny -o best.toml").status == 0
+    return Configuration.read(tmp_path / "best.toml")
+
+
+def write_changed(exported: Configuration, **changes: object) -> None:
+    assert exported.provenance is not None
+    provenance = exported.provenance.model_copy(update=changes)
+    changed = exported.model_copy(update={"provenance": provenance})
+    Path("changed.toml").write_text(changed.to_toml())
+
+
+def test_as_trial_takes_the_trials_precision(hpo: Hpo, exported: Configuration) -> None:
+    assert exported.provenance is not None
+    auto = exported.provenance.training.model_copy(update={"precision": "auto"})
+    write_changed(exported, training=auto, precision="bf16")
+    trained = hpo("train changed.toml --as-trial -o a.safetensors")
+    assert trained.status == 0
+    write_changed(exported, training=auto, precision="fp32")
+    again = hpo("train changed.toml --as-trial -o b.safetensors")
+    assert f"error {100 * exported.provenance.error:.1f} %" in again.out
+    written = Path("a.safetensors").read_bytes(), Path("b.safetensors").read_bytes()
+    assert b"bf16" in written[0]
+    assert b"bf16" not in written[1]
+
+
+def test_as_trial_takes_the_trials_threads(hpo: Hpo, exported: Configuration) -> None:
+    before = torch.get_num_threads()
+    write_changed(exported, device="CPU, 2 threads")
+    try:
+        trained = hpo("train changed.toml --as-trial")
+        assert torch.get_num_threads() == 2
+        assert "nearly" not in trained.err
+        assert "nearly" not in hpo("train changed.toml --as-trial --threads 2").err
+        other = hpo("train changed.toml --as-trial --threads 1")
+        assert torch.get_num_threads() == 1
+        assert "the trial ran on CPU, 2 threads, this is CPU, 1 threads" in other.err
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_as_trial_says_where_the_threads_changed(hpo: Hpo, exported: Configuration) -> None:
+    write_changed(exported, device="CPU, 1 to 2 threads")
+    assert "ran on CPU, 1 to 2 threads, this is" in hpo("train changed.toml --as-trial").err
+
+
+def test_a_precision_that_is_none_is_refused(hpo: Hpo, exported: Configuration) -> None:
+    text = Path("best.toml").read_text()
+    Path("changed.toml").write_text(text.replace('precision = "fp32"', 'precision = "fp7"'))
+    assert refused(hpo("train changed.toml --as-trial"), "precision = 'fp7'")
+
+
+def test_a_change_of_threads_is_recorded(
+    hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads that seem to share their core from the first step on, and one that does not."""
+    write_tiny(tmp_path / "studies")
+    before = torch.get_num_threads()
+    with monkeypatch.context() as patch:
+        patch.setattr(threads, "WINDOW_SECONDS", 0.0)
+        patch.setattr(threads, "WINDOW_STEPS", 1)
+        patch.setattr(threads, "CROWDED", 10.0)
+        torch.set_num_threads(2)
+        try:
+            assert hpo("run tiny --trials 1").status == 0
+            assert hpo("run tiny --trials 2 --threads 2").status == 0
+        finally:
+            torch.set_num_threads(before)
+    devices = [record(trial).device for trial in open_tiny(tmp_path).study.trials]
+    assert devices == ["CPU, 1 to 2 threads", "CPU, 2 threads"]
