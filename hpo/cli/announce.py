@@ -1,5 +1,8 @@
 """What a search says before it begins, and what it found at its end."""
 
+import torch
+
+from data.errors import in_a_line
 from hpo.cli.steps import print_wide, say
 from hpo.search.cost_estimate import estimate
 from hpo.study.limits import spending_of, wanted_trials
@@ -58,6 +61,8 @@ def announce(
 def _estimated(stored: StoredStudy, left: int | None, inputs: Inputs) -> str:
     try:
         guess = estimate(stored.space, inputs)
+    except torch.AcceleratorError as error:  # the first trial meets it again, and is handed back
+        return f"no telling how long, as the device failed: {in_a_line(error)}"
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
