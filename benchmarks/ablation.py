@@ -25,7 +25,6 @@ from hpo.results.retrain import fresh_tasks
 from hpo.study.paths import data_folder
 from hpo.study.settings import read_settings
 from model.inputs import open_inputs
-from model.scoring import wilson_interval
 from model.training import Diverged, train
 
 TASKS = 4000
@@ -106,11 +105,9 @@ def shown(rows: list[Row]) -> list[Row]:
     for name, errors in by_change.items():
         if not errors:
             continue
-        low, high = wilson_interval(1 - mean(errors), TASKS)
         line: dict[str, Any] = {
             "change": name,
             "correct, %": 100 * (1 - mean(errors)),
-            "95 % interval of the tasks": f"{100 * low:.1f} to {100 * high:.1f}",
             "seeds": len(errors),
             "spread, points": 100 * stdev(errors) if len(errors) > 1 else "",
             "costs, points": 100 * (mean(errors) - mean(whole)) if whole else "",

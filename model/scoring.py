@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
+from scipy.stats import t as student
 from torch import Tensor
 
 from data.pairs import as_input
@@ -82,30 +84,26 @@ def error_of(shares: Tensor) -> Tensor:
     return (1 - shares.double()).mean()
 
 
-def one_shot_error(
+def one_shot_right(
     tasks: OneShotTasks,
     encode: Callable[[Tensor], Tensor],
     score_all: Callable[[Tensor, Tensor], Tensor],
-    block: int = BLOCK,
 ) -> Tensor:
-    """The share of tasks that are answered wrongly; the arguments are those of `one_shot_scores`.
+    """How right each answer is; the arguments are those of `one_shot_scores`.
 
     Returns:
-        () float64 in [0, 1], still on the device.
+        (R, Q) float32 in [0, 1], still on the device.
     """
-    scores = one_shot_scores(tasks, encode, score_all, block)
-    return error_of(correct_share(scores, tasks.target))
+    return correct_share(one_shot_scores(tasks, encode, score_all), tasks.target)
 
 
-def pixel_distance_error(tasks: OneShotTasks) -> float:
-    """The error of one nearest neighbour by Euclidean distance of raw pixels."""
-    return float(
-        one_shot_error(tasks, lambda images: images.flatten(1), lambda q, s: -torch.cdist(q, s))
-    )
+def right_by_pixels(tasks: OneShotTasks) -> Tensor:
+    """(R, Q): how right one nearest neighbour by Euclidean distance of raw pixels is."""
+    return one_shot_right(tasks, lambda images: images.flatten(1), lambda q, s: -torch.cdist(q, s))
 
 
-def distance_error(tasks: OneShotTasks, distances: Callable[[Tensor, Tensor], Tensor]) -> float:
-    """The error of one nearest neighbour by a distance of pictures; a tie counts as its share.
+def right_by_distance(tasks: OneShotTasks, distances: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """(R, Q): how right one nearest neighbour by a distance of pictures is; a tie counts its share.
 
     Args:
         tasks: any.
@@ -113,8 +111,7 @@ def distance_error(tasks: OneShotTasks, distances: Callable[[Tensor, Tensor], Te
     """
     pairs = zip(tasks.queries, tasks.support, strict=True)
     scores = -torch.stack([distances(queries, support) for queries, support in pairs])
-    right = correct_share(_of_classes(scores, tasks), tasks.target)
-    return float(error_of(right))
+    return correct_share(_of_classes(scores, tasks), tasks.target)
 
 
 def wilson_interval(accuracy: float, count: int) -> tuple[float, float]:
@@ -123,6 +120,27 @@ def wilson_interval(accuracy: float, count: int) -> tuple[float, float]:
     centre = (accuracy + spread / 2) / (1 + spread)
     half = Z_95 * math.sqrt(accuracy * (1 - accuracy) / count + spread / (4 * count)) / (1 + spread)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def interval_over_draws(right: NDArray[np.floating]) -> tuple[float, float]:
+    """The 95 % interval of the accuracy on tasks like these, a draw of them counting once.
+
+    The tasks of a draw share their alphabet, drawers and support set, so what one draw has more
+    than another varies by more than chance over single tasks: Student's interval over the draws
+    is taken, on the scale of log-odds, which keeps it in [0, 1]. It is never narrower than
+    Wilson's over the tasks, which stands alone where there is one draw, or all answers are right.
+
+    Args:
+        right: (R, Q) in [0, 1], how right the answers of R draws are.
+    """
+    mean, draws = float(right.mean()), len(right)
+    low, high = wilson_interval(mean, right.size)
+    if draws < 2 or not 0 < mean < 1:
+        return low, high
+    error = float(right.mean(axis=1).std(ddof=1)) / math.sqrt(draws)
+    half = float(student.ppf(0.975, draws - 1)) * error / (mean * (1 - mean))
+    odds = math.log(mean / (1 - mean))
+    return min(low, float(expit(odds - half))), max(high, float(expit(odds + half)))
 
 
 def pack(right: NDArray[np.bool_]) -> str:
@@ -158,14 +176,15 @@ class Score:
     """In [0, 1]."""
     tasks: int
     interval: tuple[float, float]
-    """95 %, Wilson."""
+    """95 %, from `interval_over_draws`."""
     source: str
     """Which tasks; scores on two sources are not comparable."""
     shots: int = 1
     """Support images of each class."""
 
 
-def score(name: str, error: float, tasks: OneShotTasks) -> Score:
-    """An error on these tasks, as a score."""
-    interval = wilson_interval(1 - error, len(tasks))
-    return Score(name, 1 - error, len(tasks), interval, tasks.source, tasks.shots)
+def score(name: str, right: Tensor, tasks: OneShotTasks) -> Score:
+    """A score from how right each answer to these tasks is, (R, Q) in [0, 1]."""
+    interval = interval_over_draws(right.double().cpu().numpy())
+    accuracy = 1 - float(error_of(right))
+    return Score(name, accuracy, len(tasks), interval, tasks.source, tasks.shots)

@@ -8,24 +8,25 @@ from datetime import UTC, datetime
 
 import torch
 from pydantic import TypeAdapter, ValidationError, with_config
+from torch import Tensor
 
 from data.files import write_whole
 from data.tasks import OneShotTasks
+from hpo.paper.distances import affine_distance, modified_hausdorff
 from hpo.paper.reference_networks import NETWORKS, configuration_of, network_key
 from hpo.results.evaluate import evaluate_checkpoint
 from hpo.study.paths import scores_folder
 from model.checkpoint import Checkpoint
-from hpo.paper.distances import affine_distance, modified_hausdorff
-from model.scoring import Score, distance_error, pixel_distance_error, score
+from model.scoring import Score, right_by_distance, right_by_pixels, score
 
-Baseline = Callable[[OneShotTasks], float]
-"""Answers the tasks, and gives its error in [0, 1]."""
+Baseline = Callable[[OneShotTasks], Tensor]
+"""Answers the tasks, and gives how right each answer is, (R, Q) in [0, 1]."""
 
 BASELINES: Mapping[str, Baseline] = {
-    "chance": lambda tasks: 1 - 1 / tasks.way,  # what is expected of it, not a draw
-    "nearest-neighbour": pixel_distance_error,
-    "hausdorff": lambda tasks: distance_error(tasks, modified_hausdorff),
-    "affine": lambda tasks: distance_error(tasks, affine_distance),
+    "chance": lambda tasks: torch.full(tasks.target.shape, 1 / tasks.way),  # what is expected of it
+    "nearest-neighbour": right_by_pixels,
+    "hausdorff": lambda tasks: right_by_distance(tasks, modified_hausdorff),
+    "affine": lambda tasks: right_by_distance(tasks, affine_distance),
 }
 """What needs no training, by name, in the order in which they are measured."""
 NAMES = (*BASELINES, *NETWORKS)

@@ -22,7 +22,7 @@ from hpo.report.template import HTML, PAGE
 from hpo.results.export import export_best
 from hpo.study.evaluations import evaluations
 from hpo.study.study import StoredStudy
-from hpo.study.trials import best_trial
+from hpo.study.trials import best_trial, record
 from hpo.view.status import StatusReader, as_json
 
 
@@ -44,7 +44,12 @@ def make_page(
     best = best_trial(stored.study)
     plots = _Plots()
     sections = {
-        "Summary": summary.summary(trials, settings, as_json(stored, StatusReader(stored).read())),
+        "Summary": summary.summary(
+            trials,
+            settings,
+            as_json(stored, StatusReader(stored).read()),
+            record(best).outcomes if best else None,
+        ),
         "Evaluation": summary.evaluation(stored),
         **_compared(stored, scores),
         "Confirmation": summary.confirmation(stored),

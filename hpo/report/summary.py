@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from data.tasks import WAY
 from hpo.report.table import trained
 from hpo.report.template import SECTIONS
 from hpo.results.significance import compare_best
@@ -13,16 +14,22 @@ from hpo.study.confirmations import confirmed
 from hpo.study.evaluations import evaluations
 from hpo.study.settings import StudySettings
 from hpo.study.study import StoredStudy
-from model.scoring import wilson_interval
+from model.scoring import interval_over_draws, unpack
 
 
-def summary(trials: pd.DataFrame, settings: StudySettings, figures: Mapping[str, Any]) -> Markup:
+def summary(
+    trials: pd.DataFrame,
+    settings: StudySettings,
+    figures: Mapping[str, Any],
+    outcomes: str | None,
+) -> Markup:
     """The first section.
 
     Args:
         trials: the table of trials.
         settings: of the study.
         figures: as `hpo.view.status.as_json` gives them.
+        outcomes: of the best trial, if there is one and it has kept them.
     """
     ranked, devices = trained(trials), trials["device"].value_counts()
     began, ended = trials["started"].min(), trials["ended"].max()
@@ -34,7 +41,7 @@ def summary(trials: pd.DataFrame, settings: StudySettings, figures: Mapping[str,
         figures=figures,
         best=None if best is None else best["number"],
         error=error,
-        interval=None if error is None else wilson_interval(error, tasks),
+        interval=None if error is None or not outcomes else _interval(outcomes, tasks),
         trained=len(ranked),
         wall=(ended - began).total_seconds() if pd.notna(ended - began) else None,
         seconds=float(trials["seconds_spent"].sum()),
@@ -43,6 +50,12 @@ def summary(trials: pd.DataFrame, settings: StudySettings, figures: Mapping[str,
         precisions=", ".join(sorted(trials["precision"].dropna().unique())) or None,
         began=f"{began:%Y-%m-%d %H:%M} UTC" if pd.notna(began) else None,
     )
+
+
+def _interval(outcomes: str, tasks: int) -> tuple[float, float]:
+    """Of an error: the share of tasks that were not answered rightly."""
+    wrong = ~unpack(outcomes, tasks).reshape(-1, WAY)
+    return interval_over_draws(wrong.astype(float))
 
 
 def confirmation(stored: StoredStudy) -> Markup:

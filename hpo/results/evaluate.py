@@ -13,7 +13,7 @@ from model.checkpoint import Checkpoint
 from model.configuration import DataChoice
 from model.fast.device import resolve_precision
 from model.fast.encoder import encoder
-from model.scoring import Score, one_shot_error, score
+from model.scoring import Score, one_shot_right, score
 
 COUNT = 400  # tasks, as in Koch et al. 2015, §4.3
 SEED = 0  # of the random draws
@@ -75,5 +75,5 @@ def evaluate_checkpoint(checkpoint: Checkpoint, tasks: OneShotTasks, device: tor
     precision = resolve_precision(configuration.training.precision, device)
     sized = tasks.resized(configuration.network.image_size).to(device)
     with torch.inference_mode():
-        error = one_shot_error(sized, encoder(network, precision), network.score_all)
-    return score("siamese", float(error), tasks)
+        right = one_shot_right(sized, encoder(network, precision), network.score_all)
+    return score("siamese", right, tasks)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import __version__
-from hpo.study.checked import readable
 from hpo.study.confirmations import Confirmed, confirmed
 from hpo.study.study import StoredStudy, StudyError
 from hpo.study.trials import record, trained_trials
@@ -103,22 +102,21 @@ def export_best(stored: StoredStudy, choice: Choice | None = None) -> Configurat
     assert kept.device is not None
     assert kept.precision is not None
     configuration = stored.space.configuration(trial.params, kept.seed, settings.trained_in_full())
-    with readable(f"the record of trial {trial.number}"):
-        provenance = Provenance(
-            study=stored.study.study_name,
-            study_token=stored.token,
-            trial=trial.number,
-            error=trial.value or 0.0,  # a complete trial has one
-            best_epoch=kept.best_epoch,
-            seed=kept.seed,
-            training=settings.training,
-            data_fingerprint=stored.data_fingerprint,
-            device=kept.device,
-            precision=kept.precision,
-            hpo_version=__version__,
-            exported=datetime.now(UTC).isoformat(timespec="seconds"),
-            confirmed_error=found.mean if found else None,
-            confirmed_spread=found.spread if found and not math.isnan(found.spread) else None,
-            confirmed_seeds=len(found.errors) if found else None,
-        )
+    provenance = Provenance(
+        study=stored.study.study_name,
+        study_token=stored.token,
+        trial=trial.number,
+        error=trial.value or 0.0,  # a complete trial has one
+        best_epoch=kept.best_epoch,
+        seed=kept.seed,
+        training=settings.training,
+        data_fingerprint=stored.data_fingerprint,
+        device=kept.device,
+        precision=kept.precision,
+        hpo_version=__version__,
+        exported=datetime.now(UTC).isoformat(timespec="seconds"),
+        confirmed_error=found.mean if found else None,
+        confirmed_spread=found.spread if found and not math.isnan(found.spread) else None,
+        confirmed_seeds=len(found.errors) if found else None,
+    )
     return configuration.model_copy(update={"provenance": provenance})

@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 from hpo.study.checked import BrokenStudy, Text, checked
 from hpo.study.owner import Owner
 from hpo.study.space import holds
+from model.fast.device import Precision
 from model.recipe import Training
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -54,7 +55,7 @@ class Record(NamedTuple):
     weights: int | None = None
     multiply_adds: int | None = None
     device: Text | None = None
-    precision: Text | None = None
+    precision: Precision | None = None
     fallback: Text | None = None
     images_at_once: int | None = None
     resumed_at: int | None = None

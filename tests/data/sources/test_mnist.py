@@ -8,7 +8,7 @@ from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from data.errors import DataError
 from data.sources.mnist import IMAGES, LABELS, draw_digit_tasks, find, load_digits
-from model.scoring import pixel_distance_error
+from model.scoring import error_of, right_by_pixels
 from tests.data.fake_mnist import OF_EACH, idx, write_fake_mnist
 
 
@@ -41,7 +41,7 @@ def test_a_task_has_every_digit_and_never_the_query_itself(tmp_path: Path) -> No
         own = support.unflatten(0, (10, 3))[target, :, 0, 0].flatten().tolist()
         assert len({*own, int(query[0, 0, 0])}) == 4
     assert len(tasks.target.unique()) == 10
-    assert pixel_distance_error(tasks) == 0
+    assert error_of(right_by_pixels(tasks)).item() == 0
 
 
 def test_queries_are_the_same_for_all_shots(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from data.drawings import Drawings
 from data.sources.strokes import ALPHABETS, CHARACTERS, DRAWERS, draw_strokes, load_strokes
 from data.split import split
 from data.tasks import draw_tasks
-from model.scoring import pixel_distance_error
+from model.scoring import error_of, right_by_pixels
 
 
 def test_the_shape_is_omniglots(strokes: Drawings) -> None:
@@ -34,7 +34,7 @@ def test_no_two_drawings_of_a_character_are_alike(strokes: Drawings) -> None:
 
 def test_pixels_alone_are_above_chance_and_far_from_right(strokes: Drawings) -> None:
     tasks = draw_tasks(split(strokes).validation, 400, seed=0)
-    assert 0.10 < 1 - pixel_distance_error(tasks) < 0.40
+    assert 0.10 < 1 - error_of(right_by_pixels(tasks)).item() < 0.40
 
 
 def test_they_are_drawn_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from data.drawings import Drawings
 from data.tasks import draw_tasks
 from hpo.paper import distances as alignment
 from hpo.paper.distances import affine_distance, align, modified_hausdorff
-from model.scoring import distance_error, pixel_distance_error
+from model.scoring import error_of, right_by_distance, right_by_pixels
 
 
 def slow(first: Tensor, second: Tensor) -> float:
@@ -51,7 +51,7 @@ def test_a_blank_drawing_is_infinitely_far(strokes: Drawings) -> None:
 
 def test_hausdorff_beats_raw_pixels(strokes: Drawings) -> None:
     tasks = draw_tasks(strokes.resized(35), 60, seed=2)
-    assert distance_error(tasks, modified_hausdorff) < 0.6
+    assert error_of(right_by_distance(tasks, modified_hausdorff)).item() < 0.6
 
 
 def pictures(strokes: Drawings, count: int, side: int = 35) -> Tensor:
@@ -129,4 +129,5 @@ def test_blocks_make_no_difference(strokes: Drawings, monkeypatch: pytest.Monkey
 
 def test_alignment_beats_raw_pixels(strokes: Drawings) -> None:
     tasks = draw_tasks(strokes, 20, seed=2, way=10)
-    assert distance_error(tasks, affine_distance) < pixel_distance_error(tasks) - 0.2
+    aligned = error_of(right_by_distance(tasks, affine_distance))
+    assert aligned < error_of(right_by_pixels(tasks)) - 0.2

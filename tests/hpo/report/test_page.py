@@ -151,12 +151,12 @@ def test_confirmation_and_every_look_at_the_evaluation_tasks(stored: StoredStudy
 def test_nothing_from_a_study_becomes_markup(open_study: Open) -> None:
     evil = "</script><img src=x onerror=alert(1)>$name"
     stored = open_study(f"description={json.dumps(evil)}")
-    stored.study.add_trial(a_trial(stored, 0.25, TrialState.COMPLETE, device=evil, precision=evil))
+    stored.study.add_trial(a_trial(stored, 0.25, TrialState.COMPLETE, device=evil))
     stored.study.add_trial(a_trial(stored, 0.5, TrialState.FAIL, fail_reason=evil))
     keep_look(stored.study, Look("2026", evil, 0.9, (0.86, 0.93), 400, evil))
     page = make_page(stored, trials_table(stored), evil)
     assert "img" not in shape_of(page).tags
-    assert words_of(page).count("&lt;img src=x onerror=alert(1)&gt;$name") >= 7
+    assert words_of(page).count("&lt;img src=x onerror=alert(1)&gt;$name") >= 6
 
 
 NONE_IS_TRAINED = "No trial has been trained to its end yet"
