@@ -154,7 +154,7 @@ def test_a_score_has_its_interval_over_draws(small_tasks: OneShotTasks) -> None:
     right[: len(right) // 2] = 1.0
     found = score("half of the draws", right, small_tasks)
     assert found.accuracy == pytest.approx(len(right) // 2 / len(right))
-    assert found.interval == interval_over_draws(right.numpy())
+    assert found.interval == pytest.approx(interval_over_draws(right.numpy()), abs=1e-6)
     assert found.interval[1] - found.interval[0] > 0.2
 
 

@@ -22,6 +22,17 @@ def test_the_studies_are_shipped() -> None:
     assert {"classic", "demo", "modern", "paper", "small"} == {f.stem for f in SHIPPED}
 
 
+def test_a_classic_trial_is_the_beginning_of_its_full_training() -> None:
+    classic = read_settings(next(f for f in SHIPPED if f.stem == "classic"))
+    begun = {"epochs": classic.training.epochs, "patience": classic.training.patience}
+    assert classic.trained_in_full().model_copy(update=begun) == classic.training
+    sampling = classic.training.sampling
+    assert sampling.kind == "random-pairs"
+    pairs = (sampling.steps or 0) * sampling.batch
+    assert pairs * classic.training.epochs >= 300_000
+    assert pairs * (classic.search.pruner_warmup + 1) > 160_000  # by then networks have begun
+
+
 def test_paper_holds_the_papers_ranges() -> None:
     settings = read_settings(next(f for f in SHIPPED if f.stem == "paper"))
     space = settings.space
