@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.beside import beside_others
 from benchmarks.limit import limit
 from benchmarks.search_cost import contention, memory, overhead, stored_trials, trial
 from benchmarks.stopwatch import Row, machine, table
@@ -23,6 +24,7 @@ from model.fast.memory import keep_freed
 TITLES = {
     "training": "Training, random pairs of 128 a step, distorted",
     "at once": "`small`, all pairs of a batch, several trials at once",
+    "beside others": "`modern`, steps a second beside processes that keep a core busy each",
     "validation": "Validation, 320 tasks",
     "trial": "One `small` trial of 18 epochs",
     "overhead": "The search's own cost, a `small` trial of 18 epochs",
@@ -56,6 +58,7 @@ def main() -> None:
     sections: dict[str, Callable[[], list[Row]]] = {
         "training": lambda: training(setting),
         "at once": lambda: at_once(setting),
+        "beside others": lambda: beside_others(setting),
         "validation": lambda: validation(setting),
         "trial": lambda: trial(setting),
         "overhead": lambda: overhead(setting, chosen.postgres),
