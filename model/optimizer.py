@@ -17,10 +17,13 @@ def layerwise_optimizer(
 ) -> torch.optim.Optimizer:
     """The optimizer of a recipe, set for the first epoch by `set_epoch`.
 
-    ``sgd`` is the paper's (Koch et al. 2015, §3.2): v ← μ·v + ∇L + 2λ·w, then w ← w − η·v; 2λ·w is
-    the gradient of the penalty λ·w². As is usual, and as the penalty's name says, it
-    holds the weights and not the biases. Unlike the paper's, the rate η is outside the
-    velocity v: the same within an epoch, and η changes between epochs only.
+    ``sgd`` is PyTorch's: v ← μ·v + ∇L + 2λ·w, then w ← w − η·v; 2λ·w is the gradient of the penalty
+    λ·w². The paper (Koch et al. 2015, §3.2) prints Δw ← −η·∇L + μ·Δw, then w ← w + Δw + 2λ·|w|.
+    All that differs: the paper's penalty is not multiplied by η and has no momentum, so that a λ
+    of ours is worth about λ·η/(1 − μ) of the paper's; its sign and its |w| would let
+    weights grow, and are taken for a misprint; η is within the paper's velocity and outside ours,
+    which is the same as long as η stays, and it changes between epochs only; the penalty
+    holds the weights and not the biases, which the paper does not say.
 
     ``adamw`` (Loshchilov and Hutter 2019) takes μ as its β₁, and λ as its decoupled weight decay:
     w ← w − η·λ·w at every step.

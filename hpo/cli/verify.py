@@ -177,8 +177,9 @@ def _print(results: list[Result], published: Mapping[str, float], as_json: bool)
         f"Verification accuracy on {PAIRS:,} pairs of the evaluation alphabets", header, rows
     )
     say(
-        "the threshold is that of as many pairs of the validation alphabets; the intervals take "
-        "the pairs for independent, though a drawing is in many"
+        "the threshold is that of as many pairs of the validation alphabets; different pairs are "
+        "of one alphabet, which the paper does not say of its own; the intervals take the pairs "
+        "for independent, though a drawing is in many"
     )
 
 
