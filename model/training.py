@@ -110,7 +110,8 @@ class Trainer:
         Raises:
             DoesNotFit: the memory that is free cannot hold the network.
         """
-        self.threads = FreeThreads(threads or Threads())
+        asked = threads or Threads()
+        self.threads = FreeThreads(asked if device.type == "cpu" else Threads(fixed=asked.number))
         self.configuration, self.drawings, self.tasks = configuration, drawings, tasks
         self.device = device
         self.history = History()

@@ -73,56 +73,59 @@ class FreeThreads:
         self._before: tuple[int, float] | None = None  # number and pace before a try
         self._crowded = 0  # measured paces in a row
         self._pause, self._next_try = SOON, 0.0
+        self._measure_anew()
         self.begin()
 
     def begin(self) -> None:
-        """Measure anew from here: what was done since the last step was no step."""
-        self._steps, self._start, self._start_used = 0, self._wall(), self._used()
+        """Steps follow from here: what was done since the last one is no part of their pace."""
+        self._last, self._last_used = self._wall(), self._used()
 
     def step_done(self) -> None:
         """Look at the pace once a step is done; change the number of threads where that pays."""
         if not self._adapts:
             return
+        last, last_used = self._last, self._last_used
+        self.begin()
         self._steps += 1
-        now = self._wall()
-        taken = now - self._start
-        hopeless = self._before and taken > HOPELESS * self._steps / self._before[1]
-        if not hopeless and (self._steps < WINDOW_STEPS or taken < WINDOW_SECONDS):
+        self._taken += self._last - last
+        self._ran += self._last_used - last_used
+        hopeless = self._before and self._taken > HOPELESS * self._steps / self._before[1]
+        if not hopeless and (self._steps < WINDOW_STEPS or self._taken < WINDOW_SECONDS):
             return
-        pace = self._steps / taken
-        crowded = self._used() - self._start_used < CROWDED * self.number * taken
+        pace = self._steps / self._taken
+        crowded = self._ran < CROWDED * self.number * self._taken
         if self._before is None:
             self._crowded = self._crowded + 1 if crowded else 0
-            self._try_another(pace, now)
+            self._try_another(pace)
         elif pace > BETTER * self._before[1]:
-            self._before, self._pause, self._next_try = None, SOON, now + SOON
-            self.begin()
+            self._before, self._pause, self._next_try = None, SOON, self._last + SOON
         elif crowded and 1 < self.number < self._before[0]:
             self._set(self.number // 2)
         else:
-            self._go_back(now)
+            self._go_back()
+        self._measure_anew()
 
-    def _try_another(self, pace: float, now: float) -> None:
+    def _measure_anew(self) -> None:
+        self._steps, self._taken, self._ran = 0, 0.0, 0.0
+
+    def _try_another(self, pace: float) -> None:
         """Fewer where the cores are shared, more where they were and may no longer be."""
         number = self.number
         if number > 1 and self._crowded:
             other = number // 2 if self._crowded >= WINDOWS else number
         else:
             other = min(2 * number, self.most)
-        if other == number or now < self._next_try:
-            self.begin()
-        else:
+        if other != number and self._last >= self._next_try:
             self._before = number, pace
             self._set(other)
 
-    def _go_back(self, now: float) -> None:
+    def _go_back(self) -> None:
         assert self._before
         number, self._before = self._before[0], None
-        self._next_try, self._pause = now + self._pause, min(LATE, 2 * self._pause)
+        self._next_try, self._pause = self._last + self._pause, min(LATE, 2 * self._pause)
         self._set(number)
 
     def _set(self, number: int) -> None:
         self.number, self._crowded = number, 0
         self.fewest = min(self.fewest, number)
         self._choose(number)
-        self.begin()

@@ -74,6 +74,16 @@ def test_a_number_that_is_fixed_stays() -> None:
     assert (free.number, free.fewest, machine.threads) == (3, 3, 3)
 
 
+def test_short_epochs_are_measured_together() -> None:
+    machine = Machine(busy=3)
+    free = machine.free(Threads(most=4))
+    for _ in range(100):
+        free.begin()
+        machine.train(free, 0.4)
+        machine.now += 3.0
+    assert free.number == 1
+
+
 def test_what_is_done_between_epochs_is_no_slow_step() -> None:
     machine = Machine()
     free = machine.free(Threads(most=4))
