@@ -117,7 +117,7 @@ class Objective:
             # Before the trial says that it went on: none of the earlier try's seconds is
             # then missing at any moment, and no budget seems less used up than it is.
             write_seconds()
-            self._catch_up(trial, history)
+            self._catch_up(trial, trainer)
 
         def on_epoch(epoch: int, error: float) -> None:
             nonlocal paced
@@ -127,7 +127,8 @@ class Objective:
             if not paced:
                 paced = True
                 write_pace()
-            if trial.should_prune():
+            # The pruner is asked in any case, as it learns of the rung by that.
+            if trial.should_prune() and not trainer.finished:
                 raise _pruned(epoch, error)
 
         try:
@@ -183,14 +184,14 @@ class Objective:
         }
         attach(trial, self._artifacts, pictures)
 
-    def _catch_up(self, trial: optuna.Trial, history: History) -> None:
+    def _catch_up(self, trial: optuna.Trial, trainer: Trainer) -> None:
         """Report what the earlier tries of a trial did; the pruner learns of every rung."""
+        history, prune = trainer.history, False
         Record(resumed_at=len(history.epochs)).write(trial)
-        prune = False
         for epoch, done in enumerate(history.epochs):
             trial.report(done.error, epoch)
             prune = trial.should_prune()
-        if prune:
+        if prune and not trainer.finished:
             raise _pruned(len(history.epochs) - 1, history.epochs[-1].error)
 
 

@@ -3,9 +3,11 @@ import signal
 from pathlib import Path
 from unittest.mock import Mock
 
+import optuna
 import pytest
 import torch
-from optuna.trial import TrialState, create_trial
+from optuna.pruners import NopPruner
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from data.pairs import PairBatch
 from data.split import Split
@@ -18,7 +20,7 @@ from hpo.study.retry import reclaim
 from hpo.study.study import StoredStudy, StudyError
 from hpo.study.trials import best_trial, finished
 from model.scoring import unpack
-from model.training import Trainer, train
+from model.training import Interrupted, Trainer, train
 from tests.hpo.fixture_types import Open, Run
 from tests.hpo.processes import begin, check_whole, opened, some, wait_until
 from tests.hpo.tiny_study import write_tiny
@@ -62,6 +64,65 @@ def test_the_number_of_trials_is_the_studys(open_study: Open, run: Run) -> None:
     assert len(open_study().study.trials) == 2
     run(open_study(), 3)
     assert len(open_study().study.trials) == 3
+
+
+class _Always(NopPruner):
+    """Prunes at every epoch from one on."""
+
+    def __init__(self, first: int) -> None:
+        self._first = first
+        self.asked: list[int] = []
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        assert trial.last_step is not None
+        self.asked.append(trial.last_step)
+        return trial.last_step >= self._first
+
+
+@pytest.mark.parametrize(("first", "epochs", "state"), [(2, 3, "COMPLETE"), (1, 2, "PRUNED")])
+def test_a_trial_is_not_pruned_where_no_epoch_is_left(
+    stored: StoredStudy,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    first: int,
+    epochs: int,
+    state: str,
+) -> None:
+    pruner = _Always(first)
+    monkeypatch.setattr(loop, "make_pruner", lambda settings: pruner)
+    run(stored, 1)
+    (trial,) = stored.study.trials
+    assert trial.state.name == state
+    assert list(trial.intermediate_values) == pruner.asked == list(range(epochs))
+
+
+def test_nor_is_one_that_was_stopped_after_its_last_epoch(
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pruner = _Always(2)
+    monkeypatch.setattr(loop, "make_pruner", lambda settings: pruner)
+    with monkeypatch.context() as patch:
+        patch.setattr(pruner, "prune", Mock(side_effect=[False, False, Interrupted("a reboot")]))
+        run(stored, 1)
+    run(stored, 1)
+    stopped, again = stored.study.trials
+    assert (stopped.state, again.state) == (TrialState.FAIL, TrialState.COMPLETE)
+    assert again.user_attrs["resumed_at"] == 3
+    assert pruner.asked == [0, 1, 2]
+
+
+def test_nor_is_one_that_stopped_early(
+    open_study: Open, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a patience of one epoch it ends at the first error that is no lower."""
+    errors = iter([0.5, 0.5])
+    monkeypatch.setattr(Trainer, "validate", lambda trainer: next(errors))
+    monkeypatch.setattr(loop, "make_pruner", lambda settings: _Always(1))
+    stored = open_study("training.patience=1")
+    run(stored, 1)
+    (trial,) = stored.study.trials
+    assert trial.state == TrialState.COMPLETE
+    assert trial.value == 0.5
 
 
 def test_poor_trials_are_pruned_and_count_as_finished(open_study: Open, run: Run) -> None:
