@@ -15,7 +15,7 @@ from model.fast.threads import Threads
 from model.training import Interrupted, Trainer, train
 
 BUSY = (0, 1, 2)  # processes that keep a core each
-SECONDS = 60.0  # of each pace; those that are free are tried again and again
+SECONDS = 40.0  # of each pace; those that are free are tried again and again
 
 
 def beside_others(setting: Setting) -> list[Row]:
