@@ -15,7 +15,7 @@ from model.fast.threads import Threads
 from model.training import Interrupted, Trainer, train
 
 BUSY = (0, 1, 2)  # processes that keep a core each
-SECONDS = 40.0  # of each pace; those that are free are tried again and again
+SECONDS = 40.0  # of each pace: long enough for other numbers to be tried several times
 
 
 def beside_others(setting: Setting) -> list[Row]:
@@ -23,7 +23,10 @@ def beside_others(setting: Setting) -> list[Row]:
     rows: list[Row] = []
     most = cores_for(1)
     numbers = [n for n in (1, 2, 4, 8, 16, 32, 64) if n < most] + [most]
-    for busy in BUSY if setting.device.type == "cpu" else ():
+    if setting.device.type != "cpu":
+        setting.say("beside others: left out, as it is about the threads of a CPU")
+        return []
+    for busy in BUSY:
         row: Row = {"busy processes": busy}
         with _busy(busy):
             for number in numbers:

@@ -23,12 +23,13 @@ def initialise(name: str, layer: Layer, architecture: Architecture, generator: G
 
     ``paper-scaled``: the same, the weights times the square root of how many times as many inputs
     the layer has in the paper's best network. Sums then have the spread that they have there,
-    which the paper's own numbers give to no smaller network.
+    which the paper's own numbers do not give a smaller network.
 
     ``he``: He et al. 2015 before a ReLU; half that variance before a sigmoid; biases zero.
 
-    With ``output_weights = "negative"`` the weights of the output layer lose their sign: the score
-    starts as a distance, where half of the paper's weights call what differs more alike.
+    With ``output_weights = "negative"`` the weights of the output layer are all made negative: the
+    score starts as a distance taken negatively, where half of the paper's weights call what differs
+    more alike.
     """
     inputs = layer.weight[0].numel()
     convolution = isinstance(layer, nn.Conv2d)

@@ -51,7 +51,7 @@ def open_inputs(
         side: height and width of the images, in pixels.
         folder: where Omniglot is, or is downloaded to.
         device: where to train.
-        threads: how many of the CPU; left out, as many as other processes leave.
+        threads: of the CPU; left out, PyTorch's number, and fewer beside busy processes.
 
     Raises:
         DataError: the data is absent, broken or too small.

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit
-from scipy.stats import t as student
+from scipy.special import expit, stdtrit
 from torch import Tensor
 
 from data.pairs import as_input
@@ -123,12 +122,12 @@ def wilson_interval(accuracy: float, count: int) -> tuple[float, float]:
 
 
 def interval_over_draws(right: NDArray[np.floating]) -> tuple[float, float]:
-    """The 95 % interval of the accuracy on tasks like these, a draw of them counting once.
+    """The 95 % interval of the accuracy on tasks like these, from how it varies between draws.
 
-    The tasks of a draw share their alphabet, drawers and support set, so what one draw has more
-    than another varies by more than chance over single tasks: Student's interval over the draws
-    is taken, on the scale of log-odds, which keeps it in [0, 1]. It is never narrower than
-    Wilson's over the tasks, which stands alone where there is one draw, or all answers are right.
+    The tasks of a draw share their alphabet, drawers and support set, so the accuracies of draws
+    differ by more than those of independent tasks would. It is Student's interval over the draws,
+    on the scale of log-odds, which keeps it in [0, 1]; and never narrower than Wilson's over the
+    tasks, which stands alone where there is one draw, or all answers are right or all wrong.
 
     Args:
         right: (R, Q) in [0, 1], how right the answers of R draws are.
@@ -138,7 +137,7 @@ def interval_over_draws(right: NDArray[np.floating]) -> tuple[float, float]:
     if draws < 2 or not 0 < mean < 1:
         return low, high
     error = float(right.mean(axis=1).std(ddof=1)) / math.sqrt(draws)
-    half = float(student.ppf(0.975, draws - 1)) * error / (mean * (1 - mean))
+    half = float(stdtrit(draws - 1, 0.975)) * error / (mean * (1 - mean))
     odds = math.log(mean / (1 - mean))
     return min(low, float(expit(odds - half))), max(high, float(expit(odds + half)))
 

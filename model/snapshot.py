@@ -6,8 +6,10 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -17,6 +19,8 @@ from model.history import Epoch
 from model.training import Interrupted, OnEpoch, OnStep, PartialEpoch, Trainer, train
 
 FORMAT = "hpo-snapshot-2"
+_USED = TypeAdapter(list[Annotated[int, Field(ge=1, le=999)]])
+"""Numbers of threads that a training used."""
 SHARE = 20
 """A snapshot is taken once the training has run this many times as long as the last one took."""
 
@@ -59,6 +63,7 @@ class Snapshot:
             "configuration": trainer.configuration.to_toml(),
             "history": json.dumps([dataclasses.asdict(e) for e in trainer.history.epochs]),
             "partial": json.dumps(figures),
+            "threads": json.dumps([trainer.threads.fewest, trainer.threads.highest]),
         }
         whole = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
         write_whole(self.path, save(whole, metadata))
@@ -86,6 +91,7 @@ class Snapshot:
                 generator=tensors["generator"],
                 loss=tensors["loss"].to(trainer.device),
             )
+            used = _USED.validate_json(metadata.get("threads", "[]"))
         except (OSError, SafetensorError, LookupError, TypeError, ValueError, RecursionError):
             return False
         trainer.network.load_state_dict(_under("weights.", tensors))
@@ -100,6 +106,8 @@ class Snapshot:
             like = parameter if saved.shape == parameter.shape else saved.to(parameter.device)
             trainer.optimizer.state[parameter][key] = torch.empty_like(like).copy_(saved)
         trainer.history.epochs, trainer.partial = epochs, partial
+        if used:
+            trainer.threads.remember(min(used), max(used))
         return True
 
     def remove(self) -> None:

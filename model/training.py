@@ -85,7 +85,7 @@ class Trainer:
         right: the tasks that the last validation found answered rightly, from `model.scoring`;
             empty before the first.
         fallback: why it computes in fp32 and by PyTorch's own operations alone, if it does.
-        threads: how many of the CPU are used at the moment, and were.
+        threads: how many of the CPU it uses.
         images_at_once: how many images were normalised together, where a batch was split for want
             of memory; None where none was, or nothing is normalised.
     """
@@ -105,13 +105,15 @@ class Trainer:
             drawings: the training set, on ``device``.
             tasks: the validation tasks, on ``device``, at the same image size.
             device: where to train.
-            threads: how many of the CPU; left out, as many as other processes leave.
+            threads: of the CPU; left out, PyTorch's number, and fewer beside busy processes.
 
         Raises:
             DoesNotFit: the memory that is free cannot hold the network.
         """
         asked = threads or Threads()
-        self.threads = FreeThreads(asked if device.type == "cpu" else Threads(fixed=asked.number))
+        if device.type != "cpu":
+            asked = Threads(fixed=asked.number)  # the CPU only launches what the device does
+        self.threads = FreeThreads(asked)
         self.configuration, self.drawings, self.tasks = configuration, drawings, tasks
         self.device = device
         self.history = History()
@@ -148,7 +150,7 @@ class Trainer:
     @property
     def device_name(self) -> str:
         """The device as a person knows it, with the threads that were used."""
-        return device_name(self.device, self.threads.fewest, self.threads.most)
+        return device_name(self.device, self.threads.fewest, self.threads.highest)
 
     @property
     def finished(self) -> bool:
@@ -287,15 +289,17 @@ def train(
     Raises:
         Diverged: a loss was not finite; the network has the weights of the best epoch before.
     """
-    while not trainer.finished:
-        number = len(trainer.history.epochs)
-        try:
+    try:
+        while not trainer.finished:
+            number = len(trainer.history.epochs)
             _epoch(trainer, number, on_step)
-        except Diverged:
-            trainer.restore_best()
-            raise
-        if on_epoch:
-            on_epoch(number, trainer.history.epochs[-1].error)
+            if on_epoch:
+                on_epoch(number, trainer.history.epochs[-1].error)
+    except Diverged:
+        trainer.restore_best()
+        raise
+    finally:
+        trainer.threads.end()
     trainer.restore_best()
     return trainer.network
 

@@ -62,11 +62,11 @@ def _estimated(stored: StoredStudy, left: int | None, inputs: Inputs) -> str:
     try:
         guess = estimate(stored.space, inputs)
     except torch.AcceleratorError as error:  # the first trial meets it again, and is handed back
-        return f"no telling how long, as the device failed: {in_a_line(error)}"
+        return f"how long is unknown, as the device failed: {in_a_line(error)}"
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        return "no telling how long, as a network of mean cost does not fit the memory"
+        return "how long is unknown, as a network of mean cost does not fit the memory"
     if inputs.device.type == "cpu" and guess.trial > 3600:
         say("         it is made for a GPU; for a CPU there is: hpo run small --trials 20")
     whole = "" if left is None else f"up to {duration(guess.trial * left)}, or "

@@ -29,8 +29,9 @@ ThreadsOfCpu = Annotated[
     typer.Option(
         "--threads",
         min=1,
+        max=999,
         help="Of the CPU, always this many for each training, so that it can be repeated exactly.  "
-        "[default: as many as other processes leave]",
+        "[default: as many as there are cores, fewer while other processes keep these busy]",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -227,8 +227,8 @@ def _on_this_machine(
 
 def _threads_of_each(job: Work, workers: int) -> Threads:
     """As many as were asked for, else each worker's share of the cores."""
-    fixed = job.threads.fixed if job.threads else None
-    return Threads(most=cores_for(workers), fixed=fixed)
+    assert job.threads
+    return dataclasses.replace(job.threads, most=cores_for(workers))
 
 
 def _on_ray(
@@ -241,6 +241,7 @@ def _on_ray(
     observer: Observer,
 ) -> str | None:
     threads = _threads_of_each(job, workers)
-    known = address == "local" or threads.fixed is not None  # else the worker's machine says
-    job = dataclasses.replace(job, threads=threads if known else None)
+    if address != "local":  # of other machines' cores a worker takes one
+        threads = dataclasses.replace(threads, most=1)
+    job = dataclasses.replace(job, threads=threads)
     return run_on_ray(address, job, workers, trials_per_gpu, stored, timeout, observer)

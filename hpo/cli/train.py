@@ -12,6 +12,7 @@ from hpo.cli.steps import find_device, say, use_threads
 from hpo.search.stopping import Stop
 from hpo.study.paths import data_folder
 from hpo.view.format import epoch_line, percent
+from hpo.workers.local import cores_for
 from model.checkpoint import Checkpoint, CheckpointError, save_checkpoint
 from model.configuration import Configuration, ConfigurationError, Provenance
 from model.fast.device import computes_bf16, device_name, threads_in
@@ -49,7 +50,8 @@ def train(
             )
         config = _as_trial(config, trial)
         if where.type == "cpu" and threads is None:
-            threads = threads_in(trial.device)
+            known = threads_in(trial.device)
+            threads = known if known and known <= cores_for(1) else None
     if seed is not None:
         config = config.model_copy(update={"seed": seed})
     side, asked = config.network.image_size, use_threads(threads)
@@ -74,7 +76,7 @@ def _as_trial(config: Configuration, trial: Provenance) -> Configuration:
 
 def _say_what_differs(trial: Provenance, device: torch.device) -> None:
     """Say why the trial's error will not come again exactly, if it will not."""
-    if trial.device != device_name(device):
+    if device.type == "cuda" or trial.device != device_name(device):
         say(
             f"the trial ran on {trial.device}, this is {device_name(device)}: its error comes "
             "again nearly, not exactly"

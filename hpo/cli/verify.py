@@ -178,8 +178,8 @@ def _print(results: list[Result], published: Mapping[str, float], as_json: bool)
     )
     say(
         "the threshold is that of as many pairs of the validation alphabets; different pairs are "
-        "of one alphabet, which the paper does not say of its own; the intervals take the pairs "
-        "for independent, though a drawing is in many"
+        "of one alphabet, and the paper does not say whether its own are; the intervals take "
+        "the pairs for independent, though a drawing is in many"
     )
 
 

@@ -22,8 +22,16 @@ from model.scoring import Score, right_by_distance, right_by_pixels, score
 Baseline = Callable[[OneShotTasks], Tensor]
 """Answers the tasks, and gives how right each answer is, (R, Q) in [0, 1]."""
 
+
+def right_by_chance(tasks: OneShotTasks) -> Tensor:
+    """(R, Q): what is expected of chance, not a draw of it."""
+    return torch.full(tasks.target.shape, 1 / tasks.way, dtype=torch.float64)
+
+
 BASELINES: Mapping[str, Baseline] = {
-    "chance": lambda tasks: torch.full(tasks.target.shape, 1 / tasks.way),  # what is expected of it
+    "chance": lambda tasks: torch.full(
+        tasks.target.shape, 1 / tasks.way, dtype=torch.float64
+    ),  # what is expected of it
     "nearest-neighbour": right_by_pixels,
     "hausdorff": lambda tasks: right_by_distance(tasks, modified_hausdorff),
     "affine": lambda tasks: right_by_distance(tasks, affine_distance),

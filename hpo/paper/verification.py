@@ -23,7 +23,6 @@ from data.split import Split
 from hpo.study.settings import SettingsError
 from model.architecture import Frozen
 from model.configuration import Configuration, first_problem
-from model.fast.device import device_name
 from model.fast.encoder import encoder
 from model.history import Epoch, History
 from model.inputs import Inputs
@@ -213,7 +212,7 @@ def verify_cell(
         epochs=tuple(history.epochs),
         seconds=history.seconds,
         configuration=configuration.model_dump(mode="json", exclude_none=True),
-        device=device_name(inputs.device),
+        device=trainer.device_name,
         precision=trainer.precision,
         diverged=diverged,
     )

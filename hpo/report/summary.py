@@ -1,5 +1,6 @@
 """The study in words and figures: what is searched, what came of it, what it cost."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,7 +42,7 @@ def summary(
         figures=figures,
         best=None if best is None else best["number"],
         error=error,
-        interval=None if error is None or not outcomes else _interval(outcomes, tasks),
+        interval=None if error is None or not outcomes else _interval(error, outcomes, tasks),
         trained=len(ranked),
         wall=(ended - began).total_seconds() if pd.notna(ended - began) else None,
         seconds=float(trials["seconds_spent"].sum()),
@@ -52,10 +53,11 @@ def summary(
     )
 
 
-def _interval(outcomes: str, tasks: int) -> tuple[float, float]:
-    """Of an error: the share of tasks that were not answered rightly."""
-    wrong = ~unpack(outcomes, tasks).reshape(-1, WAY)
-    return interval_over_draws(wrong.astype(float))
+def _interval(error: float, outcomes: str, tasks: int) -> tuple[float, float] | None:
+    """Of the error; None where ties at the top count for a part of it, which is not kept."""
+    wrong = (~unpack(outcomes, tasks)).reshape(-1, WAY).astype(float)
+    same = math.isclose(float(wrong.mean()), error, abs_tol=1e-6)
+    return interval_over_draws(wrong) if same else None
 
 
 def confirmation(stored: StoredStudy) -> Markup:

@@ -13,7 +13,6 @@ from hpo.study.confirmations import fresh_task_seed, new_seed
 from hpo.study.paths import confirmation_folder
 from hpo.study.study import StoredStudy
 from model.configuration import DataChoice
-from model.fast.device import device_name
 from model.fast.memory import DoesNotFit, out_of_memory, release_memory
 from model.inputs import Inputs
 from model.scoring import pack
@@ -82,8 +81,7 @@ def retrain(
     finally:
         release_memory(inputs.device)
     snapshot.remove()
-    device = device_name(inputs.device)
-    return {**result, "tasks": len(fresh), "seed": seed, "device": device}
+    return {**result, "tasks": len(fresh), "seed": seed}
 
 
 def _trained(
@@ -99,4 +97,5 @@ def _trained(
         found = {"search_like_error": WORST, "best_epoch": None, "error": WORST}
         found |= {"outcomes": pack(np.zeros(len(fresh), np.bool_))}
         found |= {"fail_reason": f"diverged: {error}"}
-    return {**found, "seconds": round(history.seconds + trainer.partial.seconds, 2)}
+    seconds = round(history.seconds + trainer.partial.seconds, 2)
+    return {**found, "seconds": seconds, "device": trainer.device_name}

@@ -30,7 +30,7 @@ class Look:
     accuracy: float
     """In [0, 1]."""
     interval: tuple[float, float]
-    """95 %, Wilson."""
+    """95 %."""
     tasks: int
     source: Text
     """Which tasks, in words."""

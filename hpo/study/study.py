@@ -83,7 +83,7 @@ class StoredStudy:
         Args:
             folder: of the data.
             device: where to train.
-            threads: how many of the CPU; left out, as many as other processes leave.
+            threads: of the CPU; left out, PyTorch's number, and fewer beside busy processes.
 
         Raises:
             StudyError: the folder holds other data than the study was made with.

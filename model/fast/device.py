@@ -41,23 +41,23 @@ def plain_kernels() -> Iterator[None]:
         yield
 
 
-def device_name(device: torch.device, fewest: int | None = None, most: int | None = None) -> str:
+def device_name(device: torch.device, fewest: int | None = None, highest: int | None = None) -> str:
     """The device as a person knows it.
 
     Args:
         device: which.
-        fewest, most: threads that a training used of the CPU, where that is known.
+        fewest, highest: threads that a training used of the CPU, where that is known.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    most = most or torch.get_num_threads()
-    some = f"{fewest} to {most}" if fewest and fewest < most else str(most)
+    highest = highest or torch.get_num_threads()
+    some = f"{fewest} to {highest}" if fewest and fewest < highest else str(highest)
     return f"CPU, {some} threads"
 
 
 def threads_in(name: str) -> int | None:
     """The threads in a `device_name`, if it is a CPU that used the same number all the time."""
-    found = re.fullmatch(r"CPU, ([0-9]{1,4}) threads", name)
+    found = re.fullmatch(r"CPU, ([0-9]{1,3}) threads", name)
     return int(found[1]) if found else None
 
 

@@ -1,4 +1,4 @@
-"""How many threads of the CPU a training uses: as many as other processes leave it."""
+"""How many threads of the CPU a training uses: fewer while other processes keep cores busy."""
 
 import time
 from collections.abc import Callable
@@ -8,9 +8,9 @@ import torch
 
 WINDOW_STEPS, WINDOW_SECONDS = 4, 0.5
 """Steps and seconds, at the least, that a pace is measured over."""
-CROWDED, WINDOWS = 0.85, 2
-"""Share of the threads' time below which other processes are taken to keep the cores busy, and
-how often in a row it is measured before fewer threads are tried."""
+LOST, WINDOWS = 0.3, 2
+"""Cores that threads have to lose to other processes before fewer are tried, and how often in a
+row that has to be measured."""
 BETTER = 1.05
 """How many times as fast a number of threads has to be to replace another."""
 HOPELESS = 1.5
@@ -18,6 +18,8 @@ HOPELESS = 1.5
 SOON, LATE = 5.0, 60.0
 """Seconds until a try that brought nothing is repeated: first, and after it brought nothing
 again and again."""
+SHARE = 20
+"""How many times as long as it took it is not repeated, at the least."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,7 @@ class FreeThreads:
 
     Attributes:
         number: how many there are now.
-        most: how many it began with, the most that there will be.
-        fewest: the smallest number that was used, tries included.
+        fewest, highest: the smallest and the largest number that was used, tries included.
     """
 
     def __init__(
@@ -66,15 +67,23 @@ class FreeThreads:
             used: the time that the threads of this process have run, in seconds.
             choose: sets PyTorch to a number of threads.
         """
-        self.most = self.fewest = self.number = asked.number
-        choose(self.number)
         self._wall, self._used, self._choose = wall, used, choose
-        self._adapts = asked.fixed is None and self.most > 1
+        self._most = self.fewest = self.highest = asked.number
+        self._adapts = asked.fixed is None and self._most > 1
         self._before: tuple[int, float] | None = None  # number and pace before a try
         self._crowded = 0  # measured paces in a row
-        self._pause, self._next_try = SOON, 0.0
-        self._measure_anew()
+        self._pause, self._next_try, self._tried = SOON, 0.0, 0.0
+        self._is_new = False
+        self._set(self._most)
         self.begin()
+
+    def remember(self, fewest: int, highest: int) -> None:
+        """Count the numbers that an earlier part of the training used."""
+        self.fewest, self.highest = min(self.fewest, fewest), max(self.highest, highest)
+
+    def end(self) -> None:
+        """Set PyTorch back to what the training began with."""
+        self._choose(self._most)
 
     def begin(self) -> None:
         """Steps follow from here: what was done since the last one is no part of their pace."""
@@ -86,46 +95,50 @@ class FreeThreads:
             return
         last, last_used = self._last, self._last_used
         self.begin()
+        if self._is_new:  # the first step with another number prepares what all later ones use
+            self._is_new = False
+            return
         self._steps += 1
         self._taken += self._last - last
         self._ran += self._last_used - last_used
         hopeless = self._before and self._taken > HOPELESS * self._steps / self._before[1]
         if not hopeless and (self._steps < WINDOW_STEPS or self._taken < WINDOW_SECONDS):
             return
-        pace = self._steps / self._taken
-        crowded = self._ran < CROWDED * self.number * self._taken
+        pace, had = self._steps / self._taken, self._ran / self._taken
+        fewer = max(1, min(int(had), self.number - 1)) if self.number - had > LOST else self.number
+        self._measure_anew()
         if self._before is None:
-            self._crowded = self._crowded + 1 if crowded else 0
-            self._try_another(pace)
+            self._try_another(pace, fewer)
         elif pace > BETTER * self._before[1]:
             self._before, self._pause, self._next_try = None, SOON, self._last + SOON
-        elif crowded and 1 < self.number < self._before[0]:
-            self._set(self.number // 2)
+        elif fewer < self.number < self._before[0]:
+            self._set(fewer)
         else:
             self._go_back()
-        self._measure_anew()
 
     def _measure_anew(self) -> None:
         self._steps, self._taken, self._ran = 0, 0.0, 0.0
 
-    def _try_another(self, pace: float) -> None:
-        """Fewer where the cores are shared, more where they were and may no longer be."""
-        number = self.number
-        if number > 1 and self._crowded:
-            other = number // 2 if self._crowded >= WINDOWS else number
-        else:
-            other = min(2 * number, self.most)
-        if other != number and self._last >= self._next_try:
-            self._before = number, pace
-            self._set(other)
+    def _try_another(self, pace: float, fewer: int) -> None:
+        """Fewer where cores are lost, more where they were and may no longer be."""
+        crowded = fewer < self.number
+        self._crowded = self._crowded + 1 if crowded else 0
+        more = min(self._most, self.number + max(1, self.number // 4))
+        other = fewer if crowded else more
+        if other == self.number or 0 < self._crowded < WINDOWS or self._last < self._next_try:
+            return
+        self._before, self._tried = (self.number, pace), self._last
+        self._set(other)
 
     def _go_back(self) -> None:
         assert self._before
         number, self._before = self._before[0], None
-        self._next_try, self._pause = self._last + self._pause, min(LATE, 2 * self._pause)
+        pause = max(self._pause, SHARE * (self._last - self._tried))
+        self._next_try, self._pause = self._last + pause, min(LATE, 2 * self._pause)
         self._set(number)
 
     def _set(self, number: int) -> None:
-        self.number, self._crowded = number, 0
-        self.fewest = min(self.fewest, number)
+        self.number, self._crowded, self._is_new = number, 0, True
+        self.remember(number, number)
         self._choose(number)
+        self._measure_anew()

@@ -33,6 +33,7 @@ def test_he_keeps_the_scale_of_the_input() -> None:
         (2 / (128 * 16)) ** 0.5, rel=0.02
     )
     assert network.layer("fc").weight.std().item() == pytest.approx(9216**-0.5, rel=0.02)
+    assert all(not bias_of(network.layer(name)).any() for name in ("conv1", "conv4", "fc", "out"))
 
 
 def test_the_published_network_scales_by_nothing() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from data.pairs import PairBatch
+from data.pairs import PairBatch, seeded
 from data.split import Split
 from data.tasks import OneShotTasks
 from model.configuration import Configuration
@@ -88,6 +88,15 @@ def test_the_same_seed_gives_the_same_errors_and_another_does_not(make: Make) ->
     else:
         assert [e for e, _ in runs[0]] == pytest.approx([e for e, _ in runs[1]], abs=0.05)
     assert runs[0] != runs[2]
+
+
+def test_the_order_is_not_drawn_with_the_numbers_of_the_weights(make: Make) -> None:
+    trainer = make(tiny_configuration(seed=5))
+    of_weights = seeded(5, trainer.device).get_state()
+    assert not torch.equal(trainer.partial.generator, of_weights)
+    again, other = (make(tiny_configuration(seed=n)).partial.generator for n in (5, 6))
+    assert torch.equal(trainer.partial.generator, again)
+    assert not torch.equal(again, other)
 
 
 def test_the_best_epoch_is_kept(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

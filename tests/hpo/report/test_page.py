@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
@@ -21,6 +22,8 @@ from hpo.study.confirmations import keep_result
 from hpo.study.evaluations import Look, keep_look
 from hpo.study.study import StoredStudy
 from hpo.study.trials import Record, best_trial, images_per_epoch
+from hpo.view.format import percent
+from model.scoring import interval_over_draws, pack
 from tests.hpo.big_study import big_study
 from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Open, Searched
@@ -146,6 +149,21 @@ def test_confirmation_and_every_look_at_the_evaluation_tasks(stored: StoredStudy
     assert "looked at 2 times" in words
     for part in ("one.safetensors", "86.0 % – 93.0 %", "32.0 %", "± 2.8 %", "30.0 %, 34.0 %"):
         assert part in words
+
+
+def test_the_interval_is_over_draws_and_left_out_where_ties_count(open_study: Open) -> None:
+    stored = open_study()
+    right = np.arange(40) % 8 < 6  # the 2 draws of the study have 16 and 14 of 20 right
+    stored.study.add_trial(
+        a_trial(stored, 0.25, TrialState.COMPLETE, best_error=0.25, outcomes=pack(right))
+    )
+    low, high = interval_over_draws((~right).reshape(2, 20).astype(float))
+    page = make_page(stored, trials_table(stored), "export")
+    assert f"95 % lie between {percent(low)} and {percent(high)}" in words_of(page)
+    stored.study.add_trial(
+        a_trial(stored, 0.2, TrialState.COMPLETE, best_error=0.2, outcomes=pack(right))
+    )
+    assert "95 % lie between" not in words_of(make_page(stored, trials_table(stored), "export"))
 
 
 def test_nothing_from_a_study_becomes_markup(open_study: Open) -> None:

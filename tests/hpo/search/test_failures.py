@@ -1,5 +1,6 @@
 import errno
 import os
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -14,7 +15,9 @@ from hpo.study.retry import RETRIES
 from hpo.study.storage import StorageError, storage_errors
 from hpo.study.study import StoredStudy
 from model.training import Trainer
+from tests.hpo.command import Hpo
 from tests.hpo.fixture_types import Run
+from tests.hpo.tiny_study import write_tiny
 
 
 def test_a_failure_of_the_machine_is_enqueued_again(
@@ -146,3 +149,14 @@ def test_a_mistake_of_the_program_ends_the_search_with_the_reason_kept(
     (trial,) = stored.study.trials
     assert trial.state == TrialState.FAIL
     assert trial.user_attrs["fail_reason"] == "ZeroDivisionError: division by zero"
+
+
+def test_a_gpu_that_breaks_under_the_estimate_is_left_to_the_first_trial(
+    hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny(tmp_path / "studies")
+    broken = Mock(side_effect=torch.AcceleratorError("CUDA error: illegal memory access"))
+    monkeypatch.setattr("hpo.cli.announce.estimate", broken)
+    ran = hpo("run tiny --trials 1")
+    assert ran.status == 0
+    assert "1 left: how long is unknown, as the device failed: AcceleratorError" in ran.err

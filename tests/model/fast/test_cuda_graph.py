@@ -77,9 +77,10 @@ def test_replayed_steps_train_as_those_that_are_not(
         return
     assert found == pytest.approx(wanted, rel=1e-6)
     for name, weights in plain.network.state_dict().items():
-        if name == "layers.out.bias" and optimizer == "adamw":
-            continue  # softmax gives it rounding alone for a gradient, which AdamW makes large
-        torch.testing.assert_close(replayed.network.state_dict()[name], weights, atol=1e-5, rtol=0)
+        softmax = isinstance(sampling, AllPairs) and sampling.loss == "softmax"
+        if name == "layers.out.bias" and optimizer == "adamw" and softmax:
+            continue  # its gradient is rounding alone, which AdamW makes large
+        torch.testing.assert_close(replayed.network.state_dict()[name], weights, atol=5e-6, rtol=0)
     whole = 400 // 64 if isinstance(sampling, RandomPairs) else 5
     assert [graph.replays for graph in graphs] == [whole - 1] * 3
 

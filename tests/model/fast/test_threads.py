@@ -14,13 +14,22 @@ class Machine:
     threads: int = 0
     now: float = 0.0
     used: float = 0.0
+    is_new: bool = False
 
     def choose(self, number: int) -> None:
-        self.threads = number
+        self.threads, self.is_new = number, True
 
     def step_seconds(self, number: int) -> float:
         """0.4 s of one thread's work; threads that share a core make all wait for them."""
         return 0.4 / number * (5 if number + self.busy > self.cores else 1)
+
+    def step(self) -> None:
+        """As long as it takes, and three times that where the number of threads is new."""
+        shared = max(0, self.threads + self.busy - self.cores)
+        taken = self.step_seconds(self.threads) * (3 if self.is_new else 1)
+        self.is_new = False
+        self.now += taken
+        self.used += taken * (self.threads - shared / 2)
 
     def free(self, asked: Threads) -> FreeThreads:
         return FreeThreads(asked, lambda: self.now, lambda: self.used, self.choose)
@@ -29,10 +38,7 @@ class Machine:
         """Steps that are done in this time."""
         end, steps = self.now + seconds, 0
         while self.now < end:
-            taken = self.step_seconds(self.threads)
-            crowded = self.threads + self.busy > self.cores
-            self.now += taken
-            self.used += taken * self.threads * (0.6 if crowded else 1.0)
+            self.step()
             free.step_done()
             steps += 1
         return steps
@@ -50,7 +56,7 @@ def test_alone_it_never_tries_another_number() -> None:
 
 
 def test_beside_busy_cores_it_comes_near_the_best_number() -> None:
-    for busy, best in ((1, 2), (3, 1)):
+    for busy, best in ((1, 3), (2, 2), (3, 1)):
         machine = Machine(busy=busy)
         free = machine.free(Threads(most=4))
         done = machine.train(free, 300)
@@ -64,7 +70,7 @@ def test_cores_that_are_given_back_are_used_again_within_a_minute_or_so() -> Non
     machine.train(free, 300)
     machine.busy = 0
     machine.train(free, 130)
-    assert (free.number, free.fewest) == (4, 1)
+    assert (free.number, free.fewest, free.highest) == (4, 1, 4)
 
 
 def test_a_number_that_is_fixed_stays() -> None:
@@ -111,10 +117,22 @@ def test_fewer_threads_that_are_slower_are_given_up_at_once() -> None:
     end, slow, steps = 600.0, 0, 0
     while machine.now < end:
         number = machine.threads
-        machine.now += machine.step_seconds(number)
-        machine.used += 0.5 * number * machine.step_seconds(number)
+        used = machine.used
+        machine.step()
+        machine.used = (used + machine.used) / 2
         free.step_done()
         steps += 1
         slow += number < 4
     assert free.number == 4
     assert 0 < slow < 0.05 * steps
+
+
+def test_an_earlier_part_of_the_training_counts_and_its_end_restores_the_number() -> None:
+    machine = Machine(busy=3)
+    free = machine.free(Threads(most=4))
+    free.remember(2, 6)
+    assert (free.fewest, free.highest) == (2, 6)
+    machine.train(free, 60)
+    assert (free.fewest, free.highest, machine.threads) == (1, 6, 1)
+    free.end()
+    assert machine.threads == 4
