@@ -7,12 +7,10 @@ from contextlib import contextmanager, suppress
 
 from benchmarks.networks import as_searched
 from benchmarks.stopwatch import Row
-from benchmarks.throughput import Setting
-from data.split import split
-from data.tasks import draw_tasks
+from benchmarks.throughput import Setting, make_trainer
 from hpo.workers.local import cores_for
 from model.fast.threads import Threads
-from model.training import Interrupted, Trainer, train
+from model.training import Interrupted, train
 
 BUSY = (0, 1, 2)  # processes that keep a core each
 SECONDS = 40.0  # of each pace: long enough for other numbers to be tried several times
@@ -20,12 +18,11 @@ SECONDS = 40.0  # of each pace: long enough for other numbers to be tried severa
 
 def beside_others(setting: Setting) -> list[Row]:
     """Steps a second; the share of "as many as are free" in the best of the fixed numbers."""
-    rows: list[Row] = []
-    most = cores_for(1)
-    numbers = [n for n in (1, 2, 4, 8, 16, 32, 64) if n < most] + [most]
     if setting.device.type != "cpu":
         setting.say("beside others: left out, as it is about the threads of a CPU")
         return []
+    rows, most = list[Row](), cores_for(1)
+    numbers = [n for n in (1, 2, 4, 8, 16, 32, 64) if n < most] + [most]
     for busy in BUSY:
         row: Row = {"busy processes": busy}
         with _busy(busy):
@@ -60,10 +57,7 @@ def _forever() -> None:
 
 def _steps_a_second(setting: Setting, threads: Threads) -> float:
     """Of the loop that trials run, from its second step on."""
-    configuration = as_searched("modern")
-    cut = split(setting.drawings).resized(configuration.network.image_size)
-    tasks = draw_tasks(cut.validation, 20, 0)
-    trainer = Trainer(configuration, cut.train, tasks, setting.device, threads)
+    trainer = make_trainer(setting, as_searched("modern"), threads=threads)
     ends: list[float] = []
 
     def on_step() -> None:

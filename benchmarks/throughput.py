@@ -20,6 +20,7 @@ from model.architecture import Architecture
 from model.configuration import Configuration
 from model.fast.cuda_graph import steps_before_the_pace
 from model.fast.memory import keep_freed
+from model.fast.threads import Threads
 from model.training import Trainer
 
 TASKS = 320
@@ -169,9 +170,14 @@ def validation(setting: Setting) -> list[Row]:
 
 
 def make_trainer(
-    setting: Setting, configuration: Configuration, count: int = TASKS, task_seed: int = 0
+    setting: Setting,
+    configuration: Configuration,
+    count: int = TASKS,
+    task_seed: int = 0,
+    threads: Threads | None = None,
 ) -> Trainer:
     """A trainer of the configuration, with the 320 validation tasks or with others."""
     cut = split(setting.drawings).resized(configuration.network.image_size)
     tasks = draw_tasks(cut.validation, count, task_seed).to(setting.device)
-    return Trainer(configuration, cut.train.to(setting.device), tasks, setting.device)
+    train = cut.train.to(setting.device)
+    return Trainer(configuration, train, tasks, setting.device, threads)

@@ -32,20 +32,20 @@ def initialise(name: str, layer: Layer, architecture: Architecture, generator: G
     more alike.
     """
     inputs = layer.weight[0].numel()
-    convolution = isinstance(layer, nn.Conv2d)
-    if architecture.initial_weights == "he":
-        spread, mean, bias_spread = math.sqrt((2 if convolution else 1) / inputs), 0.0, 0.0
+    convolution, he = isinstance(layer, nn.Conv2d), architecture.initial_weights == "he"
+    if he:
+        spread = math.sqrt((2 if convolution else 1) / inputs)
     else:
-        spread, mean, bias_spread = CONVOLUTION if convolution else CONNECTED, BIAS_MEAN, BIAS
-        if architecture.initial_weights == "paper-scaled":
-            published = PUBLISHED_INPUTS.get(name, PUBLISHED_INPUTS["conv3"])
-            spread *= math.sqrt(published / inputs)
+        spread = CONVOLUTION if convolution else CONNECTED
+    if architecture.initial_weights == "paper-scaled":
+        published = PUBLISHED_INPUTS.get(name, PUBLISHED_INPUTS["conv3"])
+        spread *= math.sqrt(published / inputs)
     nn.init.normal_(layer.weight, 0.0, spread, generator=generator)
     if name == "out" and architecture.output_weights == "negative":
         layer.weight.abs_().neg_()
     if layer.bias is None:
         return
-    if bias_spread:
-        nn.init.normal_(layer.bias, mean, bias_spread, generator=generator)
-    else:
+    if he:
         nn.init.zeros_(layer.bias)
+    else:
+        nn.init.normal_(layer.bias, BIAS_MEAN, BIAS, generator=generator)

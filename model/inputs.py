@@ -1,6 +1,6 @@
 """What the networks of a study or configuration train on and are scored on."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,14 +23,14 @@ class Inputs:
         tasks: the validation tasks, on ``device``.
         device: where to train.
         fingerprint: of the data's content.
-        threads: how many of the CPU a training uses.
+        threads: of the CPU, as `Trainer` takes it.
     """
 
     split: Split
     tasks: OneShotTasks
     device: torch.device
     fingerprint: str
-    threads: Threads = field(default_factory=Threads)
+    threads: Threads | None = None
 
     def trainer(self, configuration: Configuration) -> Trainer:
         """A network of this configuration, ready to train; raises as `Trainer` does."""
@@ -71,4 +71,4 @@ def inputs_from(
     cut = split(drawings).resized(side)
     tasks = draw_tasks(cut.validation, choice.validation_tasks, choice.task_seed)
     on_device = replace(cut, train=cut.train.to(device))
-    return Inputs(on_device, tasks.to(device), device, drawings.fingerprint, threads or Threads())
+    return Inputs(on_device, tasks.to(device), device, drawings.fingerprint, threads)

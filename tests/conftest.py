@@ -21,6 +21,14 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported
 
 
+@pytest.fixture
+def own_threads() -> Iterator[None]:
+    """What the test sets PyTorch's threads to is undone after it."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def strokes() -> Drawings:
     """The drawn alphabets at full size."""

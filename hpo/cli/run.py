@@ -227,7 +227,6 @@ def _on_this_machine(
 
 def _threads_of_each(job: Work, workers: int) -> Threads:
     """As many as were asked for, else each worker's share of the cores."""
-    assert job.threads
     return dataclasses.replace(job.threads, most=cores_for(workers))
 
 

@@ -29,9 +29,7 @@ def right_by_chance(tasks: OneShotTasks) -> Tensor:
 
 
 BASELINES: Mapping[str, Baseline] = {
-    "chance": lambda tasks: torch.full(
-        tasks.target.shape, 1 / tasks.way, dtype=torch.float64
-    ),  # what is expected of it
+    "chance": right_by_chance,
     "nearest-neighbour": right_by_pixels,
     "hausdorff": lambda tasks: right_by_distance(tasks, modified_hausdorff),
     "affine": lambda tasks: right_by_distance(tasks, affine_distance),

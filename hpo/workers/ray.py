@@ -13,7 +13,6 @@ from hpo.view.terminal import log_to_stderr
 from hpo.workers.local import LOOK, REPLACE, Seen
 from hpo.workers.worker import Work, work
 from model.fast.memory import keep_freed
-from model.fast.threads import Threads
 from model.training import Interrupted
 
 logger = logging.getLogger(__name__)
@@ -68,15 +67,10 @@ def run_on_ray(
     gpus = resources.get("GPU", 0)
     share = 1 / (trials_per_gpu or 1) if gpus else 0.0
     job = replace(job, device="cuda" if gpus else "cpu")  # not what the driver's machine has
-    threads = job.threads or Threads(most=1)
-    task = ray.remote(num_cpus=threads.most, num_gpus=share, max_retries=-1)(_work)
+    task = ray.remote(num_cpus=job.threads.most, num_gpus=share, max_retries=-1)(_work)
     try:
         left = [task.remote(job) for _ in range(workers)]
-        logger.info(
-            "ray      %d workers, %d threads each",
-            workers,
-            job.threads.number if job.threads else 1,
-        )
+        logger.info("ray      %d workers, %d threads each", workers, job.threads.number)
         with stop.on_signals():
             while left:
                 stop.check()

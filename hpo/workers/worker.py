@@ -1,6 +1,6 @@
 """One process of a search: it joins a study that exists and runs trials until the study is full."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -27,7 +27,7 @@ class Work:
         data: folder of the data set.
         device: as PyTorch names it.
         results: folder for trainings that are not finished, and for the pictures of trials.
-        threads: of the CPU; None: as many as PyTorch takes where the worker runs.
+        threads: of the CPU.
     """
 
     study: str
@@ -35,7 +35,7 @@ class Work:
     data: Path
     device: str
     results: Path
-    threads: Threads | None = None
+    threads: Threads = field(default_factory=Threads)
 
 
 def work(job: Work, observer: Observer | None = None, stop: Stop | None = None) -> str | None:
@@ -52,8 +52,7 @@ def work(job: Work, observer: Observer | None = None, stop: Stop | None = None) 
     Raises:
         StudyError: the study is absent, in another format, or about other data.
     """
-    threads = job.threads or Threads()
-    torch.set_num_threads(threads.number)
+    torch.set_num_threads(job.threads.number)
     device, stop = current(torch.device(job.device)), stop or Stop(None)
     observer = observer or Observer()
     with storage_errors(job.url):
@@ -65,7 +64,7 @@ def work(job: Work, observer: Observer | None = None, stop: Stop | None = None) 
             reraise=True,
         )
         stored = tries(_join, job, stop)
-        inputs = stored.open_inputs(job.data, device, threads)
+        inputs = stored.open_inputs(job.data, device, job.threads)
         objective = Objective(stored, inputs, job.results, observer, stop.check)
         return search(stored, objective, stop, observer)
 

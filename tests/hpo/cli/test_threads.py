@@ -1,6 +1,5 @@
 """`--threads` of every command that trains, up to where the training begins."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -13,12 +12,7 @@ from model.fast.threads import Threads
 from tests.hpo.command import Hpo
 from tests.hpo.tiny_study import write_tiny
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("own_threads")
 
 
 @pytest.mark.parametrize(

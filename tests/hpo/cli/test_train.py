@@ -12,6 +12,8 @@ from model.fast import threads
 from tests.hpo.command import Hpo, refused
 from tests.hpo.tiny_study import open_tiny, write_tiny
 
+pytestmark = pytest.mark.usefixtures("own_threads")
+
 
 @pytest.fixture
 def exported(hpo: Hpo, tmp_path: Path) -> Configuration:
@@ -49,19 +51,15 @@ def test_as_trial_takes_the_trials_precision(hpo: Hpo, exported: Configuration) 
 def test_as_trial_takes_the_trials_threads(
     hpo: Hpo, exported: Configuration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = torch.get_num_threads()
     monkeypatch.setattr("hpo.cli.train.cores_for", lambda workers: 2)
     write_changed(exported, device="CPU, 2 threads")
-    try:
-        trained = hpo("train changed.toml --as-trial")
-        assert torch.get_num_threads() == 2
-        assert "nearly" not in trained.err
-        assert "nearly" not in hpo("train changed.toml --as-trial --threads 2").err
-        other = hpo("train changed.toml --as-trial --threads 1")
-        assert torch.get_num_threads() == 1
-        assert "the trial ran on CPU, 2 threads, this is CPU, 1 threads" in other.err
-    finally:
-        torch.set_num_threads(before)
+    trained = hpo("train changed.toml --as-trial")
+    assert torch.get_num_threads() == 2
+    assert "nearly" not in trained.err
+    assert "nearly" not in hpo("train changed.toml --as-trial --threads 2").err
+    other = hpo("train changed.toml --as-trial --threads 1")
+    assert torch.get_num_threads() == 1
+    assert "the trial ran on CPU, 2 threads, this is CPU, 1 threads" in other.err
 
 
 def test_as_trial_says_where_the_threads_changed(hpo: Hpo, exported: Configuration) -> None:
@@ -80,16 +78,11 @@ def test_a_change_of_threads_is_recorded(
 ) -> None:
     """Two threads that seem to share their core from the first step on, and one that does not."""
     write_tiny(tmp_path / "studies")
-    before = torch.get_num_threads()
-    with monkeypatch.context() as patch:
-        patch.setattr(threads, "WINDOW_SECONDS", 0.0)
-        patch.setattr(threads, "WINDOW_STEPS", 1)
-        patch.setattr(threads, "LOST", -1.0)
-        torch.set_num_threads(2)
-        try:
-            assert hpo("run tiny --trials 1").status == 0
-            assert hpo("run tiny --trials 2 --threads 2").status == 0
-        finally:
-            torch.set_num_threads(before)
+    monkeypatch.setattr(threads, "WINDOW_SECONDS", 0.0)
+    monkeypatch.setattr(threads, "WINDOW_STEPS", 1)
+    monkeypatch.setattr(threads, "LOST", -1.0)
+    torch.set_num_threads(2)
+    assert hpo("run tiny --trials 1").status == 0
+    assert hpo("run tiny --trials 2 --threads 2").status == 0
     devices = [record(trial).device for trial in open_tiny(tmp_path).study.trials]
     assert devices == ["CPU, 1 to 2 threads", "CPU, 2 threads"]
