@@ -11,9 +11,9 @@ from data.errors import first_line
 from hpo.search.observer import Observer
 from hpo.search.pictures import attach, filters, learning_curve, mistakes
 from hpo.study.paths import artifacts_folder, snapshots_folder
-from hpo.study.retry import is_owed_a_retry
+from hpo.study.retry import owed_a_retry
 from hpo.study.study import StoredStudy
-from hpo.study.trials import Record, derived_seed, first_try, record, retried
+from hpo.study.trials import Record, derived_seed, first_try, record
 from model.configuration import Configuration
 from model.fast.device import device_name
 from model.fast.memory import out_of_memory, peak, release_memory, reset_peak
@@ -86,9 +86,8 @@ class Objective:
         Args:
             trials: all of the study.
         """
-        known = retried(trials)
-        alive = {first_try(t) for t in trials if not t.state.is_finished()}
-        alive |= {first_try(t) for t in trials if is_owed_a_retry(t) and t.number not in known}
+        going_on = [t for t in trials if not t.state.is_finished()] + owed_a_retry(trials)
+        alive = {first_try(t) for t in going_on}
         for path in self._snapshots.glob("trial-*.safetensors*"):  # half-written ones, too
             number = path.name.removeprefix("trial-").partition(".")[0]
             # One of a higher number was begun by another worker after the list was read.

@@ -1,5 +1,6 @@
 """Trials whose process is gone: told from the living, and enqueued again."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import optuna
@@ -8,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.study.owner import has_ended
 from hpo.study.patient_storage import PatientStorage
-from hpo.study.trials import Record, first_try, record, retried
+from hpo.study.trials import Record, first_try, record, retries
 
 GRACE = 300  # seconds without a heartbeat after which a trial elsewhere counts as dead
 RETRIES = 3
@@ -34,21 +35,34 @@ def _is_gone(trial: FrozenTrial) -> bool:
 
 def is_second_copy(study: optuna.Study, trial: optuna.Trial) -> bool:
     """Whether two processes enqueued the same trial again at once, and this is the later copy."""
+    return _is_copy(trial, retries(study.get_trials(deepcopy=False)))
+
+
+def _is_copy(trial: FrozenTrial | optuna.Trial, enqueued: Mapping[int, int]) -> bool:
     origin = record(trial).retry_of
-    if origin is None:
-        return False
-    return origin in retried(t for t in study.get_trials(deepcopy=False) if t.number < trial.number)
+    return origin is not None and enqueued[origin] != trial.number
 
 
-def is_owed_a_retry(trial: FrozenTrial) -> bool:
-    """Whether a failed trial is to be enqueued again.
+def owed_a_retry(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The failed trials that are to be enqueued again, and are not yet.
 
     One without a reason was found dead by a process that then died itself. One that died
-    too often is not.
+    too often is not among them; nor is the second copy of a retry, whatever ended it, for the
+    first goes on.
+
+    Args:
+        trials: all of the study.
     """
-    kept = record(trial)
-    given_up = kept.retry is None and kept.fail_reason is not None
-    return trial.state == TrialState.FAIL and not given_up and not is_given_up(trial)
+    enqueued = retries(trials)
+
+    def is_owed(trial: FrozenTrial) -> bool:
+        kept = record(trial)
+        over = kept.retry is None and kept.fail_reason is not None
+        return not (
+            over or trial.number in enqueued or is_given_up(trial) or _is_copy(trial, enqueued)
+        )
+
+    return [t for t in trials if t.state == TrialState.FAIL and is_owed(t)]
 
 
 def _deaths(trial: FrozenTrial) -> int:
@@ -87,11 +101,10 @@ def reclaim(study: optuna.Study, storage: PatientStorage) -> int:
         How many were enqueued.
     """
     trials = study.get_trials(deepcopy=False)
-    known, enqueued = retried(trials), 0
+    owed, enqueued = owed_a_retry(trials), retries(trials)
     study_id = storage.get_study_id_from_name(study.study_name)
     silent = {storage.get_trial(i).number for i in storage.silent_trial_ids(study_id)}
     for trial in trials:
-        owed = is_owed_a_retry(trial)
         gone = trial.state == TrialState.RUNNING and _is_gone(trial)
         if gone or trial.number in silent:
             trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
@@ -103,11 +116,11 @@ def reclaim(study: optuna.Study, storage: PatientStorage) -> int:
                 study.tell(trial.number, state=TrialState.FAIL)
             except (UpdateFinishedTrialError, ValueError):
                 continue  # another process was faster
-            owed = not is_given_up(trial)
-        if owed and trial.number not in known:
-            _enqueue_again(study, trial)
-            enqueued += 1
-    return enqueued
+            if not (is_given_up(trial) or _is_copy(trial, enqueued)):
+                owed.append(trial)
+    for trial in owed:
+        _enqueue_again(study, trial)
+    return len(owed)
 
 
 def _enqueue_again(study: optuna.Study, trial: FrozenTrial) -> None:

@@ -193,9 +193,20 @@ def first_try(trial: FrozenTrial | optuna.Trial) -> int:
     return trial.number if first is None else first
 
 
-def retried(trials: Iterable[FrozenTrial]) -> set[int]:
-    """The numbers of the trials that others are retries of."""
-    return {kept.retry_of for kept in map(record, trials) if kept.retry_of is not None}
+def retries(trials: Iterable[FrozenTrial]) -> dict[int, int]:
+    """Of every trial that was enqueued again, its number and that of its retry.
+
+    Where two processes enqueued it again at once, the first of the two is its retry.
+
+    Args:
+        trials: in the order of their numbers.
+    """
+    found = dict[int, int]()
+    for trial in trials:
+        retry_of = record(trial).retry_of
+        if retry_of is not None:
+            found.setdefault(retry_of, trial.number)
+    return found
 
 
 def seconds_spent(trials: Sequence[FrozenTrial]) -> list[float]:

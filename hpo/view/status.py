@@ -16,7 +16,7 @@ from hpo.study.trials import (
     is_trained,
     is_untrainable,
     record,
-    retried,
+    retries,
 )
 
 LEADERS = 5
@@ -115,7 +115,7 @@ class StatusReader:
             wanted=None if wanted is None else max(wanted, finished),
             spending=Spending.of(budget, every, training) if budget else None,
             states={state: counts[state] for state in TrialState},
-            retried=len(retried(every)),
+            retried=len(retries(every)),
             untrainable=sum(map(is_untrainable, every)),
             leaders=self._trials([i for *_, i in by_error[:LEADERS]]),
             recent=self._trials([i for *_, i in by_end[-RECENT:]]),

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from hpo.study.owner import Owner, has_ended, owner
 from hpo.study.patient_storage import PatientStorage
-from hpo.study.retry import RETRIES, is_owed_a_retry, reclaim
+from hpo.study.retry import RETRIES, owed_a_retry, reclaim
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy
 from hpo.study.trials import finished
@@ -70,6 +70,22 @@ def test_a_trial_that_another_process_reclaims_at_once_is_enqueued_once(
     assert reclaim(stored.study, stored.storage) == 1
     monkeypatch.setattr(stored.study, "get_trials", lambda **_: trials)  # what the slower one saw
     assert reclaim(stored.study, stored.storage) == 0
+
+
+def test_a_second_copy_that_dies_at_once_is_not_enqueued_again(
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(stored, gone())
+    stored.study.tell(0, state=TrialState.FAIL)
+    trials = stored.study.get_trials()
+    with monkeypatch.context() as patch:
+        patch.setattr(stored.study, "get_trials", lambda **_: trials)  # what two processes saw
+        assert [reclaim(stored.study, stored.storage) for _ in range(2)] == [1, 1]
+    for _ in range(2):
+        stored.study.ask().set_user_attr("owner", gone())  # and no more than that
+    assert reclaim(stored.study, stored.storage) == 1
+    assert reclaim(stored.study, stored.storage) == 0
+    assert [t.user_attrs.get("retry_of") for t in stored.study.trials] == [None, 0, 0, 1]
 
 
 def test_a_trial_killed_while_its_parameters_were_drawn_is_drawn_anew(stored: StoredStudy) -> None:
@@ -137,8 +153,8 @@ def test_a_trial_that_kills_its_process_is_not_retried_for_ever(stored: StoredSt
         trial.set_user_attr("weights", 1)
     assert len(stored.study.trials) == RETRIES + 1
     assert {t.state for t in stored.study.trials} == {TrialState.FAIL}
-    assert is_owed_a_retry(stored.study.trials[0])
-    assert not is_owed_a_retry(stored.study.trials[-1])  # so that its snapshot is swept away
+    assert not owed_a_retry(stored.study.trials)  # so that its snapshot is swept away
+    assert owed_a_retry(stored.study.trials[:1])
 
 
 def test_a_retry_that_dies_at_once_keeps_its_parameters(stored: StoredStudy) -> None:
