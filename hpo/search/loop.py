@@ -4,6 +4,7 @@ import errno
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import optuna
 import torch
@@ -142,6 +143,10 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
             failures.append(str(record(trial).fail_reason))
         observer.trial_finished(trial)
 
+    def hand_back() -> None:
+        with suppress(KeyboardInterrupt):  # what there is no time for, the next process does
+            reclaim(study, storage)
+
     objective.sweep(study.get_trials(deepcopy=False))
     with stop.on_signals():
         while True:
@@ -162,10 +167,10 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
                         "to the machine, or to the study file, then type the same line"
                     )
             except (Interrupted, KeyboardInterrupt):
-                reclaim(study, storage)
+                hand_back()
                 return stop.reason or "Ctrl-C"
             except MachineFailure:
-                reclaim(study, storage)
+                hand_back()
                 raise
             except (_Surplus, _SecondCopy, UpdateFinishedTrialError):
                 continue

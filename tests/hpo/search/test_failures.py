@@ -1,5 +1,6 @@
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -10,11 +11,12 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
 from data.pairs import PairBatch
+from hpo.search import loop
 from hpo.search.loop import FAILURES, DeviceFailure, MachineFailure
 from hpo.study.retry import RETRIES
 from hpo.study.storage import StorageError, storage_errors
 from hpo.study.study import StoredStudy
-from model.training import Trainer
+from model.training import Interrupted, Trainer
 from tests.hpo.command import Hpo
 from tests.hpo.fixture_types import Run
 from tests.hpo.tiny_study import write_tiny
@@ -32,6 +34,23 @@ def test_a_failure_of_the_machine_is_enqueued_again(
     assert old.user_attrs["fail_reason"] == "OSError: No space left on device"
     assert new.state == TrialState.COMPLETE
     assert (new.params, new.user_attrs["seed"]) == (old.params, old.user_attrs["seed"])
+
+
+@pytest.mark.parametrize("error", [OSError("No space left on device"), Interrupted("SIGTERM")])
+def test_no_time_to_hand_a_trial_back_is_no_error_and_loses_nothing(
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    late = Mock(side_effect=[0, KeyboardInterrupt])  # it is asked before each trial, too
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "reclaim", late)
+        patch.setattr(Trainer, "_backward", Mock(side_effect=error))
+        with suppress(MachineFailure):
+            assert run(stored, 1) == "Ctrl-C"
+    assert late.call_count == 2
+    run(stored, 1)
+    old, new = stored.study.trials
+    assert (old.state, new.state) == (TrialState.FAIL, TrialState.COMPLETE)
+    assert new.params == old.params
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
