@@ -89,7 +89,8 @@ class BuildableSampler(BaseSampler):
             make: gives the inner sampler of a trial.
             space: what is searched.
             seed: the study's.
-            study: all of it; Hyperband shows a sampler only a part.
+            study: all of it, which the inner sampler learns from. Hyperband shows a sampler the
+                trials of one bracket alone, and they would be counted as all that there are.
         """
         self._make, self._space, self._seed, self._study = make, space, seed, study
         self._inner: BaseSampler = RandomSampler(seed)
@@ -131,7 +132,7 @@ class BuildableSampler(BaseSampler):
         for attempt in range(ATTEMPTS + CHANCES):
             proposal: dict[str, Any] = {}
             if attempt < ATTEMPTS:
-                proposal = self._inner.sample_relative(study, trial, open_space)
+                proposal = self._inner.sample_relative(self._study, trial, open_space)
             proposal = {**(proposal or self._space.draw(chance)), **given}
             self._shrink(proposal, given, chance)
             if tuple(proposal[name] for name in open_space) not in known:

@@ -1,7 +1,7 @@
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import optuna
@@ -9,6 +9,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
+from hpo.search import sampler
 from hpo.search.pruners import make_pruner
 from hpo.search.sampler import BuildableSampler, SpaceUsedUp, UnivariateTPE, inner_sampler
 from hpo.study.settings import SamplerName, StudySettings, read_settings
@@ -43,6 +44,7 @@ def search(
         error = 1 - sum(params[k] for k in space.kernels) / 80 + abs(params["fc_momentum"] - 0.5)
         if number % 4 == 3:
             trial.report(error, 0)
+            trial.should_prune()  # Hyperband makes its brackets when it is first asked
             study.tell(trial, state=TrialState.PRUNED)
         else:
             study.tell(trial, error)
@@ -152,6 +154,22 @@ def test_no_configuration_is_proposed_twice_and_an_empty_space_is_said(
     assert len({(t.params["conv1_kernel"], t.params["conv2_kernel"]) for t in study.trials}) == 4
     with pytest.raises(SpaceUsedUp, match="widen the ranges"):
         SearchSpace(settings).suggest(study.ask())
+
+
+def test_the_trials_of_all_brackets_count_as_startup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny_settings(tmp_path, "search.pruner=hyperband", "training.epochs=27")
+    seen = list[int]()
+
+    class Counting(UnivariateTPE):
+        def sample_relative(self, study: optuna.Study, *rest: Any) -> dict[str, Any]:
+            seen.append(len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))))
+            return super().sample_relative(study, *rest)
+
+    monkeypatch.setattr(sampler, "UnivariateTPE", Counting)
+    search(settings, "tpe-univariate", STARTUP)
+    assert seen == list(range(STARTUP))
 
 
 SPACE = {name: FloatDistribution(0.0, 1.0) for name in "abcdefgh"}
