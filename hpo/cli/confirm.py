@@ -54,8 +54,8 @@ def confirm(
     """Train the best trials again from new seeds, score them on fresh tasks, and rank them.
 
     The fresh tasks are of the validation alphabets; the evaluation set is never touched. The last
-    line says whether the winner's lead over the second is significant. The same line resumes it,
-    and `hpo export` then takes the winner.
+    line says whether the winner's lead over the second is significant, over other tasks and over
+    other seeds. The same line resumes it, and `hpo export` then takes the winner.
 
     Example: hpo confirm small --top 5 --seeds 3
     """

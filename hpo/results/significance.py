@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import ttest_1samp, ttest_ind
 
 from data.tasks import WAY
 from hpo.study.confirmations import Confirmed
@@ -16,35 +17,50 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Lead:
-    """The first trial against the second, on the same fresh tasks.
+    """The first trial against the second, trained from as many seeds, on the same fresh tasks.
 
     Attributes:
         trial, of: the first and the second.
-        tasks: how many.
-        p: the chance that one of two equal trials leads by so much or more, whichever it is.
+        points: by how many points its error is lower.
+        tasks, seeds: how many.
+        p_tasks: the chance that one of two equal trials leads by so much or more, whichever it is,
+            on other tasks.
+        p_seeds: likewise, from other seeds; None of one seed.
     """
 
     trial: int
     of: int
+    points: float
     tasks: int
-    p: float
+    seeds: int
+    p_tasks: float
+    p_seeds: float | None
+
+    @property
+    def is_significant(self) -> bool | None:
+        """Whether neither the choice of the tasks nor that of the seeds explains it.
+
+        None of one seed, which says nothing of others.
+        """
+        return None if self.p_seeds is None else max(self.p_tasks, self.p_seeds) < ALPHA
 
     def __str__(self) -> str:
-        chance = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.2g}"
-        verdict = "significant" if self.p < ALPHA else "not significant"
-        return (
-            f"trial {self.trial} is ahead of trial {self.of} on the same {self.tasks:,} tasks, "
-            f"{chance}: {verdict}"
+        ahead = (
+            f"trial {self.trial} is ahead of trial {self.of} by {self.points:.1f} points on the "
+            f"same {self.tasks:,} tasks, {_chance(self.p_tasks)}"
         )
+        if self.p_seeds is None:
+            return f"{ahead}; with one seed each there is no verdict: a larger --seeds gives one"
+        verdict = "significant" if self.is_significant else "not significant"
+        return f"{ahead}, and from {self.seeds} seeds each, {_chance(self.p_seeds)}: {verdict}"
 
 
 def compare_best(ranked: Sequence[Confirmed]) -> Lead | None:
     """How sure the rank of the first trial is; None where there is no second one to compare.
 
-    The test is of the networks that were trained: it says how much is due to the choice of
-    the tasks, and nothing of other seeds. The tasks of a draw share their support set, so it is the
-    draws that count as independent. Since nobody said beforehand which of the two would lead,
-    leads of either are counted.
+    Both tests are Student's, two-sided, since nobody said beforehand which of the two would lead:
+    of the differences in each draw of the tasks, which share their support set; and of the errors
+    of each seed, without taking their variances for equal (Welch).
 
     Args:
         ranked: the confirmed trials, the best first.
@@ -54,8 +70,16 @@ def compare_best(ranked: Sequence[Confirmed]) -> Lead | None:
     first, second = ranked[:2]
     if not (first.matches(second) and first.outcomes and second.outcomes):
         return None
-    p = 2 * p_value(_right_by_draw(second) - _right_by_draw(first))
-    return Lead(first.trial, second.trial, first.tasks, min(1.0, p))
+    seeds = len(first.errors)
+    return Lead(
+        trial=first.trial,
+        of=second.trial,
+        points=100 * (second.mean - first.mean),
+        tasks=first.tasks,
+        seeds=seeds,
+        p_tasks=_over_tasks(_right_by_draw(first) - _right_by_draw(second)),
+        p_seeds=_over_seeds(first.errors, second.errors) if seeds > 1 else None,
+    )
 
 
 def _right_by_draw(one: Confirmed) -> NDArray[np.int64]:
@@ -65,22 +89,19 @@ def _right_by_draw(one: Confirmed) -> NDArray[np.int64]:
     return by_draw
 
 
-def p_value(differences: NDArray[np.int64]) -> float:
-    """The chance that the lesser of two equals is as far behind, or further.
+def _over_tasks(differences: NDArray[np.int64]) -> float:
+    """The p-value of (R,) differences; one draw alone says nothing."""
+    if len(differences) > 1 and differences.std() > 0:
+        return float(ttest_1samp(differences, 0).pvalue)
+    return 0.0 if len(differences) > 1 and differences.any() else 1.0
 
-    If they were equal, every difference might as well have had the other sign; all choices of
-    signs are counted, so the chance is exact. Where all differences are -1, 0 or 1 this is the
-    sign test, and Wilcoxon's signed-rank test is then the same.
 
-    Args:
-        differences: (N,) whole numbers, what the one has more than the other, of N independent
-            meetings.
+def _over_seeds(first: Sequence[float], second: Sequence[float]) -> float:
+    """The p-value of two groups of errors, of which at least one has a spread or they are alike."""
+    if max(np.ptp(first), np.ptp(second)) > 0:
+        return float(ttest_ind(first, second, equal_var=False).pvalue)
+    return 1.0 if first[0] == second[0] else 0.0
 
-    Returns:
-        The p-value, one-sided: low where the sum is far below 0.
-    """
-    chance = np.ones(1)  # of what the negative differences sum to, without their sign, from 0 on
-    for size in np.abs(differences[differences != 0]):
-        chance = (np.pad(chance, (0, size)) + np.pad(chance, (size, 0))) / 2
-    lost = -int(differences[differences < 0].sum())
-    return min(1.0, float(chance[lost:].sum()))
+
+def _chance(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"

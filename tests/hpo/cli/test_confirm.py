@@ -86,7 +86,10 @@ def test_the_best_trials_are_trained_again_and_ranked(
     assert "±" in lines[1]
     assert "points" in lines[1]
     first, other = (c.trial for c in ranked)
-    said = f"trial {first} is ahead of trial {other} on the same 200 tasks, p [=<] .*significant"
+    said = (
+        rf"trial {first} is ahead of trial {other} by \d+\.\d points on the same 200 tasks, "
+        "p [=<] .*, and from 2 seeds each, p [=<] .*significant"
+    )
     assert re.fullmatch(said, lines[3])
 
 
@@ -96,7 +99,7 @@ def test_the_same_line_does_nothing_twice_and_other_tasks_do_it_anew(
     first = hpo(f"{CONFIRM} --json")
     shown = json.loads(first.out)
     assert shown["study"] == "tiny"
-    assert set(shown["lead"]) == {"trial", "of", "tasks", "p"}
+    assert set(shown["lead"]) == {"trial", "of", "points", "tasks", "seeds", "p_tasks", "p_seeds"}
     assert set(shown["confirmed"][0]) == {
         "trial",
         "search_error",

@@ -1,12 +1,11 @@
-import itertools
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import ttest_1samp, ttest_ind
 
-from hpo.results.significance import Lead, compare_best, p_value
+from hpo.results.significance import compare_best
 from hpo.study.confirmations import Confirmed
 from model.scoring import pack
 
@@ -24,25 +23,58 @@ def network(trial: int, *seeds: list[int]) -> Confirmed:
     return Confirmed(trial, 0.1, errors, mean, math.nan, 1, TASKS, tuple(texts))
 
 
-def test_a_lead_in_every_draw_is_beyond_chance() -> None:
-    found = compare_best([network(3, [16] * 10), network(5, [15] * 10)])
-    assert found == Lead(3, 5, TASKS, 2 / 1024)
+def test_a_lead_on_all_tasks_and_from_all_seeds_is_significant() -> None:
+    one = network(3, [17, 16] * 5, [16, 17, 17, 16, 17] * 2, [17, 16] * 5)
+    other = network(5, [15] * 10, [15, 14] * 5, [14, 15] * 5)
+    found = compare_best([one, other])
+    assert found is not None
+    assert (found.trial, found.of, found.tasks, found.seeds) == (3, 5, TASKS, 3)
+    assert found.points == pytest.approx(100 * (other.mean - one.mean))
+    assert found.is_significant
     assert str(found) == (
-        "trial 3 is ahead of trial 5 on the same 200 tasks, p = 0.002: significant"
+        "trial 3 is ahead of trial 5 by 9.3 points on the same 200 tasks, p < 0.001, and from 3 "
+        "seeds each, p = 0.0062: significant"
     )
 
 
-def test_a_lead_in_six_draws_of_ten_is_not() -> None:
-    found = compare_best([network(3, [16] * 6 + [15] * 4), network(5, [15] * 6 + [16] * 4)])
+def test_a_lead_that_other_tasks_may_turn_is_not() -> None:
+    luck = [20, 12] * 5  # in every second draw far ahead, in the others behind
+    found = compare_best([network(3, luck, luck), network(5, [15] * 10, [15] * 10)])
     assert found is not None
-    assert found.p == pytest.approx(2 * 386 / 1024)  # 4 heads or fewer of 10
-    assert "p = 0.75: not significant" in str(found)
+    assert found.p_tasks == pytest.approx(ttest_1samp([10, -6] * 5, 0).pvalue)
+    assert found.p_seeds == 0
+    assert found.is_significant is False
+    assert str(found).endswith("p < 0.001: not significant")
 
 
-def test_seeds_are_added_up() -> None:
-    one = network(3, [17] * 10, [15] * 10)
-    assert compare_best([one, network(5, [16] * 10, [16] * 10)]) == Lead(3, 5, TASKS, 1.0)
-    assert compare_best([one, network(5, [16] * 10, [15] * 10)]) == Lead(3, 5, TASKS, 2 / 1024)
+def test_a_lead_that_other_seeds_may_turn_is_not() -> None:
+    one, other = network(3, [19] * 9 + [18], [15] * 10), network(5, [16] * 9 + [15], [16] * 10)
+    found = compare_best([one, other])
+    assert found is not None
+    assert found.p_tasks < 0.001
+    assert found.p_seeds == pytest.approx(
+        ttest_ind(one.errors, other.errors, equal_var=False).pvalue
+    )
+    assert found.is_significant is False
+
+
+def test_one_seed_gives_no_verdict() -> None:
+    found = compare_best([network(3, [19] * 9 + [18]), network(5, [16] * 10)])
+    assert found is not None
+    assert found.p_seeds is found.is_significant is None
+    assert "significant" not in str(found)
+    assert "a larger --seeds" in str(found)
+
+
+def test_equal_trials_and_one_draw_say_nothing() -> None:
+    one = network(3, [16] * 10, [16] * 10)
+    found = compare_best([one, replace(one, trial=5)])
+    assert found is not None
+    assert (found.points, found.p_tasks, found.p_seeds) == (0, 1, 1)
+    alone = replace(network(3, [16], [16]), tasks=20), replace(network(5, [15], [15]), tasks=20)
+    found = compare_best(alone)
+    assert found is not None
+    assert found.p_tasks == 1
 
 
 def test_what_cannot_be_compared_is_not() -> None:
@@ -53,29 +85,3 @@ def test_what_cannot_be_compared_is_not() -> None:
     assert compare_best([one, network(5, [15] * 10, [15] * 10)]) is None
     assert compare_best([one, replace(other, tasks=400)]) is None
     assert compare_best([one, replace(other, outcomes=()), other]) is None
-
-
-def wins(won: int, lost: int, drawn: int = 5) -> np.ndarray:
-    return np.array([1] * won + [-1] * lost + [0] * drawn)
-
-
-def test_it_is_the_sign_test_where_there_is_but_right_and_wrong() -> None:
-    # Of 10 tosses at most 2 heads: 1 + 10 + 45 of 1024.
-    assert p_value(wins(2, 8)) == pytest.approx(56 / 1024)
-    for won, lost in ((0, 4), (5, 5), (24, 36), (90, 110), (8, 2)):
-        expected = binomtest(won, won + lost, alternative="less").pvalue
-        assert p_value(wins(won, lost)) == pytest.approx(expected)
-
-
-def test_larger_differences_weigh_more() -> None:
-    differences = np.array([-3, 1, 1, -2, 0, 2])
-    sums = [
-        sum(sign * abs(d) for sign, d in zip(signs, differences, strict=True))
-        for signs in itertools.product((-1, 1), repeat=6)
-    ]
-    expected = sum(s <= differences.sum() for s in sums) / len(sums)
-    assert p_value(differences) == pytest.approx(expected)
-
-
-def test_no_difference_says_nothing() -> None:
-    assert p_value(wins(0, 0)) == 1
