@@ -92,6 +92,10 @@ def print_best(stored: StoredStudy, study: str) -> None:
     print(f"  {weights:.2f} M weights, {cost:.1f} M multiply-adds an image")
     print()
     print_wide(best_table(stored.space, leaders))
+    reader = StatusReader(stored)
+    reader.read()
+    for binding in reader.bindings():
+        say(str(binding))
     print()
     print(f"its configuration: hpo export {study}")
     print(f"all trials in a browser: hpo dashboard {study}")

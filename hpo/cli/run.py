@@ -30,6 +30,7 @@ from hpo.study.settings import PrunerName, SamplerName, SettingsError, read_sett
 from hpo.study.space import SearchSpace
 from hpo.study.storage import StorageError, open_storage, shown, storage_errors
 from hpo.study.study import StoredStudy, StudyError, create_or_resume
+from hpo.study.widen import widen
 from hpo.view.dashboard import note, write_note
 from hpo.view.format import amount
 from hpo.view.terminal import show_progress
@@ -82,6 +83,15 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the study."),
     ] = None,
+    widen_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--widen",
+            metavar="KEY=VALUE",
+            help="Go on in a wider range, with the trials that the study has: filters.high=128, "
+            "fc_units.high=1024.",
+        ),
+    ] = None,
     from_: Annotated[
         str | None,
         typer.Option(
@@ -113,7 +123,7 @@ def run(
     if trials_per_gpu is not None and ray is None:
         workers = _for_gpus(trials_per_gpu, workers, where)
     chosen = {"sampler": sampler, "pruner": pruner, "seed": seed}
-    changes = set_ or []
+    changes = (set_ or []) + [f"space.{change}" for change in widen_ or []]
     changes += [f"search.{key}={value}" for key, value in chosen.items() if value is not None]
     settings = read_settings(place.file, changes)
     SearchSpace(settings).checked_first()
@@ -135,6 +145,8 @@ def run(
     inputs = open_inputs(settings.data, side, folder, here, asked)
     with storage_errors(place.url):
         database = open_storage(place.url, create=True, give_up=stop.requested)
+        if widen_:
+            widen(place.name, database, settings, changes)
         prepare = warm_start.enqueue if warm_start else None
         stored, created = create_or_resume(
             place.name,

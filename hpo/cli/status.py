@@ -1,5 +1,6 @@
 """The command that shows how far a study is: status."""
 
+import dataclasses
 import sys
 import time
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ import typer
 from optuna.trial import TrialState
 
 from hpo.cli.options import AsJson, Storage, StudyArgument
-from hpo.cli.steps import opened_study, print_json, print_wide
+from hpo.cli.steps import opened_study, print_json, print_wide, say
 from hpo.study.limits import Spending
 from hpo.study.study import StoredStudy, StudyError
 from hpo.view.format import amount, duration, how_far, percent
@@ -36,15 +37,18 @@ def status(
     with opened_study(study, storage, read_only=True) as (_, stored):
         if watch:
             _watch(stored)
-        now = StatusReader(stored).read()
+        reader = StatusReader(stored)
+        now, bindings = reader.read(), reader.bindings()
         figures = as_json(stored, now)
         if json_:
-            print_json(figures)
+            print_json({**figures, "binding": [dataclasses.asdict(one) for one in bindings]})
             return
         _print_status(figures, now.spending)
         if now.leaders:
             print()
             print_wide(best_table(stored.space, now.leaders))
+        for binding in bindings:
+            say(str(binding))
 
 
 def _watch(stored: StoredStudy) -> None:

@@ -42,12 +42,13 @@ def make_page(
     """
     settings, distributions = stored.settings, stored.space.distributions
     best = best_trial(stored.study)
-    plots = _Plots()
+    plots, reader = _Plots(), StatusReader(stored)
+    figures = as_json(stored, reader.read())
     sections = {
         "Summary": summary.summary(
             trials,
             settings,
-            as_json(stored, StatusReader(stored).read()),
+            figures,
             record(best).outcomes if best else None,
         ),
         "Evaluation": summary.evaluation(stored),
@@ -58,7 +59,8 @@ def make_page(
         else HTML.paragraph("No trial has been trained to its end yet."),
         "Progress": plots.add("two", [error_over_time(trials), error_over_compute(trials)]),
         "Cost": plots.add("two", [error_against(trials, cost) for cost in COSTS]),
-        "Parameters": plots.add(
+        "Parameters": summary.bounds(reader.bindings())
+        + plots.add(
             "two", [importances(stored.study, trials), parallel_coordinates(trials, distributions)]
         ),
         "Layers": plots.add("three", by_layer(trials, distributions)),

@@ -1,7 +1,7 @@
 """The study in words and figures: what is searched, what came of it, what it cost."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ from data.tasks import WAY
 from hpo.report.table import trained
 from hpo.report.template import SECTIONS
 from hpo.results.significance import compare_best
+from hpo.search.bounds import Binding
 from hpo.study.confirmations import confirmed
 from hpo.study.evaluations import evaluations
 from hpo.study.settings import StudySettings
@@ -58,6 +59,11 @@ def _interval(error: float, outcomes: str, tasks: int) -> tuple[float, float] | 
     wrong = (~unpack(outcomes, tasks)).reshape(-1, WAY).astype(float)
     same = math.isclose(float(wrong.mean()), error, abs_tol=1e-6)
     return interval_over_draws(wrong) if same else None
+
+
+def bounds(binding: Sequence[Binding]) -> Markup:
+    """At which bounds of the ranges the best trials lie, if they do."""
+    return Markup("").join(map(SECTIONS.bound, binding))
 
 
 def confirmation(stored: StoredStudy) -> Markup:

@@ -14,6 +14,7 @@ from hpo.study.settings import (
     RATES,
     FloatRange,
     IntRange,
+    Multiples,
     SettingsError,
     StudySettings,
 )
@@ -34,6 +35,7 @@ class SearchSpace:
     Attributes:
         distributions: by parameter name, in the order in which they are suggested.
         kernels: names of the filter-size parameters, first layer first.
+        ranges: by parameter name, the key of its range in the study file, below ``space``.
         sizes: the distributions of all that makes a network larger: kernels, filters, units.
     """
 
@@ -41,14 +43,13 @@ class SearchSpace:
         self.settings = settings
         ranges, depth = settings.space, settings.network.convolutions
         self.kernels = [f"conv{i}_kernel" for i in range(1, depth + 1)]
-        self.distributions: dict[str, BaseDistribution] = {}
+        self.ranges: dict[str, str] = {}
         for i in range(1, depth + 1):
-            self.distributions[f"conv{i}_kernel"] = _whole(ranges.kernel)
-            self.distributions[f"conv{i}_filters"] = _whole(ranges.filters, MULTIPLE)
-        self.distributions["fc_units"] = _whole(ranges.fc_units, MULTIPLE)
+            self.ranges |= {f"conv{i}_{size}": size for size in ("kernel", "filters")}
+        self.ranges["fc_units"] = "fc_units"
         for layer in layer_names(depth):
-            for rate in RATES:
-                self.distributions[f"{layer}_{rate}"] = _floats(getattr(ranges, rate))
+            self.ranges |= {f"{layer}_{rate}": rate for rate in RATES}
+        self.distributions = {n: _over(getattr(ranges, key)) for n, key in self.ranges.items()}
         self.sizes = {n: d for n, d in self.distributions.items() if isinstance(d, IntDistribution)}
 
     def fits(self, kernels: Sequence[int]) -> bool:
@@ -70,6 +71,10 @@ class SearchSpace:
         limit = self.settings.space.multiply_adds
         return limit is None or self.architecture(params).multiply_adds <= limit
 
+    def can_be_built(self, params: Mapping[str, Any]) -> bool:
+        """Whether there is such a network, and it takes no more than the study allows."""
+        return self.fits([int(params[k]) for k in self.kernels]) and self.affordable(params)
+
     def suggest(self, trial: optuna.Trial) -> Params:
         """Ask the trial for every parameter, under the static distributions."""
         params: Params = {}
@@ -85,8 +90,7 @@ class SearchSpace:
         """One set of parameters, uniform among those that can be built (by rejection)."""
         while True:
             params = {name: _draw(d, chance) for name, d in self.distributions.items()}
-            kernels = [int(params[k]) for k in self.kernels]
-            if self.fits(kernels) and self.affordable(params):
+            if self.can_be_built(params):
                 return params
 
     def architecture(self, params: Mapping[str, Any]) -> Architecture:
@@ -155,12 +159,11 @@ class SearchSpace:
         return [dict(params) for params in self.settings.search.first]
 
 
-def _whole(limits: IntRange, step: int = 1) -> IntDistribution:
+def _over(limits: IntRange | FloatRange) -> BaseDistribution:
+    if isinstance(limits, FloatRange):
+        return FloatDistribution(limits.low, limits.high, log=limits.log)
+    step = MULTIPLE if isinstance(limits, Multiples) else 1
     return IntDistribution(limits.low, limits.high, step=step)
-
-
-def _floats(limits: FloatRange) -> FloatDistribution:
-    return FloatDistribution(limits.low, limits.high, log=limits.log)
 
 
 def place_in_range(distribution: BaseDistribution) -> Callable[[float], float]:
@@ -179,6 +182,21 @@ def place_in_range(distribution: BaseDistribution) -> Callable[[float], float]:
         return (value - low) / (high - low)
 
     return place
+
+
+def value_at(distribution: BaseDistribution) -> Callable[[float], int | float]:
+    """Gives the value at a place in the range of a parameter, the inverse of `place_in_range`."""
+
+    def value(place: float) -> int | float:
+        match distribution:
+            case IntDistribution(low=low, high=high, step=step):
+                return int(low + step * round(place * ((high - low) // step)))
+            case FloatDistribution(low=low, high=high, log=log):
+                there = low * (high / low) ** place if log else low + place * (high - low)
+                return float(min(max(there, low), high))
+        raise TypeError(f"no value of {distribution}")
+
+    return value
 
 
 def holds(distribution: BaseDistribution, value: float) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.storages import RDBStorage
@@ -21,6 +21,9 @@ TRIALS = table(
     column("state", Enum(TrialState)),  # a type of its own in PostgreSQL
 )
 _VALUES = table("trial_values", *map(column, ("trial_id", "value")))
+PARAMS = table(
+    "trial_params", *map(column, ("trial_id", "param_name", "param_value", "distribution_json"))
+)
 _REPORTS = table("trial_intermediate_values", column("trial_id"))
 _ATTRIBUTES = table("trial_user_attributes", *map(column, ("trial_id", "key", "value_json")))
 
@@ -83,3 +86,17 @@ def read_sparsely(
         )
         for r in rows
     }
+
+
+def read_params(storage: RDBStorage, trial_ids: Sequence[int]) -> list[dict[str, float]]:
+    """The parameters of some trials, by their ids, in the order of these; whole numbers as floats.
+
+    Raises:
+        SQLAlchemyError: the database is away; it is not waited for.
+    """
+    found: dict[int, dict[str, float]] = {i: {} for i in trial_ids}
+    wanted = select(PARAMS.c.trial_id, PARAMS.c.param_name, PARAMS.c.param_value)
+    with readable("a trial"), storage.engine.connect() as connection:
+        for i, name, value in connection.execute(wanted.where(PARAMS.c.trial_id.in_(trial_ids))):
+            found[i][name] = checked(_NUMBER, value, "a parameter of a trial")
+    return list(found.values())

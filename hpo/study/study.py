@@ -132,7 +132,7 @@ def create_or_resume(
     Raises:
         StudyError: it exists with other settings, other data, or in another format.
     """
-    if _is_made(name, storage):
+    if is_made(name, storage):
         stored = load(name, storage)
         check_settings(stored, settings, changes, shipped)
         if stored.settings.data == settings.data:
@@ -197,7 +197,7 @@ def check_settings(
     )
 
 
-def _is_made(name: str, storage: PatientStorage) -> bool:
+def is_made(name: str, storage: PatientStorage) -> bool:
     """Whether there is a study of this name.
 
     One that another process makes is waited for, and one whose making was cut short is deleted.

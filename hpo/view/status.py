@@ -8,8 +8,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.search.bounds import Binding, best_tenth, bindings
 from hpo.study.limits import Spending, budget_of, wanted_trials
-from hpo.study.sparse import read_sparsely
+from hpo.study.sparse import read_params, read_sparsely
 from hpo.study.study import StoredStudy
 from hpo.study.trials import (
     FINISHED,
@@ -95,6 +96,7 @@ class StatusReader:
         self._id = stored.storage.get_study_id_from_name(stored.study.study_name)
         self._sparse: dict[int, FrozenTrial] = {}
         self._ended: dict[int, FrozenTrial] = {}  # what has ended never changes
+        self._by_error: list[int] = []
 
     def read(self) -> Standing:
         """Read the study; a database that is away is waited for."""
@@ -109,6 +111,7 @@ class StatusReader:
         by_error = sorted(
             (t.value, t.number, i) for i, t in items if is_trained(t) and t.value is not None
         )
+        self._by_error = [i for *_, i in by_error]
         by_end = sorted((t.datetime_complete, t.number, i) for i, t in items if t.datetime_complete)
         now = [storage.get_trial(i) for i, t in items if t.state == TrialState.RUNNING]
         return Standing(
@@ -117,11 +120,18 @@ class StatusReader:
             states={state: counts[state] for state in TrialState},
             retried=len(retries(every)),
             untrainable=sum(map(is_untrainable, every)),
-            leaders=self._trials([i for *_, i in by_error[:LEADERS]]),
+            leaders=self._trials(self._by_error[:LEADERS]),
             recent=self._trials([i for *_, i in by_end[-RECENT:]]),
             running=[trial for trial in now if trial.state == TrialState.RUNNING],
             seconds=fmean(took) if took else None,
         )
+
+    def bindings(self) -> list[Binding]:
+        """The bounds that the best trials of the last read lie at."""
+        ended = sum(trial.state in FINISHED for trial in self._sparse.values())
+        best, storage = best_tenth(self._by_error, ended), self._stored.storage
+        params = storage.outlast(lambda _: read_params(storage, best))
+        return bindings(self._stored.space, params)
 
     def _trials(self, ids: Sequence[int]) -> list[FrozenTrial]:
         for trial_id in ids:
