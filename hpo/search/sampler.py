@@ -10,10 +10,11 @@ import numpy as np
 import optuna
 from optuna import Study
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from data.errors import UserError
+from hpo.search.gaussian_process import GaussianProcess
 from hpo.study.settings import SamplerName
 from hpo.study.space import SearchSpace
 from hpo.study.study import StoredStudy
@@ -37,11 +38,14 @@ MakeSampler = Callable[[int], BaseSampler]
 """Gives a sampler for a seed."""
 
 
-def inner_sampler(name: SamplerName, startup_trials: int, seed: int) -> BaseSampler:
-    """One of Optuna's samplers, by the name that a study file has for it.
+def inner_sampler(
+    name: SamplerName, space: SearchSpace, startup_trials: int, seed: int
+) -> BaseSampler:
+    """A sampler by the name that a study file has for it.
 
     Args:
         name: of the sampler.
+        space: what is searched.
         startup_trials: finished ones before its model takes over.
         seed: of its chance.
     """
@@ -53,9 +57,7 @@ def inner_sampler(name: SamplerName, startup_trials: int, seed: int) -> BaseSamp
         case "tpe-univariate":
             return UnivariateTPE(startup_trials, seed)
         case "gp":
-            return GPSampler(
-                seed=seed, n_startup_trials=startup_trials, warn_independent_sampling=False
-            )
+            return GaussianProcess(space, startup_trials, seed)
         case "random":
             return RandomSampler(seed=seed)
 
@@ -63,7 +65,7 @@ def inner_sampler(name: SamplerName, startup_trials: int, seed: int) -> BaseSamp
 def make_sampler(stored: StoredStudy) -> BuildableSampler:
     """The sampler that a study names."""
     search = stored.settings.search
-    make = partial(inner_sampler, search.sampler, search.startup_trials)
+    make = partial(inner_sampler, search.sampler, stored.space, search.startup_trials)
     return BuildableSampler(make, stored.space, search.seed, stored.study)
 
 

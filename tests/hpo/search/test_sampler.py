@@ -23,7 +23,7 @@ STARTUP = 10
 def wrapped(
     name: SamplerName, space: SearchSpace, seed: int, study: optuna.Study
 ) -> BuildableSampler:
-    return BuildableSampler(partial(inner_sampler, name, STARTUP), space, seed, study)
+    return BuildableSampler(partial(inner_sampler, name, space, STARTUP), space, seed, study)
 
 
 def search(
@@ -53,9 +53,8 @@ def search(
 
 @pytest.mark.parametrize(
     ("name", "trials"),
-    [("random", 1000), ("tpe", 400), ("tpe-univariate", 200), ("gp", 30)],
+    [("random", 1000), ("tpe", 400), ("tpe-univariate", 200), ("gp", 40)],
 )
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_every_proposal_is_buildable_new_and_in_the_space(name: SamplerName, trials: int) -> None:
     space = SearchSpace(PAPER)
     study = search(PAPER, name, trials)
@@ -71,7 +70,7 @@ def test_every_proposal_is_buildable_new_and_in_the_space(name: SamplerName, tri
     assert len(kernels) > trials / 100 + STARTUP  # proposals do not collapse onto the border
 
 
-@pytest.mark.parametrize("name", ["random", "tpe", "tpe-univariate"])
+@pytest.mark.parametrize("name", get_args(SamplerName))
 def test_no_proposal_costs_more_than_the_study_allows(tmp_path: Path, name: SamplerName) -> None:
     free, chance = SearchSpace(tiny_settings(tmp_path)), np.random.default_rng(0)
     drawn = [free.architecture(free.draw(chance)).multiply_adds for _ in range(60)]
@@ -103,8 +102,8 @@ def test_what_a_trial_was_enqueued_with_is_kept_and_the_rest_goes_with_it(tmp_pa
 
 
 def test_the_model_finds_what_chance_does_not() -> None:
-    best = {name: search(PAPER, name, 100, seed=1).best_value for name in ("tpe", "random")}
-    assert best["tpe"] < best["random"]
+    best = {name: search(PAPER, name, 60, seed=1).best_value for name in ("tpe", "gp", "random")}
+    assert max(best["tpe"], best["gp"]) < best["random"]
 
 
 @pytest.mark.parametrize("name", get_args(SamplerName))
