@@ -28,7 +28,7 @@ from hpo.study.paths import data_folder
 from hpo.study.settings import SettingsError
 from hpo.study.storage import shown
 from hpo.study.study import StoredStudy, StudyError
-from hpo.study.trials import record, trained_trials
+from hpo.study.trials import images_per_epoch, record, trained_trials
 from hpo.view.format import duration, percent
 from model.fast.device import device_name
 from model.inputs import Inputs
@@ -49,6 +49,10 @@ def confirm(
     device: Device = "auto",
     threads: ThreadsOfCpu = None,
     timeout: Timeout = None,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="With the recipe of the full training: the finalists alone."),
+    ] = False,
     json_: AsJson = False,
 ) -> None:
     """Train the best trials again from new seeds, score them on fresh tasks, and rank them.
@@ -56,6 +60,9 @@ def confirm(
     The fresh tasks are of the validation alphabets; the evaluation set is never touched. The last
     line says whether the winner's lead over the second is significant, over other tasks and over
     other seeds. The same line resumes it, and `hpo export` then takes the winner.
+
+    A short training's best need not be a long one's: --full trains the first of those that are
+    confirmed as `hpo train` would, and `hpo export` takes the winner of that.
 
     Example: hpo confirm small --top 5 --seeds 3
     """
@@ -65,7 +72,7 @@ def confirm(
         )
     where, stop = find_device(device), Stop(timeout)
     with opened_study(study, storage, give_up=stop.requested) as (place, stored):
-        candidates = trained_trials(stored.study)[:top]
+        candidates = _candidates(stored, full)[:top]
         if not candidates:
             raise StudyError(
                 f"the study {place.name} has no complete trial yet: go on with `hpo run {study}`"
@@ -76,29 +83,43 @@ def confirm(
             (trial, k)
             for k in range(seeds)
             for trial in candidates
-            if not is_done(stored.study, trial.number, k, tasks)
+            if not is_done(stored.study, trial.number, k, tasks, full)
         ]
         say(f"study    {place.name} in {shown(place.url)}")
         say(f"device   {device_name(where)}")
         say(f"tasks    {tasks:,} fresh ones of the validation alphabets")
-        say(_plan(len(candidates) * seeds, [trial for trial, _ in todo]))
+        say(_plan(len(candidates) * seeds, [trial for trial, _ in todo], _length(stored, full)))
         reason = None
         if todo:
             fresh = fresh_tasks(stored.settings.data, inputs, tasks)
-            reason = _work(stored, todo, inputs, fresh, place.folder, stop)
-        _print(place.name, confirmed(stored.study), json_)
+            reason = _work(stored, todo, inputs, fresh, place.folder, stop, full)
+        _print(place.name, confirmed(stored.study, full), json_)
     if reason:
         say(f"stopped by {reason}; what is done is kept, and the same line goes on from here")
         end(reason)
 
 
-def _plan(whole: int, todo: list[FrozenTrial]) -> str:
+def _candidates(stored: StoredStudy, full: bool) -> list[FrozenTrial]:
+    """The best trials; to be trained in full, first those that are confirmed already."""
+    trained = trained_trials(stored.study)
+    ranks = {found.trial: found.rank for found in confirmed(stored.study)} if full else {}
+    return sorted(trained, key=lambda trial: ranks.get(trial.number, math.inf))
+
+
+def _length(stored: StoredStudy, full: bool) -> float:
+    """How many times as many images as in a trial are trained on, if no training ends early."""
+    recipes = stored.settings.training, stored.settings.trained_in_full()
+    trial, whole = (recipe.epochs * images_per_epoch(recipe) for recipe in recipes)
+    return whole / trial if full else 1.0
+
+
+def _plan(whole: int, todo: list[FrozenTrial], length: float) -> str:
     if not todo:
         return f"seeds    all {whole} trainings are done"
-    seconds = sum(record(trial).seconds or 0.0 for trial in todo)
+    seconds = length * sum(record(trial).seconds or 0.0 for trial in todo)
     return (
-        f"seeds    {whole - len(todo)} of {whole} trainings done, {len(todo)} left: the search "
-        f"took {duration(seconds)} for the like"
+        f"seeds    {whole - len(todo)} of {whole} trainings done, {len(todo)} left: "
+        f"{duration(seconds)} at the pace of the search"
     )
 
 
@@ -109,13 +130,14 @@ def _work(
     fresh: OneShotTasks,
     results: Path,
     stop: Stop,
+    full: bool,
 ) -> str | None:
     """Do the trainings that are left; gives why it ended before its time, or None."""
     with stop.on_signals():
         for number, (trial, k) in enumerate(todo, start=1):
             try:
                 stop.check()
-                result = retrain(stored, trial, k, inputs, fresh, results, stop.check)
+                result = retrain(stored, trial, k, inputs, fresh, results, stop.check, full)
             except Interrupted as error:
                 return str(error)
             except OSError as error:
@@ -123,7 +145,7 @@ def _work(
                     f"trial {trial.number} cannot be confirmed ({error}): see to the machine, then "
                     "type the same line"
                 ) from error
-            keep_result(stored.study, trial.number, k, result)
+            keep_result(stored.study, trial.number, k, result, full)
             errors = f"error {percent(result['error'])}, on the search's own tasks "
             errors += percent(result["search_like_error"])
             say(

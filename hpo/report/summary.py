@@ -67,9 +67,12 @@ def bounds(binding: Sequence[Binding]) -> Markup:
 
 
 def confirmation(stored: StoredStudy) -> Markup:
-    """What new seeds and fresh tasks said of the best trials."""
-    ranked = confirmed(stored.study)
-    return SECTIONS.confirmation(stored.study.study_name, ranked, compare_best(ranked))
+    """What new seeds and fresh tasks said of the best trials, as trials and trained in full."""
+    name, ranked = stored.study.study_name, confirmed(stored.study)
+    parts = [SECTIONS.confirmation(name, ranked, compare_best(ranked), "")]
+    if in_full := confirmed(stored.study, full=True):
+        parts.append(SECTIONS.confirmation(name, in_full, compare_best(in_full), ", in full"))
+    return Markup("").join(parts)
 
 
 def evaluation(stored: StoredStudy) -> Markup:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import __version__
-from hpo.study.confirmations import Confirmed, confirmed
+from hpo.study.confirmations import Confirmed, confirmed, leading
 from hpo.study.study import StoredStudy, StudyError
 from hpo.study.trials import record, trained_trials
 from model.configuration import Configuration, Provenance
@@ -36,7 +36,7 @@ def choose(stored: StoredStudy, number: int | None = None) -> Choice:
     Raises:
         StudyError: no such trial, or none that has been trained to its end.
     """
-    ranked = confirmed(stored.study)
+    ranked = leading(stored.study)
     if number is not None:
         trial = _trained(stored, number)
     else:
@@ -59,7 +59,7 @@ def _rival(stored: StoredStudy, ranked: list[Confirmed]) -> int | None:
     for behind in sorted((c for c in ranked if c not in level), key=lambda c: c.mean):
         if behind.mean < first.mean:
             return behind.trial
-    known = {c.trial for c in ranked}
+    known = {c.trial for c in (*ranked, *confirmed(stored.study))}
     lowest = min(c.search_error for c in ranked)
     for trial in trained_trials(stored.study):
         if trial.number not in known and trial.value is not None and trial.value < lowest:

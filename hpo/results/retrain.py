@@ -46,6 +46,7 @@ def retrain(
     fresh: OneShotTasks,
     results: Path,
     on_step: OnStep,
+    full: bool = False,
 ) -> dict[str, Any]:
     """Train a trial's network from its ``k``-th new seed (from 0), or go on with that.
 
@@ -57,6 +58,7 @@ def retrain(
         fresh: the tasks to score on, on the same device.
         results: folder of the study's results, for the training while it is not finished.
         on_step: called after every training step; may raise `Interrupted`.
+        full: whether with the recipe of the full training, instead of the trials'.
 
     Returns:
         What the study keeps of it: the error on the fresh tasks, which of them were
@@ -69,9 +71,11 @@ def retrain(
     """
     seed = new_seed(stored.settings.search.seed, trial.number, k)
     folder = confirmation_folder(results, stored.token)
-    snapshot = Snapshot(folder / f"trial-{trial.number}-seed-{k}.safetensors")
+    recipe = stored.settings.trained_in_full() if full else None
+    name = f"trial-{trial.number}-seed-{k}{'-full' if full else ''}"
+    snapshot = Snapshot(folder / f"{name}.safetensors")
     try:
-        configuration = stored.space.configuration(trial.params, seed)
+        configuration = stored.space.configuration(trial.params, seed, recipe)
         # No name of this function holds the trainer, so that its memory can be released.
         result = _trained(inputs.trainer(configuration), snapshot, fresh, on_step)
     except RuntimeError as error:

@@ -26,13 +26,13 @@ def carry_over(
     """
     carried: list[Params] = []
     values, outside, unfit, over_limit = Counter[str](), Counter[str](), 0, 0
-    ranges = {_kind(name): _range(d) for name, d in space.distributions.items()}
+    ranges = {space.ranges[name]: _range(d) for name, d in space.distributions.items()}
     lowest = {name: size.low for name, size in space.sizes.items()}
     for configuration in configurations:
         known = {n: v for n, v in configuration.items() if n in space.distributions}
         params = {n: v for n, v in known.items() if holds(space.distributions[n], v)}
-        values.update(_kind(name) for name in known)
-        outside.update(_kind(name) for name in known if name not in params)
+        values.update(space.ranges[name] for name in known)
+        outside.update(space.ranges[name] for name in known if name not in params)
         if not space.kernels_stand(params):
             unfit += 1
             params = _without(params, space.kernels)
@@ -57,11 +57,6 @@ def carry_over(
             f"more than {settings.space.multiply_adds:g} multiply-adds, left to the sampler"
         )
     return carried, lines
-
-
-def _kind(name: str) -> str:
-    """What a parameter's range, which all layers share, is called in a study file."""
-    return name if name == "fc_units" else name.partition("_")[2]
 
 
 def _range(distribution: BaseDistribution) -> str:

@@ -19,7 +19,7 @@ from typing_extensions import TypedDict
 
 from hpo.search.carry_over import carry_over
 from hpo.study.checked import Text, checked
-from hpo.study.confirmations import confirmed
+from hpo.study.confirmations import leading
 from hpo.study.paths import storage_of
 from hpo.study.settings import SettingsError, StudySettings
 from hpo.study.space import Params, SearchSpace, place_in_range
@@ -244,7 +244,7 @@ def _chosen(stored: StoredStudy, settings: StudySettings) -> WarmStart:
 def _best(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that `hpo confirm` ranked, in that order, then those of the lowest error."""
     trained = trained_trials(study)
-    ranks = {found.trial: found.rank for found in confirmed(study)}
+    ranks = {found.trial: found.rank for found in leading(study)}
     trained.sort(key=lambda trial: ranks.get(trial.number, math.inf))
     return trained[:BEST]
 

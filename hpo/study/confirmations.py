@@ -21,8 +21,9 @@ from typing_extensions import TypedDict
 from hpo.study.checked import checked
 from hpo.study.trials import derived_seed, trained_trials
 
-PREFIX = "confirmation:"
-"""Begins the study attributes that hold a retraining each: ``confirmation:<trial>:<k>``."""
+PREFIX, FULL_PREFIX = "confirmation:", "full-confirmation:"
+"""Begin the study attributes that hold a retraining each, with the trials' recipe and with that of
+the full training: ``confirmation:<trial>:<k>``."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,15 @@ class Confirmed:
         return (len(self.errors), self.tasks) == (len(other.errors), other.tasks)
 
 
-def confirmed(study: optuna.Study) -> list[Confirmed]:
+def leading(study: optuna.Study) -> list[Confirmed]:
+    """The trials that were trained in full, as `confirmed` ranks them; if none was, all confirmed.
+
+    What leads after a short training need not lead after a long one.
+    """
+    return confirmed(study, full=True) or confirmed(study)
+
+
+def confirmed(study: optuna.Study, full: bool = False) -> list[Confirmed]:
     """The trials of a study that were trained again, the lowest mean first.
 
     Errors are compared only where they are of the same tasks and of as many seeds: the mean of
@@ -62,9 +71,13 @@ def confirmed(study: optuna.Study) -> list[Confirmed]:
     equally many, those on the most tasks) are ranked first, by their means. All others come
     behind them, likewise, until `hpo confirm` has brought them level. Where a trial has
     results on two numbers of tasks, the number that it has more of counts.
+
+    Args:
+        study: whose.
+        full: whether those count that were trained with the recipe of the full training.
     """
     found: list[Confirmed] = []
-    kept = _results(study)
+    kept = _results(study, full)
     for trial in trained_trials(study):
         results = kept.get(trial.number, [])
         counts = Counter(result["tasks"] for result in results)
@@ -102,26 +115,32 @@ class _Result(TypedDict, total=False):
 _RESULT = TypeAdapter(_Result)
 
 
-def _results(study: optuna.Study) -> dict[int, list[_Result]]:
+def _results(study: optuna.Study, full: bool) -> dict[int, list[_Result]]:
     """What was kept of each trial's retrainings, in the order of their seeds."""
     found: dict[int, dict[int, _Result]] = {}
     for key, result in study.user_attrs.items():
-        if place := re.fullmatch(rf"{PREFIX}(\d+):(\d+)", key):
+        if place := re.fullmatch(rf"{FULL_PREFIX if full else PREFIX}(\d+):(\d+)", key):
             trial, k = int(place[1]), int(place[2])
             found.setdefault(trial, {})[k] = checked(_RESULT, result, f"the {key}")
     return {trial: [results[k] for k in sorted(results)] for trial, results in found.items()}
 
 
-def is_done(study: optuna.Study, trial: int, k: int, tasks: int) -> bool:
+def is_done(study: optuna.Study, trial: int, k: int, tasks: int, full: bool) -> bool:
     """Whether the trial's ``k``-th retraining (from 0) was scored on this many tasks."""
-    key = f"{PREFIX}{trial}:{k}"
+    key = _key(trial, k, full)
     result = study.user_attrs.get(key)
     return result is not None and checked(_RESULT, result, f"the {key}")["tasks"] == tasks
 
 
-def keep_result(study: optuna.Study, trial: int, k: int, result: Mapping[str, Any]) -> None:
+def keep_result(
+    study: optuna.Study, trial: int, k: int, result: Mapping[str, Any], full: bool = False
+) -> None:
     """Keep the result of a trial's ``k``-th retraining (from 0) with the study."""
-    study.set_user_attr(f"{PREFIX}{trial}:{k}", dict(result))
+    study.set_user_attr(_key(trial, k, full), dict(result))
+
+
+def _key(trial: int, k: int, full: bool) -> str:
+    return f"{FULL_PREFIX if full else PREFIX}{trial}:{k}"
 
 
 def new_seed(study_seed: int, trial: int, k: int) -> int:

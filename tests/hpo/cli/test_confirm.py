@@ -13,7 +13,7 @@ from data.split import Split
 from data.tasks import draw_tasks
 from hpo.results.retrain import fresh_tasks
 from hpo.search.objective import WORST
-from hpo.study.confirmations import confirmed, new_seed
+from hpo.study.confirmations import confirmed, keep_result, leading, new_seed
 from hpo.study.study import StoredStudy
 from model.inputs import Inputs
 from model.scoring import unpack
@@ -238,3 +238,33 @@ def test_a_study_without_trials_and_one_of_other_data(hpo: Hpo, tmp_path: Path) 
         hpo("confirm tiny"), "the study tiny is about other data (of others) than is here ("
     )
     assert not kept(stored)
+
+
+def test_finalists_are_trained_in_full_and_the_winner_of_that_is_exported(
+    hpo: Hpo, searched: Searched, small_inputs: Inputs, small_split: Split
+) -> None:
+    hpo(CONFIRM)
+    stored = searched()
+    first, second = confirmed(stored.study)
+    outcome = hpo("confirm tiny --full --top 1 --seeds 1 --tasks 200 --json")
+    shown = json.loads(outcome.out)
+    assert [one["trial"] for one in shown["confirmed"]] == [first.trial]  # the confirmed one
+    assert "the same line" not in hpo("confirm tiny --full --top 1 --seeds 1 --tasks 200").err
+    assert [c.trial for c in confirmed(stored.study)] == [first.trial, second.trial]
+
+    settings, trial = stored.settings, stored.study.trials[first.trial]
+    seed = new_seed(settings.search.seed, first.trial, 0)
+    configuration = stored.space.configuration(trial.params, seed, settings.trained_in_full())
+    assert configuration.training.epochs == 4
+    tasks = small_inputs.tasks
+    trainer = Trainer(configuration, small_split.train, tasks, CPU)
+    train(trainer)
+    trainer.tasks = fresh_tasks(settings.data, small_inputs, 200)
+    assert shown["confirmed"][0]["errors"] == [trainer.validate()]
+
+    # Of the other one, trained in full, less is wrong: it is exported now.
+    keep_result(stored.study, second.trial, 0, {"error": 0.001, "tasks": 200}, full=True)
+    assert [c.trial for c in leading(stored.study)] == [second.trial, first.trial]
+    assert f"took trial {second.trial}, the confirmed winner" in hpo("export tiny -o w.toml").err
+    assert hpo("report tiny -o page.html").status == 0
+    assert "from new seeds, in full, on" in Path("page.html").read_text()
