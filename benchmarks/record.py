@@ -1,4 +1,4 @@
-"""``python -m benchmarks.record``: many networks of `small`'s space, each trained to the end.
+"""``python -m benchmarks.record``: many networks of a study's space, each trained to the end.
 
 Searches by three samplers, none of which prunes, and their best trained again from new seeds: what
 a search of that space can meet, as one table. Other searches are replayed on it in seconds.
@@ -20,17 +20,18 @@ from hpo.study.storage import open_storage
 from hpo.study.study import load
 from hpo.study.trials import finite_errors
 
-TRIALS: dict[SamplerName, int] = {"random": 140, "tpe": 70, "gp": 40}
-AGAIN = 6
-"""Of the best of each sampler, trained from two new seeds: what chance alone does to an error."""
-RECIPE = (  # `small` in 8 epochs instead of 18, its schedule as much shorter
-    "training.epochs=8",
-    "training.patience=8",
-    "training.momentum_ramp=2",
-    "training.lr_decay=0.75",
-    "search.pruner=none",
-    "search.startup_trials=20",
-)
+SHARES: dict[SamplerName, float] = {"random": 0.56, "tpe": 0.28, "gp": 0.16}
+"""Of the trials, by the sampler that proposes them."""
+RECIPES: dict[str, Sequence[str]] = {
+    "small": (  # in 8 epochs instead of 18, its schedule as much shorter
+        "training.epochs=8",
+        "training.patience=8",
+        "training.momentum_ramp=2",
+        "training.lr_decay=0.75",
+        "search.startup_trials=20",
+    ),
+    "modern": ("search.startup_trials=12",),
+}
 
 
 def main() -> None:
@@ -38,19 +39,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.record", description=__doc__)
     parser.add_argument("folder", type=Path, help="for the databases; resumed from")
     parser.add_argument("-o", "--output", type=Path, required=True, help="CSV")
+    parser.add_argument("--study", choices=RECIPES, default="small")
+    parser.add_argument("--trials", type=int, default=250, help="of all samplers together")
+    parser.add_argument(
+        "--again",
+        type=int,
+        default=6,
+        help="how many of the best of each are trained from two new seeds",
+    )
     parser.add_argument("--workers", default="2")
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     tables = []
-    for sampler, count in TRIALS.items():
+    for sampler, share in SHARES.items():
         url = f"sqlite:///{(chosen.folder / sampler).absolute()}.db"
-        changes = [f"--set={change}" for change in (*RECIPE, f"search.sampler={sampler}")]
-        place = ["--storage", url]
-        run = ["run", str(STUDIES / "small.toml"), "--trials", str(count), *changes]
+        recipe = (*RECIPES[chosen.study], "search.pruner=none", f"search.sampler={sampler}")
+        changes = [f"--set={change}" for change in recipe]
+        place, count = ["--storage", url], str(round(share * chosen.trials))
+        run = ["run", str(STUDIES / f"{chosen.study}.toml"), "--trials", count, *changes]
         results = str(chosen.folder / sampler)
         _hpo([*run, "--workers", chosen.workers, "--results", results, *place])
-        _hpo(["confirm", "small", "--top", str(AGAIN), "--seeds", "2", *place])
-        tables.append(_table(url, sampler))
+        again = ["--top", str(chosen.again), "--seeds", "2"]
+        _hpo(["confirm", chosen.study, *again, *place])
+        tables.append(_table(url, chosen.study, sampler))
         pd.concat(tables).to_csv(chosen.output, index=False, float_format="%.6g")
 
 
@@ -61,9 +72,9 @@ def _hpo(arguments: Sequence[str]) -> None:
         sys.exit(done.returncode)
 
 
-def _table(url: str, sampler: SamplerName) -> pd.DataFrame:
+def _table(url: str, study: str, sampler: SamplerName) -> pd.DataFrame:
     """The trials of one search: parameters, the error after each epoch, what they cost."""
-    stored = load("small", open_storage(url, create=False))
+    stored = load(study, open_storage(url, create=False))
     trials = {t.number: t for t in stored.study.get_trials(deepcopy=False)}
     again: dict[int, list[float]] = {}
     for key, result in stored.study.user_attrs.items():
