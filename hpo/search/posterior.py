@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -154,16 +156,20 @@ class Posterior:
 
 def _process(inputs: torch.Tensor, targets: torch.Tensor, noise: torch.Tensor) -> SingleTaskGP:
     # Not with this module: BoTorch takes seconds, and nothing else needs it.
-    from botorch import settings
-    from botorch.models import SingleTaskGP
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of PyTorch's, to it
+        from botorch import settings
+        from botorch.models import SingleTaskGP
 
     with settings.validate_input_scaling(False):  # it would ask for a scale that is exactly 1
         return SingleTaskGP(inputs, targets[:, None], noise[:, None], outcome_transform=None)
 
 
 def _fit(model: SingleTaskGP) -> None:
+    """Find its scales; where the optimizer fails, those that it began with stand."""
+    from botorch.exceptions.errors import ModelFittingError
     from botorch.fit import fit_gpytorch_mll
     from gpytorch.mlls import ExactMarginalLogLikelihood
 
     likelihood = ExactMarginalLogLikelihood(model.likelihood, model)
-    fit_gpytorch_mll(likelihood, optimizer_kwargs={"options": {"maxiter": STEPS}})
+    with suppress(ModelFittingError):
+        fit_gpytorch_mll(likelihood, optimizer_kwargs={"options": {"maxiter": STEPS}})

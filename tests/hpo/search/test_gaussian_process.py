@@ -1,8 +1,10 @@
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import optuna
 import pytest
+from botorch.exceptions.errors import ModelFittingError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.search import posterior
@@ -154,6 +156,18 @@ def test_of_many_trials_the_best_and_the_newest_are_fitted(
     assert len(kept) == MOST
     assert set(np.argsort(errors)[: MOST // 2]) <= kept
     assert set(range(3 * MOST - MOST // 2, 3 * MOST)) <= kept
+
+
+def test_an_optimizer_that_fails_is_no_error(
+    space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = np.random.default_rng(0)
+    drawn = [space.draw(chance) for _ in range(8)]
+    failing = Mock(side_effect=ModelFittingError("all attempts failed"))
+    monkeypatch.setattr("botorch.fit.fit_gpytorch_mll", failing)
+    trials = [trained(quality(space, p), **at(space, p)) for p in drawn]
+    assert mean_quality(space, trials, proposals=1) < 0.8
+    assert failing.called
 
 
 def test_trials_that_all_ended_alike_are_no_error(space: SearchSpace) -> None:
