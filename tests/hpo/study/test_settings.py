@@ -49,7 +49,13 @@ def test_paper_holds_the_papers_ranges() -> None:
     sampling = settings.training.sampling
     assert sampling.kind == "random-pairs"
     assert (sampling.pairs, sampling.copies, sampling.batch) == (30_000, 8, 128)
-    assert (settings.training.epochs, settings.training.patience) == (200, 20)
+    training, whole = settings.training, 30_000 * 9 / 128  # steps of an epoch of the paper
+    each = (sampling.steps or 0) / whole
+    assert each == pytest.approx(1 / 3, abs=0.001)  # trials are compared more often
+    assert training.epochs * each == pytest.approx(200, abs=0.1)
+    assert training.patience * each == pytest.approx(20, abs=0.1)
+    assert training.lr_decay ** (1 / each) == pytest.approx(0.99, abs=1e-5)
+    assert training.momentum_ramp * each == pytest.approx(1, abs=0.001)
     assert settings.data.validation_tasks == 320
 
 
