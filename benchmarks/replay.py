@@ -69,9 +69,9 @@ SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
     "random": RandomSampler,
     "quasi-random": lambda seed: QMCSampler(seed=seed, scramble=True),
     "TPE": lambda seed: TPESampler(seed=seed, multivariate=True),
-    "TPE, univariate": lambda seed: UnivariateTPE(settings().search.startup_trials, seed),
+    "TPE, univariate": lambda seed: UnivariateTPE(6, seed),
     "GP, Optuna's": lambda seed: GPSampler(seed=seed),
-    "GP": lambda seed: GaussianProcess(space(), settings().search.startup_trials, seed),
+    "GP": lambda seed: GaussianProcess(space(), 3, seed),
     "CMA-ES": lambda seed: CmaEsSampler(seed=seed),
 }
 PRUNERS: Mapping[str, Callable[[int], BasePruner]] = {
