@@ -179,14 +179,14 @@ def paired(searches: Searches, against: tuple[str, str], budget: float) -> list[
         row: Row = {"sampler": sampler, "pruner": pruner, "pairs": len(seeds)}
         for share in MOMENTS:
             spent = share * budget
-            row[f"points ahead at {spent:.0f}"] = _difference(
+            row[f"points ahead at {spent:.0f}"] = difference(
                 [at(other[s]["best"], spent) - at(by_seed[s]["best"], spent) for s in seeds]
             )
         rows.append(row)
     return rows
 
 
-def _difference(values: Sequence[float]) -> str:
+def difference(values: Sequence[float]) -> str:
     """The mean and its 95 % interval, in points."""
     points = 100 * np.array(values)
     if len(points) < 2:

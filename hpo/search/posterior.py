@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -156,9 +155,8 @@ class Posterior:
 
 def _process(inputs: torch.Tensor, targets: torch.Tensor, noise: torch.Tensor) -> SingleTaskGP:
     # Not with this module: BoTorch takes seconds, and nothing else needs it.
-    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of PyTorch's, to it
-        from botorch import settings
-        from botorch.models import SingleTaskGP
+    from botorch import settings
+    from botorch.models import SingleTaskGP
 
     with settings.validate_input_scaling(False):  # it would ask for a scale that is exactly 1
         return SingleTaskGP(inputs, targets[:, None], noise[:, None], outcome_transform=None)

@@ -216,6 +216,8 @@ def log_to_stderr() -> None:
     # A connection that is lost is told of in a line, and not by the pool with its traceback.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    # BoTorch's matter, which is loaded by the dashboard as well.
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
 
 
 class PlainLines(Observer):
