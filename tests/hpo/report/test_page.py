@@ -105,7 +105,7 @@ def test_the_page_tells_what_the_study_holds(made_up: StoredStudy) -> None:
     assert best.value is not None
     assert f"{100 * best.value:.1f} %" in words
     assert f"{100 * (1 - best.value):.1f} %" in words
-    for part in ("omniglot at 105×105", "tpe", "hyperband", "a made-up device (60 trials)"):
+    for part in ("omniglot at 105×105", "tpe", "halving", "a made-up device (60 trials)"):
         assert part in words
     assert "hpo export tiny -o best.toml" in words
     assert f"{best.params['conv1_filters']} filters" in words
