@@ -53,7 +53,7 @@ def search(
 
 @pytest.mark.parametrize(
     ("name", "trials"),
-    [("random", 1000), ("tpe", 400), ("tpe-univariate", 200), ("gp", 40)],
+    [("random", 1000), ("tpe", 400), ("tpe-univariate", 200), ("gp", 25)],
 )
 def test_every_proposal_is_buildable_new_and_in_the_space(name: SamplerName, trials: int) -> None:
     space = SearchSpace(PAPER)
@@ -77,7 +77,7 @@ def test_no_proposal_costs_more_than_the_study_allows(tmp_path: Path, name: Samp
     limit = sorted(drawn)[30]
     cheap = tiny_settings(tmp_path, f"space.multiply_adds={limit}")
     space = SearchSpace(cheap)
-    study = search(cheap, name, 60)
+    study = search(cheap, name, 30)
     found = [space.architecture(t.params).multiply_adds for t in study.trials]
     assert max(found) <= limit
     assert len(set(found)) > 10
@@ -101,9 +101,9 @@ def test_what_a_trial_was_enqueued_with_is_kept_and_the_rest_goes_with_it(tmp_pa
         assert space.affordable(params)
 
 
-def test_the_model_finds_what_chance_does_not() -> None:
-    best = {name: search(PAPER, name, 60, seed=1).best_value for name in ("tpe", "gp", "random")}
-    assert max(best["tpe"], best["gp"]) < best["random"]
+@pytest.mark.parametrize(("name", "trials"), [("tpe", 100), ("gp", 25)])
+def test_the_model_finds_what_chance_does_not(name: SamplerName, trials: int) -> None:
+    assert search(PAPER, name, trials, seed=1).best_value < search(PAPER, "random", 100).best_value
 
 
 @pytest.mark.parametrize("name", get_args(SamplerName))
