@@ -103,6 +103,14 @@ def surrogate(record: Path, world: int) -> Surrogate:
 
 def search(record: Path, sampler: str, pruner: str, seed: int, budget: float) -> Replayed:
     """One search on the stand-in of its seed, until it has spent its budget, in full trainings."""
+    study, best = searched(record, sampler, pruner, seed, budget)
+    return {"best": best, "trials": len(study.trials)}
+
+
+def searched(
+    record: Path, sampler: str, pruner: str, seed: int, budget: float
+) -> tuple[optuna.Study, list[tuple[float, float, float]]]:
+    """The same as a study, and as `Replayed.best`."""
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     stand_in = surrogate(record, seed % WORLDS)
@@ -111,7 +119,7 @@ def search(record: Path, sampler: str, pruner: str, seed: int, budget: float) ->
     study.sampler = BuildableSampler(SAMPLERS[sampler], space(), seed, study)
     for first in space().checked_first():
         study.enqueue_trial(first)
-    spent, lowest, number = 0.0, np.inf, 0
+    spent, lowest = 0.0, np.inf
     found = list[tuple[float, float, float]]()
     while spent < budget:
         trial = study.ask()
@@ -129,8 +137,7 @@ def search(record: Path, sampler: str, pruner: str, seed: int, budget: float) ->
             if seen < lowest:
                 lowest = seen
                 found.append((spent, seen, float(stand_in.curve(params).min())))
-        number += 1
-    return {"best": found, "trials": number}
+    return study, found
 
 
 def at(trace: Sequence[Sequence[float]], spent: float) -> float:

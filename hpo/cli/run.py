@@ -146,7 +146,7 @@ def run(
     with storage_errors(place.url):
         database = open_storage(place.url, create=True, give_up=stop.requested)
         if widen_:
-            widen(place.name, database, settings, changes)
+            widen(place.name, database, settings, changes, place.is_shipped)
         prepare = warm_start.enqueue if warm_start else None
         stored, created = create_or_resume(
             place.name,

@@ -1,6 +1,7 @@
 """A study that goes on in wider ranges, with the trials that it has."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from optuna.distributions import distribution_to_json
 from optuna.trial import TrialState
@@ -11,11 +12,15 @@ from hpo.study.retry import reclaim
 from hpo.study.settings import FloatRange, IntRange, SettingsError, SpaceSettings, StudySettings
 from hpo.study.space import SearchSpace
 from hpo.study.sparse import PARAMS, TRIALS
-from hpo.study.study import StudyError, is_made, load
+from hpo.study.study import StudyError, check_settings, is_made, load
 
 
 def widen(
-    name: str, storage: PatientStorage, settings: StudySettings, changes: Sequence[str]
+    name: str,
+    storage: PatientStorage,
+    settings: StudySettings,
+    changes: Sequence[str],
+    shipped: bool = False,
 ) -> None:
     """Let a study go on in wider ranges, if it exists and has narrower ones.
 
@@ -27,11 +32,11 @@ def widen(
         name: of the study.
         storage: where it stands.
         settings: as they are to be.
-        changes: of the study file, as `hpo.study.study.create_or_resume` takes them.
+        changes, shipped: of the study file, as `hpo.study.study.create_or_resume` takes them.
 
     Raises:
         SettingsError: a range would be narrower, or another kind of range.
-        StudyError: a process works on the study.
+        StudyError: the study has other settings besides, or a process works on it.
     """
     if not is_made(name, storage):
         return
@@ -39,6 +44,9 @@ def widen(
     if stored.settings.space == settings.space:
         return
     check_wider(stored.settings.space, settings.space)
+    wider = stored.settings.model_copy(update={"space": settings.space})
+    if not shipped:  # else the study may go on with its own: `create_or_resume` tells
+        check_settings(replace(stored, settings=wider), settings, changes, shipped)
     reclaim(stored.study, storage)
     running = stored.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     if running:
@@ -46,7 +54,6 @@ def widen(
             f"trial {running[0].number} of the study {name} runs: stop its processes, or wait "
             "until they have ended, then type the same line"
         )
-    wider = stored.settings.model_copy(update={"space": settings.space})
     study_id = storage.get_study_id_from_name(name)
     own = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id)
 

@@ -9,7 +9,7 @@ from optuna.trial import TrialState, create_trial
 
 from hpo.study.owner import owner
 from hpo.study.settings import SettingsError
-from hpo.study.study import StoredStudy, StudyError, create_or_resume
+from hpo.study.study import StoredStudy, StudyError, create_or_resume, load
 from hpo.study.widen import widen
 from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Open, Searched
@@ -120,6 +120,14 @@ def test_no_range_becomes_narrower(
     fill(stored, 1)
     with pytest.raises(SettingsError, match=said):
         widened(stored, tmp_path, change)
+
+
+def test_with_other_settings_nothing_is_widened(stored: StoredStudy, tmp_path: Path) -> None:
+    fill(stored, 1)
+    with pytest.raises(StudyError, match="other settings .training.epochs: 3 → 4."):
+        widened(stored, tmp_path, *WIDER, "training.epochs=4")
+    assert stored.study.trials[0].distributions == stored.space.distributions
+    assert load("tiny", stored.storage).settings == stored.settings
 
 
 def test_a_limit_on_cost_is_raised_likewise(open_study: Open, tmp_path: Path) -> None:
