@@ -9,6 +9,7 @@ program, and the same line goes on where it was stopped.
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,6 @@ from data.files import write_whole
 
 OURS, DEFAULT, RANDOM, LONGER = "ours", "Optuna's default", "random", "random, three times as long"
 ARMS: Mapping[str, Sequence[str]] = {
-    OURS: (),
     DEFAULT: ("--sampler", "tpe", "--pruner", "median", "--set", "search.startup_trials=10"),
     RANDOM: ("--sampler", "random", "--pruner", "none"),
 }
@@ -33,8 +33,11 @@ SEEDS = 2  # of each confirmation
 class Searches:
     """The searches of one study, in a folder that holds a database for each."""
 
-    def __init__(self, study: str, folder: Path, budget: str, device: str) -> None:
+    def __init__(
+        self, study: str, folder: Path, budget: str, device: str, ours: Sequence[str]
+    ) -> None:
         self._study, self._folder, self._budget, self._device = study, folder, budget, device
+        self._arms = {OURS: ours, **ARMS}
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / "found.json"
         self.found: dict[str, float] = {}
@@ -50,7 +53,15 @@ class Searches:
         for label, times in ((arm, 1), (LONGER, 3))[: 2 if arm == RANDOM else 1]:
             if f"{label}/{seed}" in self.found:
                 continue
-            run = ["run", file, "--seed", str(seed), *ARMS[arm], "--budget", self._times(times)]
+            run = [
+                "run",
+                file,
+                "--seed",
+                str(seed),
+                *self._arms[arm],
+                "--budget",
+                self._times(times),
+            ]
             self._hpo([*run, *place, "--results", str(self._folder / name)])
             confirm = ["confirm", file, "--top", "1", "--seeds", str(SEEDS), "--json"]
             ranked = json.loads(self._hpo([*confirm, *place]))["confirmed"]
@@ -83,13 +94,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--ours", default="", help="options of `hpo run` for ours, where it is to be another"
+    )
     chosen = parser.parse_args()
-    searches = Searches(chosen.study, chosen.folder, chosen.budget, chosen.device)
+    ours = shlex.split(chosen.ours)
+    searches = Searches(chosen.study, chosen.folder, chosen.budget, chosen.device, ours)
     seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
+    labels = [OURS, *ARMS, LONGER]
     with ThreadPoolExecutor(chosen.at_once) as pool:
-        for task in [pool.submit(searches.run, arm, seed) for seed in seeds for arm in ARMS]:
+        for task in [pool.submit(searches.run, arm, seed) for seed in seeds for arm in labels[:-1]]:
             task.result()
-    labels, found = [*ARMS, LONGER], searches.found
+    found = searches.found
     rows: list[Row] = [
         {"seed": seed, **{a: 100 * found[f"{a}/{seed}"] for a in labels}} for seed in seeds
     ]
