@@ -126,13 +126,16 @@ class Workers:
         return ended
 
     def _stop(self) -> None:
-        """Let every worker hand its trial back; a second signal meanwhile ends them at once."""
+        """Let every worker hand its trial back; a second signal meanwhile ends them at once.
+
+        They are told again and again: one that is only just begun passes over the first time.
+        """
         processes = list(self._processes.values())
-        for process in processes:
-            process.terminate()
         try:
-            for process in processes:
-                process.join()
+            while living := [process for process in processes if process.is_alive()]:
+                for process in living:
+                    process.terminate()
+                wait([process.sentinel for process in living], timeout=LOOK)
         except KeyboardInterrupt:
             for process in processes:
                 process.kill()
