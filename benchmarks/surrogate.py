@@ -19,6 +19,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from hpo.search.bounds import EDGE
 from hpo.study.space import SearchSpace, place_in_range
 from model.configuration import DataChoice
 from model.scoring import unpack
@@ -27,9 +28,8 @@ Floats = NDArray[np.float64]
 FOLDS = 10
 CHANCE = 0.95  # the error of a network that has learnt nothing, and of one that diverged
 SHARE = 0.8  # of the record, that a world is learnt from
-BEST = 5  # one in so many of the networks are those foretold to be best
+BEST = 5  # a fifth of the networks: those foretold to be best
 LATE = 3  # epochs after which the errors fall slowly, so that luck is most of what moves them
-EDGE = 0.1  # of a range, that counts as its edge
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Surrogate:
         for _ in range(draws):
             name = str(chance.choice(list(distributions)))
             other = {**best, name: self._space.draw(chance)[name]}
-            if self._space.fits([int(other[k]) for k in self._space.kernels]):
+            if self._space.can_be_built(other):
                 error = self._trend(other)
                 if error < lowest:
                     best, lowest = other, error
