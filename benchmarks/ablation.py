@@ -79,7 +79,8 @@ def score(name: str, seed: int, epochs: int | None, device: str, folder: Path) -
         update={"rates": rates, "training": training, "seed": seed}
     )
     choice = configuration.data
-    inputs = open_inputs(choice, configuration.network.image_size, folder, where)
+    network = configuration.network
+    inputs = open_inputs(choice, network.image_size, network.channels, folder, where)
     trainer = inputs.trainer(configuration)
     row: Row = {"change": name, "seed": seed}
     try:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from data.contact_sheet import as_picture
 from data.drawings import Drawings
 from data.tasks import OneShotTasks
 from model.architecture import Architecture
@@ -82,11 +83,12 @@ class TextbookNetwork(nn.Module):
 
 def write_files(drawings: Drawings, folder: Path) -> None:
     """Lay a set out as image files, ink black, for `PairFiles`."""
-    for number, character in enumerate(drawings.ink.numpy()):
+    drawn = drawings.images.squeeze(1).split(len(drawings.drawers))
+    for number, character in enumerate(drawn):
         place = folder / f"{number:04}"
         place.mkdir(parents=True)
         for drawer, ink in enumerate(character):
-            Image.fromarray(255 - ink).convert("1").save(place / f"{drawer:02}.png")
+            Image.fromarray(255 - ink.numpy()).convert("1").save(place / f"{drawer:02}.png")
 
 
 def training_steps(
@@ -118,10 +120,10 @@ def validate(
     to_tensor = transforms.ToTensor()
     for number in range(count):
         draw, query = divmod(number, tasks.queries.shape[1])
-        image = to_tensor(Image.fromarray(255 - tasks.queries[draw, query].numpy()))
+        image = to_tensor(as_picture(tasks.queries[draw, query]))
         scores = []
         for support in tasks.support[draw]:
-            other = to_tensor(Image.fromarray(255 - support.numpy()))
+            other = to_tensor(as_picture(support))
             logit = network(image.unsqueeze(0).to(device), other.unsqueeze(0).to(device))
             scores.append(torch.sigmoid(logit).item())
         right += int(np.argmax(scores)) == int(tasks.target[draw, query])

@@ -67,16 +67,21 @@ def identity_transforms(count: int, device: torch.device) -> Tensor:
 
 
 def distort(images: Tensor, transforms: Tensor) -> Tensor:
-    """Apply one affine map to each image, bilinear, with paper outside the image.
+    """Apply one affine map to each image, bilinear.
+
+    Outside a drawing, which has one channel, is paper; outside a colour image its border goes on.
 
     Args:
-        images: (N, 1, S, S) float in [0, 1], ink = 1.
+        images: (N, K, S, S) float in [0, 1].
         transforms: (N, 2, 3), from `draw_transforms`.
 
     Returns:
-        (N, 1, S, S) float in [0, 1].
+        (N, K, S, S) float in [0, 1].
     """
     grid = functional.affine_grid(transforms, list(images.shape), align_corners=False)
     return functional.grid_sample(
-        images, grid.to(images.dtype), padding_mode="zeros", align_corners=False
+        images,
+        grid.to(images.dtype),
+        padding_mode="zeros" if images.shape[1] == 1 else "border",
+        align_corners=False,
     )

@@ -10,6 +10,9 @@ from data.affine import distort, draw_symmetries, draw_transforms, identity_tran
 from data.drawings import Drawings
 from data.errors import DataError
 
+LARGE = 2**28
+"""Whole numbers below it, taken modulo a small one, are uniform to within a part in a thousand."""
+
 
 def seeded(seed: int, device: torch.device | str = "cpu") -> Generator:
     """A generator of its own on ``device``, started at ``seed``."""
@@ -40,7 +43,7 @@ class PairSet:
 def draw_pairs(drawings: Drawings, count: int, copies: int, seed: int) -> PairSet:
     """Draw the paper's training set (Koch et al. 2015, §4.2).
 
-    Half of the pairs show the same character by two drawers, half two different characters of
+    Half of the pairs show the same character in two images, half two different characters of
     one alphabet; every alphabet is in the set equally often (to within one pair of
     each kind); each image of each distorted copy has a map of its own.
 
@@ -51,17 +54,18 @@ def draw_pairs(drawings: Drawings, count: int, copies: int, seed: int) -> PairSe
         seed: equal seeds give equal pairs, on any device.
 
     Raises:
-        DataError: fewer than two drawers, or an alphabet with fewer than two characters.
+        DataError: a character with fewer than two images, or an alphabet with fewer than two
+            characters.
     """
-    drawers = len(drawings.drawers)
     members = [
         (drawings.alphabet_of.cpu() == a).nonzero().flatten()
         for a in range(len(drawings.alphabets))
     ]
-    if drawers < 2 or min(len(m) for m in members) < 2:
+    count_of, first_of = drawings.count_of.cpu(), drawings.first_of.cpu()
+    if int(count_of.min()) < 2 or min(len(m) for m in members) < 2:
         raise DataError(
-            f"{drawings.name} has too few drawers or characters to make pairs: "
-            "check the data with `hpo data check`"
+            f"{drawings.name} has a character with one image, or an alphabet with one character, "
+            "which make no pairs: check the data with `hpo data check`"
         )
     generator = seeded(seed)
     sizes = torch.tensor([len(m) for m in members])
@@ -69,7 +73,7 @@ def draw_pairs(drawings: Drawings, count: int, copies: int, seed: int) -> PairSe
     ordered = torch.cat(members)
     half = count // 2
 
-    def below(limit: Tensor | int) -> Tensor:
+    def below(limit: Tensor) -> Tensor:
         """(half,) integers, uniform below ``limit``."""
         return (torch.rand(half, generator=generator, dtype=torch.float64) * limit).long()
 
@@ -79,18 +83,20 @@ def draw_pairs(drawings: Drawings, count: int, copies: int, seed: int) -> PairSe
 
     alphabet = alphabets()
     character = ordered[starts[alphabet] + below(sizes[alphabet])]
-    one = below(drawers)
-    other = (one + 1 + below(drawers - 1)) % drawers
-    same_first, same_second = character * drawers + one, character * drawers + other
+    images, start = count_of[character], first_of[character]
+    one = below(images)
+    other = (one + 1 + below(images - 1)) % images
+    same_first, same_second = start + one, start + other
 
     alphabet = alphabets()
     rank = below(sizes[alphabet])
     other_rank = (rank + 1 + below(sizes[alphabet] - 1)) % sizes[alphabet]
-    different_first = ordered[starts[alphabet] + rank] * drawers + below(drawers)
-    different_second = ordered[starts[alphabet] + other_rank] * drawers + below(drawers)
+    character, other = ordered[starts[alphabet] + rank], ordered[starts[alphabet] + other_rank]
+    different_first = first_of[character] + below(count_of[character])
+    different_second = first_of[other] + below(count_of[other])
 
     transforms = draw_transforms(copies * 2 * half * 2, generator)
-    device = drawings.ink.device
+    device = drawings.images.device
     return PairSet(
         first=torch.cat([same_first, different_first]).to(device),
         second=torch.cat([same_second, different_second]).to(device),
@@ -104,7 +110,7 @@ class PairBatch:
     """Images of a training step and which of them are the same character.
 
     Attributes:
-        images: (2N, 1, S, S) float in [0, 1]; the first N are the first twins' images.
+        images: (2N, K, S, S) float in [0, 1]; the first N are the first twins' images.
         same: (N,) float for N pairs, or None: then image i and image N + i are the only
             same ones among all N × N pairs of a first with a second image.
     """
@@ -113,9 +119,9 @@ class PairBatch:
     same: Tensor | None
 
 
-def as_input(ink: Tensor) -> Tensor:
-    """(N, S, S) uint8 ink → (N, 1, S, S) float32 in [0, 1]."""
-    return ink.unsqueeze(1).float().div_(255)
+def as_input(images: Tensor) -> Tensor:
+    """(N, K, S, S) uint8 → float32 in [0, 1]."""
+    return images.float().div_(255)
 
 
 def random_pair_batches(
@@ -201,7 +207,7 @@ def all_pairs_batches(
     generator: Generator,
     at_once: int = 1,
 ) -> Iterator[PairBatch]:
-    """Batches of characters by two drawers each, all of whose pairs are meant to be scored.
+    """Batches of characters in two images each, all of whose pairs are meant to be scored.
 
     A batch takes alphabet after alphabet in random order, up to ``per_alphabet`` random
     characters of each, until it is full: many of its different pairs are then of one alphabet,
@@ -219,7 +225,10 @@ def all_pairs_batches(
         generator: the source of chance, on the device of the drawings.
         at_once: how many batches are made together, from other chance than one by one.
     """
-    device, drawers, images = drawings.ink.device, len(drawings.drawers), drawings.images
+    device, images = drawings.images.device, drawings.images
+    first_of, count_of = drawings.first_of, drawings.count_of
+    most = int(count_of.max())
+    span = most if most == int(count_of.min()) else LARGE  # equal chances where all are alike
     alphabets = torch.arange(len(drawings.alphabets), device=device)
     member = drawings.alphabet_of == alphabets.unsqueeze(1)
     sizes = member.sum(dim=1)
@@ -238,10 +247,11 @@ def all_pairs_batches(
         absent = (place >= sizes[shuffled].unsqueeze(2)).flatten(1)
         kept = absent.int().argsort(dim=1, stable=True)[:, :characters]
         picked = ranked.flatten(1).take_along_dim(kept, dim=1)
-        one = torch.randint(drawers, picked.shape, generator=generator, device=device)
-        step = torch.randint(drawers - 1, picked.shape, generator=generator, device=device)
-        other = (one + 1 + step) % drawers
-        twins = torch.cat([picked * drawers + one, picked * drawers + other], dim=1)
+        first, of_each = first_of[picked], count_of[picked]
+        one = torch.randint(span, picked.shape, generator=generator, device=device) % of_each
+        step = torch.randint(span - 1, picked.shape, generator=generator, device=device)
+        other = (one + 1 + step % (of_each - 1)) % of_each
+        twins = torch.cat([first + one, first + other], dim=1)
         drawn = as_input(images[twins.flatten()])
         if distortion is not None or turned:
             transforms = draw_transforms(twins.numel(), generator, distortion or 0.0)

@@ -1,10 +1,19 @@
-"""Which alphabets and drawers train, validate and evaluate."""
+"""Which alphabets, drawers and classes train, validate and evaluate."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from data.drawings import Drawings
+from data.errors import DataError
+from data.pairs import seeded
+from data.sources.folder import PARTS
+
+FEWEST = 2
+"""Classes of a group that train: there is no pair of different ones with fewer."""
 
 TRAIN_DRAWERS = tuple(range(9, 21))
 VALIDATION_DRAWERS = tuple(range(5, 9))
@@ -38,7 +47,7 @@ EVALUATION_ALPHABETS = (
 
 @dataclass(frozen=True)
 class Split:
-    """Three sets of drawings that share neither an alphabet nor, inside one, a drawer."""
+    """Three sets of images that have no character in common."""
 
     train: Drawings
     validation: Drawings
@@ -77,3 +86,74 @@ def split(drawings: Drawings) -> Split:
         validation=drawings.select(validation, VALIDATION_DRAWERS),
         evaluation=drawings.select(evaluation, EVALUATION_DRAWERS),
     )
+
+
+def split_classes(
+    drawings: Drawings,
+    validation: Sequence[str],
+    evaluation: Sequence[str],
+    held_out: float,
+    fewest: int,
+    seed: int,
+) -> Split:
+    """Cut a set of one's own images, so that no class is in two parts.
+
+    The folders of a set that has them are its parts. Else the named groups validate and evaluate,
+    and the rest train. Without names each group is cut: a share of its classes, drawn at random, to
+    validate, as many to evaluate; a group that is too small for that trains.
+
+    Args:
+        drawings: from `data.sources.folder.load`.
+        validation, evaluation: groups; both or none.
+        held_out: the share of a group's classes that validates.
+        fewest: classes that it is at least.
+        seed: of the classes that are drawn; equal seeds draw equal ones.
+
+    Raises:
+        DataError: there is no such group, or no group is large enough.
+    """
+    named = [*validation, *evaluation]
+    for absent in [name for name in named if name not in drawings.alphabets]:
+        raise DataError(
+            f"there is no group {absent} in {drawings.name}: name some of "
+            f"{', '.join(drawings.alphabets)}"
+        )
+    parts = [name.partition("/")[0] for name in drawings.alphabets]
+    if named:
+        parts = [
+            "validation" if name in validation else "evaluation" if name in evaluation else "train"
+            for name in drawings.alphabets
+        ]
+    if named or ("/" in drawings.alphabets[0] and set(parts) == set(PARTS)):
+        of_class = [parts[group] for group in drawings.alphabet_of.tolist()]
+    else:
+        of_class = _drawn(drawings, held_out, fewest, seed)
+    cut = [
+        drawings.characters(torch.tensor([i for i, p in enumerate(of_class) if p == part]).long())
+        for part in PARTS
+    ]
+    for part, one in zip(PARTS, cut, strict=True):
+        if not len(one.count_of):
+            raise DataError(f"{drawings.name} has no class left for {part}: name fewer groups")
+    return Split(*cut)
+
+
+def _drawn(drawings: Drawings, held_out: float, fewest: int, seed: int) -> list[str]:
+    """The part of every class, where chance cuts each group."""
+    of_class, chance, largest = ["train"] * len(drawings.count_of), seeded(seed), 0
+    for group in range(len(drawings.alphabets)):
+        members = (drawings.alphabet_of == group).nonzero().flatten()
+        largest = max(largest, len(members))
+        share = max(fewest, round(held_out * len(members)))
+        if len(members) < 2 * share + FEWEST:
+            continue
+        order = members[torch.randperm(len(members), generator=chance)].tolist()
+        for number, character in enumerate(order[: 2 * share]):
+            of_class[character] = PARTS[1 + number // share]
+    if "validation" not in of_class:
+        raise DataError(
+            f"{drawings.name} has {largest} classes in its largest group, where {fewest}-way tasks "
+            f"need {fewest} to validate, {fewest} to evaluate and {FEWEST} to train: add "
+            "classes, or lower data.way"
+        )
+    return of_class

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from data.drawings import Drawings
+from data.drawings import Drawings, resized
 from data.errors import DataError
 from data.pairs import seeded
 from data.sources.archive import Files, open_files
@@ -26,12 +26,12 @@ class OneShotTasks:
     """Draws of tasks; every query of a draw is a task over that draw's support set.
 
     Attributes:
-        support: (R, W·K, S, S) uint8 ink, K images of each of the W characters of a draw: image
-            ``w * K + k`` is the k-th of character w.
-        queries: (R, Q, S, S) uint8 ink.
+        support: (R, W·M, K, S, S) uint8, M images of each of the W characters of a draw: image
+            ``w * M + m`` is the m-th of character w. K channels, as in `Drawings`.
+        queries: (R, Q, K, S, S) uint8.
         target: (R, Q) int64, the place of the query's character, from 0 to W - 1.
         source: where the tasks come from, in words; two sources are never comparable.
-        shots: K, one unless it is said.
+        shots: M, one unless it is said.
         drawn_from: the fingerprint of the drawings they were drawn from; None for files of tasks.
     """
 
@@ -62,13 +62,8 @@ class OneShotTasks:
     def resized(self, side: int) -> OneShotTasks:
         """The same tasks at another image size."""
         return replace(
-            self, support=_resized(self.support, side), queries=_resized(self.queries, side)
+            self, support=resized(self.support, side), queries=resized(self.queries, side)
         )
-
-
-def _resized(images: Tensor, side: int) -> Tensor:
-    nobody = Drawings("", "", (), torch.empty(0), (), images)
-    return nobody.resized(side).ink
 
 
 def draw_tasks(
@@ -77,18 +72,20 @@ def draw_tasks(
     seed: int,
     way: int = WAY,
     shots: int = 1,
-    askers: int | None = None,
+    askers: int = 0,
 ) -> OneShotTasks:
-    """Draw ``count`` tasks at random: each draw has one alphabet, ``way`` characters, two drawers.
+    """Draw ``count`` tasks at random: each draw has one alphabet and ``way`` of its characters.
 
-    One drawer's images are the support set, the other's the queries, so that a draw gives
-    ``way`` tasks. The alphabets take turns in random order; one with fewer than ``way``
-    characters is never drawn. With several shots the support set has the images of as many
-    drawers, never the queries' own. The queries are the same for every number of shots, and the
-    support set of fewer shots is part of that of more.
+    Each of the characters is asked for once, so that a draw gives ``way`` tasks. The alphabets
+    take turns in random order; one with too few characters is never drawn. Where the drawers are
+    known, one drawer's images are the support set and another's the queries (Koch et al. 2015,
+    §4.3); with several shots the support set has the images of as many drawers, never the
+    queries' own. Elsewhere each character's images are taken at random. The queries are the same
+    for every number of shots that leaves the same characters, and the support set of fewer shots is
+    part of that of more.
 
     Args:
-        drawings: the alphabets and drawers to draw from.
+        drawings: the characters to draw from.
         count: how many tasks, a multiple of ``way``.
         seed: equal seeds give equal tasks.
         way: characters in a support set.
@@ -98,21 +95,21 @@ def draw_tasks(
 
     Raises:
         DataError: no alphabet is large enough, ``count`` is no multiple of ``way``, or there
-            are no more drawers than shots.
+            are no more images of a character than shots.
     """
-    sizes = torch.bincount(drawings.alphabet_of, minlength=len(drawings.alphabets))
-    eligible = (sizes >= way).nonzero().flatten()
-    drawers = len(drawings.drawers)
-    if not len(eligible) or drawers < 2:
+    usable = drawings.count_of > shots
+    if shots < 1 or not usable.any():
+        most = int(drawings.count_of.max()) - 1
         raise DataError(
-            f"no alphabet of {drawings.name} has {way} characters by two drawers, so it gives no "
-            f"{way}-way task: the largest has {int(sizes.max())} characters by "
-            f"{drawers} drawers"
+            f"{shots}-shot tasks cannot be drawn where a character has {most + 1} images, one of "
+            f"which is the query: take 1 to {most} shots"
         )
-    if not 1 <= shots < drawers:
+    sizes = torch.bincount(drawings.alphabet_of[usable], minlength=len(drawings.alphabets))
+    eligible = (sizes >= way).nonzero().flatten()
+    if not len(eligible):
         raise DataError(
-            f"{shots}-shot tasks cannot be drawn from {drawers} drawers, one of whom draws the "
-            f"query: take 1 to {drawers - 1} shots"
+            f"no alphabet of {drawings.name} has {way} characters of {shots + 1} images, so it "
+            f"gives no {way}-way task: the largest has {int(sizes.max())}"
         )
     if count <= 0 or count % way:
         raise DataError(f"{count} tasks cannot be drawn {way} at a time: take a multiple of {way}")
@@ -123,23 +120,40 @@ def draw_tasks(
         turns += eligible[torch.randperm(len(eligible), generator=generator)].tolist()
     support, queries, target = [], [], []
     for alphabet in turns[:draws]:
-        members = (drawings.alphabet_of == alphabet).nonzero().flatten()
+        members = (usable & (drawings.alphabet_of == alphabet)).nonzero().flatten()
         chosen = members[torch.randperm(len(members), generator=generator)[:way]]
-        one, other, *more = torch.randperm(askers or drawers, generator=generator).tolist()
+        picked = _images_of(drawings, chosen, askers, generator)  # the first one is the query's
         order = torch.randperm(way, generator=generator)
-        shown = [one, *more, *range(askers or drawers, drawers)][:shots]
-        support.append(drawings.ink[chosen][:, shown].flatten(0, 1))
-        queries.append(drawings.ink[chosen[order], other])
+        places = drawings.first_of[chosen].unsqueeze(1) + picked[:, : 1 + shots]
+        support.append(drawings.images[places[:, 1:].flatten()])
+        queries.append(drawings.images[places[order, 0]])
         target.append(order)
     kind = f"{way}-way" if shots == 1 else f"{way}-way {shots}-shot"
+    if len(drawings.alphabets) > 1:
+        kind += f" within one {'alphabet' if drawings.drawers else 'group'}"
     return OneShotTasks(
         support=torch.stack(support),
         queries=torch.stack(queries),
         target=torch.stack(target),
-        source=f"{count} random draws, {kind} within one alphabet, seed {seed}",
+        source=f"{count} random draws, {kind}, seed {seed}",
         shots=shots,
         drawn_from=drawings.fingerprint,
     )
+
+
+def _images_of(drawings: Drawings, chosen: Tensor, askers: int, generator: Generator) -> Tensor:
+    """(W, M) which of its images each chosen character shows: the query's, then the support set's.
+
+    M is the fewest images that one of the characters has.
+    """
+    if drawings.drawers:
+        some = askers or len(drawings.drawers)
+        one, other, *more = torch.randperm(some, generator=generator).tolist()
+        shown = [other, one, *more, *range(some, len(drawings.drawers))]
+        return torch.tensor(shown).expand(len(chosen), -1)
+    counts = drawings.count_of[chosen].tolist()
+    orders = [torch.randperm(count, generator=generator)[: min(counts)] for count in counts]
+    return torch.stack(orders)
 
 
 def find_official_runs(folder: Path) -> Path | None:
@@ -176,7 +190,7 @@ def load_official_runs(path: Path) -> OneShotTasks:
     if len(shapes) > 1:
         raise DataError(f"the runs of {path} differ in size: every run needs the same support set")
     support, queries, target = zip(*runs, strict=True)
-    as_ink = [torch.from_numpy(np.stack(part)).byte() * 255 for part in (support, queries)]
+    as_ink = [torch.from_numpy(np.stack(p)).unsqueeze(2).byte() * 255 for p in (support, queries)]
     tasks = torch.tensor(target)
     return OneShotTasks(
         support=as_ink[0],

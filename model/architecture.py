@@ -10,6 +10,7 @@ POOL = 2
 
 InitialWeights = Literal["paper", "paper-scaled", "he"]
 """What `model.initial_weights` draws."""
+Channels = Literal[1, 3]
 OutputWeights = Literal["any", "negative"]
 """The signs that the weights of the output layer start with."""
 
@@ -45,6 +46,8 @@ class Architecture(Frozen):
     fc_units: Annotated[int, Field(ge=1)]
     initial_weights: InitialWeights = "paper"
     output_weights: OutputWeights = "any"
+    channels: Channels = 1
+    """Of an image: 1 is ink on paper, 3 are colours."""
     normalisation: Literal["none", "batch"] = "none"
     """``batch``: batch normalisation (Ioffe and Szegedy 2015) of every convolution's maps, after
     their pooling and before ReLU."""
@@ -94,7 +97,7 @@ class Architecture(Frozen):
     @property
     def weights(self) -> int:
         """Trainable numbers, the biases and the output unit included."""
-        channels = [1, *(layer.filters for layer in self.convolutions)]
+        channels = [self.channels, *(layer.filters for layer in self.convolutions)]
         free = 2 if self.normalisation == "batch" else 1  # scale and shift, or a bias
         convolutions = sum(
             (inside * layer.kernel**2 + free) * layer.filters
@@ -105,7 +108,7 @@ class Architecture(Frozen):
     @property
     def map_numbers(self) -> int:
         """Numbers in all maps of one image, each convolution's before its pooling."""
-        return self.image_size**2 + sum(
+        return self.channels * self.image_size**2 + sum(
             layer.filters * (side - layer.kernel + 1) ** 2
             for layer, side in zip(self.convolutions, self.sides, strict=False)
         )
@@ -113,7 +116,7 @@ class Architecture(Frozen):
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds to encode one image."""
-        channels = [1, *(layer.filters for layer in self.convolutions)]
+        channels = [self.channels, *(layer.filters for layer in self.convolutions)]
         convolutions = sum(
             inside * layer.kernel**2 * layer.filters * (side - layer.kernel + 1) ** 2
             for inside, layer, side in zip(channels, self.convolutions, self.sides, strict=False)

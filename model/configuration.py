@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
 from data.errors import UserError
 from data.files import read_text
+from data.sources.by_name import SetName
+from data.tasks import WAY
 from model.architecture import Architecture, Frozen
 from model.fast.device import Precision
 from model.recipe import LayerRates, Seed, Training
@@ -21,14 +23,47 @@ class ConfigurationError(UserError):
 
 
 class DataChoice(Frozen):
-    """Which drawings, and which validation tasks are drawn from them."""
+    """Which images, how they are split, and which validation tasks are drawn from them."""
 
-    set: Literal["omniglot", "strokes"]
+    set: SetName
+    path: Annotated[str | None, Field(exclude=True)] = None
+    """The folder of the images, for ``folder``; where it is, is never kept."""
     seed: Seed = 0
-    """Of the drawn alphabets, for ``strokes``."""
-    validation_tasks: Annotated[int, Field(ge=20, multiple_of=20)] = 320
+    """Of the drawn alphabets, for ``strokes``; of the classes held out, for ``folder``."""
+    held_out: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
+    """The share of each group's classes that validates; as many evaluate. For ``folder``."""
+    validation_groups: tuple[str, ...] = ()
+    """For ``folder``: the groups that validate, instead of a share of each."""
+    evaluation_groups: tuple[str, ...] = ()
+    """Likewise those that evaluate."""
+    way: Annotated[int, Field(ge=2)] = WAY
+    """Classes in the support set of a task."""
+    shots: Annotated[int, Field(ge=1)] = 1
+    """Images of each class in it."""
+    validation_tasks: Annotated[int, Field(ge=2)] = 320
+    """How many; a multiple of ``way``."""
     task_seed: Seed = 0
     """Of the validation tasks, which are the same in every trial of a study."""
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        if self.validation_tasks % self.way:
+            raise ValueError(
+                f"validation_tasks = {self.validation_tasks} is not a multiple of way = {self.way}"
+            )
+        both = set(self.validation_groups) & set(self.evaluation_groups)
+        if both or bool(self.validation_groups) != bool(self.evaluation_groups):
+            raise ValueError(
+                "validation_groups and evaluation_groups are two lists of different groups, or "
+                "both left out"
+            )
+        if self.set != "folder" and (self.validation_groups or self.path):
+            raise ValueError(f"a path and groups are of the set folder, not of {self.set}")
+        return self
+
+    def whole_draws(self, count: int) -> int:
+        """The most tasks up to ``count`` that can be drawn, ``way`` at a time."""
+        return max(count - count % self.way, self.way)
 
 
 class Provenance(Frozen):

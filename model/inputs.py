@@ -7,8 +7,9 @@ import torch
 
 from data.drawings import Drawings
 from data.sources.by_name import open_set
-from data.split import Split, split
+from data.split import Split, split, split_classes
 from data.tasks import OneShotTasks, draw_tasks
+from model.architecture import Channels
 from model.configuration import Configuration, DataChoice
 from model.fast.threads import Threads
 from model.training import Trainer
@@ -40,6 +41,7 @@ class Inputs:
 def open_inputs(
     choice: DataChoice,
     side: int,
+    channels: Channels,
     folder: Path,
     device: torch.device,
     threads: Threads | None = None,
@@ -49,14 +51,15 @@ def open_inputs(
     Args:
         choice: the data set and the tasks.
         side: height and width of the images, in pixels.
-        folder: where Omniglot is, or is downloaded to.
+        channels: of the images.
+        folder: where Omniglot is, or is downloaded to; or that of the images.
         device: where to train.
         threads: of the CPU; left out, PyTorch's number, and fewer beside busy processes.
 
     Raises:
         DataError: the data is absent, broken or too small.
     """
-    drawings = open_set(choice.set, choice.seed, folder)
+    drawings = open_set(choice.set, choice.seed, folder, side, channels)
     return inputs_from(drawings, choice, side, device, threads)
 
 
@@ -68,7 +71,17 @@ def inputs_from(
     threads: Threads | None = None,
 ) -> Inputs:
     """The same from drawings that are loaded already."""
-    cut = split(drawings).resized(side)
-    tasks = draw_tasks(cut.validation, choice.validation_tasks, choice.task_seed)
+    cut = split_as(choice, drawings).resized(side)
+    tasks = draw_tasks(
+        cut.validation, choice.validation_tasks, choice.task_seed, choice.way, choice.shots
+    )
     on_device = replace(cut, train=cut.train.to(device))
     return Inputs(on_device, tasks.to(device), device, drawings.fingerprint, threads)
+
+
+def split_as(choice: DataChoice, drawings: Drawings) -> Split:
+    """The data cut as a study or configuration has it; raises as `data.split` does."""
+    if choice.set != "folder":
+        return split(drawings)
+    groups = choice.validation_groups, choice.evaluation_groups
+    return split_classes(drawings, *groups, choice.held_out, choice.way, choice.seed)

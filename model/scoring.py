@@ -50,7 +50,7 @@ def one_shot_scores(
 
     Args:
         tasks: on the device of the network.
-        encode: (N, 1, S, S) images to (N, F) embeddings.
+        encode: (N, K, S, S) images to (N, F) embeddings.
         score_all: (R, Q, F) queries and (R, W·K, F) support to (R, Q, W·K) scores.
         block: the most images to embed at once, if that is fewer than 256.
 
@@ -105,10 +105,10 @@ def right_by_distance(tasks: OneShotTasks, distances: Callable[[Tensor, Tensor],
     """(R, Q): how right one nearest neighbour by a distance of pictures is; a tie counts its share.
 
     Args:
-        tasks: any.
+        tasks: of drawings, which have one channel.
         distances: (Q, S, S) queries and (M, S, S) support images, uint8 ink, to (Q, M).
     """
-    pairs = zip(tasks.queries, tasks.support, strict=True)
+    pairs = zip(tasks.queries.squeeze(2), tasks.support.squeeze(2), strict=True)
     scores = -torch.stack([distances(queries, support) for queries, support in pairs])
     return correct_share(_of_classes(scores, tasks), tasks.target)
 

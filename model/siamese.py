@@ -17,7 +17,7 @@ class SiameseNetwork(nn.Module):
         """Build the network with initial weights drawn from ``generator`` (a CPU one)."""
         super().__init__()
         self.architecture = architecture
-        channels = [1, *(c.filters for c in architecture.convolutions)]
+        channels = [architecture.channels, *(c.filters for c in architecture.convolutions)]
         batch = architecture.normalisation == "batch"
         modules: dict[str, nn.Module] = {
             name: nn.Conv2d(inside, layer.filters, layer.kernel, bias=not batch)
@@ -47,7 +47,7 @@ class SiameseNetwork(nn.Module):
         """Embed images.
 
         Args:
-            images: (N, 1, S, S) float in [0, 1], ink = 1.
+            images: (N, K, S, S) float in [0, 1], as `data.pairs.as_input` makes them.
 
         Returns:
             (N, F) in [0, 1].
@@ -65,7 +65,7 @@ class SiameseNetwork(nn.Module):
         return torch.sigmoid(self.layer("fc")(maps.flatten(1)))
 
     def cropped(self, images: Tensor) -> Tensor:
-        """The part of the images, (N, 1, S, S), that the embedding depends on."""
+        """The part of the images, (N, K, S, S), that the embedding depends on."""
         needed = self.architecture.needed_sides[0]
         return images[..., :needed, :needed]
 

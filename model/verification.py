@@ -21,7 +21,7 @@ def pair_logits(
     Args:
         drawings: that the pairs were drawn from, on the device of the network.
         pairs: taken as they were drawn; N of them.
-        encode: (M, 1, S, S) images to (M, F) embeddings.
+        encode: (M, K, S, S) images to (M, F) embeddings.
         score: (M, F) first and (M, F) second embeddings to (M,) logits.
 
     Returns:

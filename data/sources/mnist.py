@@ -127,7 +127,7 @@ def draw_digit_tasks(
         support.append(torch.cat([m[1 : 1 + shots] for m in shuffled]))
     from torchvision.transforms.v2.functional import resize  # takes seconds to import
 
-    ink = resize(digits.ink.float(), [side, side]).round().clamp(0, 255).byte()
+    ink = resize(digits.ink.float(), [side, side]).round().clamp(0, 255).byte().unsqueeze(1)
     kind = f"{WAY}-way" if shots == 1 else f"{WAY}-way {shots}-shot"
     return OneShotTasks(
         support=ink[torch.stack(support)],

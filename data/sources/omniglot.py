@@ -208,5 +208,6 @@ def _load_packed(packed: Path, stamp: str) -> Drawings | None:
         alphabets=tuple(alphabets),
         alphabet_of=torch.from_numpy(alphabet_of),
         drawers=tuple(range(1, DRAWERS + 1)),
-        ink=torch.from_numpy(ink).view(-1, DRAWERS, SIDE, SIDE),
+        count_of=torch.full((len(alphabet_of),), DRAWERS),
+        images=torch.from_numpy(ink).view(-1, 1, SIDE, SIDE),
     )

@@ -1,12 +1,13 @@
-"""A picture of one drawn character, from any camera, scanner or program, as the networks see it.
+"""A picture of one thing, from any camera, scanner or program, as the networks see it.
 
-What they see is Omniglot: thin ink on clean paper, the character with some margin, one to an image.
-A picture is brought as near to that as can be done without guessing at its content: it is
-neither cropped nor straightened, so leave a margin, and light the paper evenly.
+Of a drawing they see what Omniglot has: thin ink on clean paper, the character with some margin,
+one to an image. A picture is brought as near to that as can be done without guessing at its
+content: it is neither cropped nor straightened, so leave a margin, and light the paper evenly.
 """
 
 import struct
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -46,38 +47,52 @@ BROKEN = (
 """What Pillow raises over files that are cut short or forged."""
 
 
-def read_photo(path: Path, side: int) -> Tensor:
-    """Read a picture of one character, of any size, shape and colour.
+def read_photo(path: Path, side: int, channels: int = 1) -> Tensor:
+    """Read a picture of any size, shape and colour.
 
-    It is turned upright as its camera noted, laid on white where it is transparent, and made grey.
-    The paper is the median of its border, and the ink whatever differs from that the most,
-    darker or lighter. The contrast is stretched so that paper is 0 and ink is full; the
-    picture is padded with paper to a square, and each pixel of the result is the mean ink of
-    its area. A drawing of Omniglot comes out as the training's own `Drawings.resized` makes it.
+    It is turned upright as its camera noted, laid on white where it is transparent, and padded to a
+    square; each pixel of the result is the mean of its area. With three channels its colours stay,
+    and the padding is the median of its border.
+
+    With one channel it is the drawing of a character: it is made grey, the paper is the median of
+    its border, and the ink whatever differs from that the most, darker or lighter. The contrast is
+    stretched so that paper is 0 and ink is full; the padding is paper. A drawing of Omniglot comes
+    out as the training's own `Drawings.resized` makes it.
 
     Args:
         path: of the file; of an animation or a stack the first picture counts.
         side: height and width that are wanted, in pixels.
+        channels: 1 or 3.
 
     Returns:
-        (side, side) uint8, 255 = full ink, 0 = paper.
+        (channels, side, side) uint8, as `Drawings` has it.
 
     Raises:
-        DataError: no such file, no picture, one that is too large, or one that is blank.
+        DataError: no such file, no picture, one that is too large, or a drawing that is blank.
     """
-    ink = _ink(_brightness(path), path)
-    height, width = ink.shape
+    if channels == 1:
+        pixels, around = _ink(_brightness(path), path)[None] * 255, np.zeros(1)
+    else:
+        pixels = np.asarray(_picture(path, _on_white), dtype=np.float32).transpose(2, 0, 1)
+        around = np.median(pixels[:, _border(pixels.shape[1:])], axis=1)
+    _, height, width = pixels.shape
     longest = max(height, width)
     above, before = (longest - height) // 2, (longest - width) // 2
-    square = np.zeros((longest, longest), np.float32)
-    square[above : above + height, before : before + width] = ink
-    pixels = torch.from_numpy(square * 255)[None, None]
-    small = functional.interpolate(pixels, size=(side, side), mode="area")
-    return small[0, 0].round().byte()
+    square = np.empty((channels, longest, longest), np.float32)
+    square[:] = around[:, None, None]
+    square[:, above : above + height, before : before + width] = pixels
+    whole = torch.from_numpy(square)[None]
+    return functional.interpolate(whole, size=(side, side), mode="area")[0].round().byte()
 
 
 def _brightness(path: Path) -> NDArray[np.float32]:
     """(H, W) in [0, 1], white = 1, upright, its longer side at most `WORKING`."""
+    grey = _picture(path, lambda i: _deep(i) if _is_deep(i) else _on_white(i).convert("L"))
+    return np.asarray(grey, dtype=np.float32) / np.float32(1 if _is_deep(grey) else 255)
+
+
+def _picture(path: Path, converted: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """The picture upright and converted, its longer side at most `WORKING`."""
     if path.is_dir():
         raise DataError(f"{path} is a folder: name the images in it, as in {path}/*.png")
     try:
@@ -91,12 +106,9 @@ def _brightness(path: Path) -> NDArray[np.float32]:
                         f"{path} has {width}×{height} pixels: give it with fewer than "
                         f"{MOST_PIXELS // 1_000_000} million"
                     )
-                upright = ImageOps.exif_transpose(image)
-            deep = upright.mode.startswith(("I", "F"))
-            grey = _deep(upright) if deep else _on_white(upright)
+                upright = converted(ImageOps.exif_transpose(image))
             factor = -(-max(width, height) // WORKING)
-            reduced = grey.reduce(factor) if factor > 1 else grey
-            return np.asarray(reduced, dtype=np.float32) / np.float32(1 if deep else 255)
+            return upright.reduce(factor) if factor > 1 else upright
     except FileNotFoundError as error:
         raise DataError(f"there is no image {path}: check the path") from error
     except UnidentifiedImageError as error:
@@ -110,11 +122,18 @@ def _brightness(path: Path) -> NDArray[np.float32]:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """Grey, 8 bits, on white where it is transparent."""
+    """Its colours, 8 bits each, on white where it is transparent."""
+    if _is_deep(image):
+        image = Image.fromarray((np.asarray(_deep(image)) * 255).round().astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB").convert("L")
+    return image.convert("RGB")
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether it is grey of more than 8 bits."""
+    return image.mode.startswith(("I", "F"))
 
 
 def _deep(image: Image.Image) -> Image.Image:
@@ -131,10 +150,7 @@ def _deep(image: Image.Image) -> Image.Image:
 
 def _ink(brightness: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
     """(H, W) in [0, 1], ink = 1, from the brightness of paper and ink."""
-    frame = max(1, round(BORDER * min(brightness.shape)))
-    edge = np.ones(brightness.shape, np.bool_)
-    edge[frame:-frame, frame:-frame] = False
-    paper = float(np.median(brightness[edge]))
+    paper = float(np.median(brightness[_border(brightness.shape)]))
     darker = paper - float(brightness.min()) >= float(brightness.max()) - paper
     contrast = paper - brightness if darker else brightness - paper
     strongest = float(contrast.max())
@@ -144,3 +160,11 @@ def _ink(brightness: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
     full = float(np.median(contrast[contrast > strongest / 2]))
     stretched: NDArray[np.float32] = ((contrast / full - PAPER) / (INK - PAPER)).clip(0, 1)
     return stretched
+
+
+def _border(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """(H, W), where a picture of this shape has its border."""
+    frame = max(1, round(BORDER * min(shape)))
+    edge = np.ones(shape, np.bool_)
+    edge[frame:-frame, frame:-frame] = False
+    return edge

@@ -53,7 +53,7 @@ def load_strokes(seed: int, cache: Path) -> Drawings:
     except (OSError, KeyError, ValueError, BadZipFile):
         drawings = draw_strokes(seed)
         content = io.BytesIO()
-        np.savez_compressed(content, bits=np.packbits(drawings.ink.flatten(2).numpy(), axis=-1))
+        np.savez_compressed(content, bits=np.packbits(drawings.images.flatten(1).numpy(), axis=-1))
         with contextlib.suppress(OSError):
             write_whole(kept, content.getvalue())
         return drawings
@@ -67,7 +67,8 @@ def _as_drawings(seed: int, ink: NDArray[np.uint8]) -> Drawings:
         alphabets=tuple(names),
         alphabet_of=torch.arange(len(names)).repeat_interleave(CHARACTERS),
         drawers=tuple(range(1, DRAWERS + 1)),
-        ink=torch.from_numpy(ink).view(-1, DRAWERS, SIDE, SIDE),
+        count_of=torch.full((len(names) * CHARACTERS,), DRAWERS),
+        images=torch.from_numpy(ink).view(-1, 1, SIDE, SIDE),
     )
 
 

@@ -84,7 +84,7 @@ def baselines(
     given = load_checkpoint(siamese_conv, where) if siamese_conv else None
 
     def tasks_at(side: int) -> OneShotTasks:
-        (tasks,) = chosen_tasks(on, DataChoice(set="omniglot"), side, runs, data, [1])
+        (tasks,) = chosen_tasks(on, DataChoice(set="omniglot"), runs, data, [1], side)
         return tasks
 
     tasks = tasks_at(MNIST_SIDE)

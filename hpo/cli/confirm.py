@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from optuna.trial import FrozenTrial
 
-from data.tasks import WAY, OneShotTasks
+from data.tasks import OneShotTasks
 from hpo.cli.options import (
     AsJson,
     Data,
@@ -18,14 +18,12 @@ from hpo.cli.options import (
     ThreadsOfCpu,
     Timeout,
 )
-from hpo.cli.steps import end, find_device, opened_study, print_json, say, use_threads
+from hpo.cli.steps import end, find_device, folder_of, opened_study, print_json, say, use_threads
 from hpo.results.retrain import fresh_tasks, retrain
 from hpo.results.significance import compare_best
 from hpo.search.loop import MachineFailure
 from hpo.search.stopping import Stop
 from hpo.study.confirmations import Confirmed, confirmed, is_done, keep_result
-from hpo.study.paths import data_folder
-from hpo.study.settings import SettingsError
 from hpo.study.storage import shown
 from hpo.study.study import StoredStudy, StudyError
 from hpo.study.trials import images_per_epoch, record, trained_trials
@@ -43,7 +41,10 @@ def confirm(
     study: StudyArgument = "paper",
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials.")] = 5,
     seeds: Annotated[int, typer.Option(min=1, help="New seeds for each.")] = 3,
-    tasks: Annotated[int, typer.Option(help="Fresh tasks, a multiple of 20.")] = TASKS,
+    tasks: Annotated[
+        int,
+        typer.Option(min=1, max=MOST_TASKS, help="Fresh tasks: as many as are whole draws."),
+    ] = TASKS,
     storage: Storage = None,
     data: Data = None,
     device: Device = "auto",
@@ -57,7 +58,7 @@ def confirm(
 ) -> None:
     """Train the best trials again from new seeds, score them on fresh tasks, and rank them.
 
-    The fresh tasks are of the validation alphabets; the evaluation set is never touched. The last
+    The fresh tasks are validation tasks, too; the evaluation set is never touched. The last
     line says whether the winner's lead over the second is significant, over other tasks and over
     other seeds. The same line resumes it, and `hpo export` then takes the winner.
 
@@ -66,10 +67,6 @@ def confirm(
 
     Example: hpo confirm small --top 5 --seeds 3
     """
-    if tasks % WAY or not WAY <= tasks <= MOST_TASKS:
-        raise SettingsError(
-            f"--tasks {tasks} cannot be drawn: give a multiple of {WAY} up to {MOST_TASKS}"
-        )
     where, stop = find_device(device), Stop(timeout)
     with opened_study(study, storage, give_up=stop.requested) as (place, stored):
         candidates = _candidates(stored, full)[:top]
@@ -77,7 +74,8 @@ def confirm(
             raise StudyError(
                 f"the study {place.name} has no complete trial yet: go on with `hpo run {study}`"
             )
-        inputs = stored.open_inputs(data_folder(data), where, use_threads(threads))
+        folder, tasks = folder_of(stored, place, data), stored.settings.data.whole_draws(tasks)
+        inputs = stored.open_inputs(folder, where, use_threads(threads))
         # One seed of every trial before the next: wherever it is stopped, they are nearly level.
         todo = [
             (trial, k)
@@ -87,13 +85,13 @@ def confirm(
         ]
         say(f"study    {place.name} in {shown(place.url)}")
         say(f"device   {device_name(where)}")
-        say(f"tasks    {tasks:,} fresh ones of the validation alphabets")
+        say(f"tasks    {tasks:,} fresh validation tasks")
         say(_plan(len(candidates) * seeds, [trial for trial, _ in todo], _length(stored, full)))
         reason = None
         if todo:
             fresh = fresh_tasks(stored.settings.data, inputs, tasks)
             reason = _work(stored, todo, inputs, fresh, place.folder, stop, full)
-        _print(place.name, confirmed(stored.study, full), json_)
+        _print(stored, confirmed(stored.study, full), json_)
     if reason:
         say(f"stopped by {reason}; what is done is kept, and the same line goes on from here")
         end(reason)
@@ -155,12 +153,12 @@ def _work(
     return None
 
 
-def _print(name: str, ranked: list[Confirmed], as_json: bool) -> None:
-    ahead = compare_best(ranked)
+def _print(stored: StoredStudy, ranked: list[Confirmed], as_json: bool) -> None:
+    ahead = compare_best(ranked, stored.settings.data.way)
     if as_json:
         every = [_as_json(c) for c in ranked]
         lead = ahead and dataclasses.asdict(ahead)
-        print_json({"study": name, "confirmed": every, "lead": lead})
+        print_json({"study": stored.study.study_name, "confirmed": every, "lead": lead})
         return
     if not ranked:
         print("no trial is confirmed yet")

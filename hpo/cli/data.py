@@ -7,40 +7,66 @@ import typer
 
 from data.contact_sheet import contact_sheet
 from data.files import writing
+from data.sources import folder as images
 from data.sources import omniglot
 from data.sources.by_name import SetName, open_set
+from data.sources.png import SIDE
 from data.tasks import find_official_runs
 from hpo.cli.options import Data
 from hpo.cli.steps import say
 from hpo.study.paths import data_folder
 
+Set = Annotated[
+    SetName,
+    typer.Argument(
+        metavar="[SET]", help="omniglot, strokes, or folder: images of your own, with --data."
+    ),
+]
+COLUMNS = 20  # of a contact sheet, at the most
+NAMED = 5
+"""Files that are named of those that were passed over."""
+
 
 def show(
-    name: Annotated[
-        SetName, typer.Argument(metavar="[SET]", help="omniglot or strokes.")
-    ] = "omniglot",
+    name: Set = "omniglot",
     output: Annotated[Path, typer.Option("--output", "-o", help="A PNG file.")] = Path("sheet.png"),
     data: Data = None,
     alphabets: Annotated[int, typer.Option(min=1)] = 4,
     characters: Annotated[int, typer.Option(min=1, help="Of each alphabet.")] = 5,
+    colour: Annotated[
+        bool, typer.Option(help="A folder's images in colour, not as ink on paper.")
+    ] = False,
 ) -> None:
-    """Draw a contact sheet: a row a character, a column a drawer.
+    """Draw a contact sheet: a row a character, a column a drawer or an image.
 
     Example: hpo data show strokes -o strokes.png
+
+    Example: hpo data show folder --data photos --colour
     """
-    drawings = open_set(name, 0, data_folder(data))
-    picture = contact_sheet(drawings, alphabets, characters, len(drawings.drawers))
+    drawings = open_set(name, 0, data_folder(data), SIDE, 3 if colour else 1)
+    picture = contact_sheet(drawings, alphabets, characters, COLUMNS)
     with writing(output, "give another with -o"):
         picture.save(output, format="PNG")
     say(f"wrote {output}")
 
 
-def check(data: Data = None) -> None:
-    """Read Omniglot and say what is there.
+def check(
+    name: Set = "omniglot",
+    data: Data = None,
+) -> None:
+    """Read a data set and say what is there.
 
     Example: hpo data check --data ~/omniglot
+
+    Example: hpo data check folder --data photos
     """
     folder = data_folder(data)
+    if name == "folder":
+        _check_images(folder)
+        return
+    if name == "strokes":
+        print("strokes are drawn by the program: there is nothing to check")
+        return
     drawings = omniglot.load(folder)
     official = drawings.fingerprint == omniglot.OFFICIAL_FINGERPRINT
     runs = find_official_runs(folder)
@@ -48,6 +74,18 @@ def check(data: Data = None) -> None:
     kind = "the official ones" if official else "NOT the official ones"
     print(f"images: {drawings.fingerprint}, {kind}")
     print(f"official one-shot runs: {runs or 'not here; evaluation draws its tasks at random'}")
+
+
+def _check_images(folder: Path) -> None:
+    found, drawings = images.find(folder), open_set("folder", 0, folder, channels=3)
+    counts = drawings.count_of.tolist()
+    groups = "" if drawings.alphabets == ("",) else f"{len(drawings.alphabets)} groups, "
+    print(f"{folder}: {groups}{len(counts)} classes, {sum(counts)} images")
+    print(f"images of a class: {min(counts)} to {max(counts)}")
+    print(f"images: {drawings.fingerprint}")
+    if passed := [str(path) for path in found.passed_over]:
+        more = f" and {len(passed) - NAMED} more" if len(passed) > NAMED else ""
+        print(f"passed over, as no image by its name: {', '.join(passed[:NAMED])}{more}")
 
 
 def download(data: Data = None) -> None:

@@ -18,11 +18,14 @@ from hpo.study.settings import SettingsError
 from hpo.study.storage import StorageError, open_storage, shown, storage_errors
 from hpo.study.study import StudyError, load
 from hpo.view.format import percent
+from model.architecture import Channels
 from model.checkpoint import load_checkpoint
 from model.configuration import DataChoice, Provenance
+from model.scoring import Score, right_by_pixels, score
 
 Runs = Annotated[Path | None, typer.Option(help="Runs in the official format.")]
 TaskKind = Literal["alphabets", "mnist"]
+NEIGHBOUR = "nearest neighbour by pixels"
 On = Annotated[
     TaskKind,
     typer.Option(help="alphabets: those kept for evaluation; mnist: its test digits, 10-way."),
@@ -34,12 +37,12 @@ def evaluate(
     runs: Runs = None,
     on: On = "alphabets",
     shots: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Images of each class, or several such numbers: 1,3,5. Other than 1, all are "
-            "random draws."
+            "random draws.  [default: the configuration's]"
         ),
-    ] = "1",
+    ] = None,
     storage: Storage = None,
     data: Data = None,
     device: Device = "auto",
@@ -55,22 +58,27 @@ def evaluate(
 
     Example: hpo evaluate best.safetensors --on mnist
     """
-    numbers, where = _numbers(shots), find_device(device)
+    numbers, where = _numbers(shots) if shots else None, find_device(device)
     loaded = load_checkpoint(checkpoint, where)
     choice, network = loaded.configuration.data, loaded.configuration.network
-    tasks = chosen_tasks(on, choice, network.image_size, runs, data, numbers)
-    scores, looks = [], []
-    for one in tasks:
-        scores.append(evaluate_checkpoint(loaded, one, where))
+    size = network.image_size, network.channels
+    tasks = chosen_tasks(on, choice, runs, data, numbers or [choice.shots], *size)
+    scores: list[Score] = []
+    looks: list[Look] = []
+    for those in tasks:
+        scores.append(evaluate_checkpoint(loaded, those, where))
         looks.append(look(checkpoint.name, scores[-1]))  # at its own time, which orders the looks
+    if choice.set == "folder":  # whose network has no published figures to stand beside
+        plain = [those.resized(network.image_size) for those in tasks]
+        scores += [score(NEIGHBOUR, right_by_pixels(those), those) for those in plain]
     if json_:
-        print_json([dataclasses.asdict(score) for score in scores])
+        print_json([dataclasses.asdict(one) for one in scores])
     else:
-        for score in scores:
-            low, high = score.interval
+        for one in scores:
+            low, high = one.interval
             print(
-                f"{score.name}: {percent(score.accuracy)} correct "
-                f"(95 % interval {percent(low)} to {percent(high)}) on {score.source}"
+                f"{one.name}: {percent(one.accuracy)} correct "
+                f"(95 % interval {percent(low)} to {percent(high)}) on {one.source}"
             )
     sys.stdout.flush()  # whatever becomes of the study's database, the scores are out
     count_looks(looks, loaded.configuration.provenance, storage)
@@ -89,22 +97,31 @@ def _numbers(text: str) -> list[int]:
 def chosen_tasks(
     on: TaskKind,
     choice: DataChoice,
-    side: int,
     runs: Path | None,
     data: Path | None,
     shots: Sequence[int],
+    side: int,
+    channels: Channels = 1,
 ) -> list[OneShotTasks]:
-    """The tasks that were asked for, of every number of shots; ``side`` is that of MNIST's."""
+    """The tasks that were asked for, of every number of shots.
+
+    ``side`` and ``channels`` are those of MNIST's digits, and of a folder's images.
+    """
+    if channels != 1 and (runs or on == "mnist"):
+        raise SettingsError(
+            "the network takes colour images, and these tasks are drawings: leave --runs and --on "
+            "out"
+        )
     if runs and on == "mnist":
         raise SettingsError("--runs are of Omniglot's kind, not MNIST's: leave --runs or --on out")
     if runs and list(shots) != [1]:
         raise SettingsError(
             "runs in the official format have one image of each class: leave --runs or --shots out"
         )
-    folder = data_folder(data)
+    folder = data_folder(data, choice.path)
     if on == "mnist":
         return mnist_tasks(folder, side, shots)
-    return evaluation_tasks(choice, folder, runs, shots)
+    return evaluation_tasks(choice, folder, runs, shots, side, channels)
 
 
 def count_looks(looks: list[Look], origin: Provenance | None, storage: str | None) -> None:

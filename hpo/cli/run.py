@@ -138,11 +138,11 @@ def run(
     if from_ is not None:
         warm_start = plan(from_, from_storage, place.name, settings, place.url)
     alone, stop = workers is None and ray is None, Stop(timeout)
-    folder = data_folder(data).absolute()
+    folder = data_folder(data, settings.data.path).absolute()
     # Workers in processes of their own load the data again, each onto its device.
     here = where if alone else torch.device("cpu")
-    side, asked = settings.network.image_size, use_threads(threads)
-    inputs = open_inputs(settings.data, side, folder, here, asked)
+    size, asked = (settings.network.image_size, settings.network.channels), use_threads(threads)
+    inputs = open_inputs(settings.data, *size, folder, here, asked)
     with storage_errors(place.url):
         database = open_storage(place.url, create=True, give_up=stop.requested)
         if widen_:
@@ -157,7 +157,8 @@ def run(
             changes,
             place.is_shipped,
         )
-        if stored.settings != settings:  # those of an older version, which may need other images
+        # Those of an older version may need other images.
+        if stored.settings.model_dump() != settings.model_dump():
             settings, inputs = stored.settings, stored.open_inputs(folder, here, asked)
         _tell_of_warm_start(stored, warm_start)
         set_limits(stored.study, trials, limit)

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hpo.search.stopping import TIMEOUT
-from hpo.study.paths import StudyPlace, find_study
-from hpo.study.settings import SettingsError
+from hpo.study.paths import StudyPlace, data_folder, find_study
+from hpo.study.settings import SettingsError, read_settings
 from hpo.study.storage import open_storage, storage_errors
 from hpo.study.study import StoredStudy, load
 from model.fast.device import current
@@ -66,6 +67,14 @@ def opened_study(
     with storage_errors(place.url):
         database = open_storage(place.url, create=False, give_up=give_up, read_only=read_only)
         yield place, load(place.name, database)
+
+
+def folder_of(stored: StoredStudy, place: StudyPlace, given: Path | None) -> Path:
+    """The folder of a study's data; where its images are, only the study file says."""
+    path = None
+    if given is None and stored.settings.data.set == "folder":
+        path = read_settings(place.file, stored.changes or ()).data.path
+    return data_folder(given, path)
 
 
 def end(reason: str) -> None:

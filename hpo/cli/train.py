@@ -54,10 +54,11 @@ def train(
             threads = known if known and known <= cores_for(1) else None
     if seed is not None:
         config = config.model_copy(update={"seed": seed})
-    side, asked = config.network.image_size, use_threads(threads)
+    size, asked = (config.network.image_size, config.network.channels), use_threads(threads)
     if trial:
         _say_what_differs(trial, where)
-    inputs = open_inputs(config.data, side, data_folder(data), where, asked)
+    folder = data_folder(data, config.data.path)
+    inputs = open_inputs(config.data, *size, folder, where, asked)
     if config.provenance and config.provenance.data_fingerprint != inputs.fingerprint:
         changed = f"{config.provenance.data_fingerprint} → {inputs.fingerprint}"
         say(f"the data is not the trial's: {changed}")

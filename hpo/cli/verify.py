@@ -89,8 +89,9 @@ def verify(
     kept = read_results(file)
     with writing(file, UNWRITABLE):
         check_writable(file)
-    side, asked = config.network.image_size, use_threads(threads)
-    inputs = open_inputs(config.data, side, data_folder(data), where, asked)
+    size, asked = (config.network.image_size, config.network.channels), use_threads(threads)
+    folder_of_data = data_folder(data, config.data.path)
+    inputs = open_inputs(config.data, *size, folder_of_data, where, asked)
     keys = [fingerprint(one, inputs.fingerprint) for one in configurations]
     cells_of = zip(chosen, configurations, strict=True)
     todo = {key: one for key, one in zip(keys, cells_of, strict=True) if key not in kept}

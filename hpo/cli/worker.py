@@ -9,11 +9,10 @@ from hpo.cli.options import (
     ThreadsOfCpu,
     Timeout,
 )
-from hpo.cli.steps import end, find_device, opened_study, say, use_threads
+from hpo.cli.steps import end, find_device, folder_of, opened_study, say, use_threads
 from hpo.search.loop import DeviceFailure
 from hpo.search.stopping import Stop
 from hpo.study.limits import spending_of, wanted_trials
-from hpo.study.paths import data_folder
 from hpo.study.settings import read_settings
 from hpo.study.storage import shown
 from hpo.study.study import check_settings
@@ -50,7 +49,8 @@ def worker(
         say(f"device   {device_name(where)}")
         stored.storage.engine.dispose()
         folder = (results or place.folder).absolute()
-        job = Work(place.name, place.url, data_folder(data).absolute(), str(where), folder, asked)
+        images = folder_of(stored, place, data).absolute()
+        job = Work(place.name, place.url, images, str(where), folder, asked)
         with show_progress(stored) as observer:
             stop = Stop(timeout)
             try:

@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from data.tasks import WAY
 from hpo.report.table import trained
 from hpo.report.template import SECTIONS
 from hpo.results.significance import compare_best
@@ -16,6 +15,7 @@ from hpo.study.confirmations import confirmed
 from hpo.study.evaluations import evaluations
 from hpo.study.settings import StudySettings
 from hpo.study.study import StoredStudy
+from model.configuration import DataChoice
 from model.scoring import interval_over_draws, unpack
 
 
@@ -37,13 +37,12 @@ def summary(
     began, ended = trials["started"].min(), trials["ended"].max()
     best = None if ranked.empty else ranked.iloc[0]
     error = None if best is None else float(best["error"])
-    tasks = settings.data.validation_tasks
     return SECTIONS.summary(
         settings=settings,
         figures=figures,
         best=None if best is None else best["number"],
         error=error,
-        interval=None if error is None or not outcomes else _interval(error, outcomes, tasks),
+        interval=_interval(error, outcomes, settings.data),
         trained=len(ranked),
         wall=(ended - began).total_seconds() if pd.notna(ended - began) else None,
         seconds=float(trials["seconds_spent"].sum()),
@@ -54,9 +53,13 @@ def summary(
     )
 
 
-def _interval(error: float, outcomes: str, tasks: int) -> tuple[float, float] | None:
+def _interval(
+    error: float | None, outcomes: str | None, data: DataChoice
+) -> tuple[float, float] | None:
     """Of the error; None where ties at the top count for a part of it, which is not kept."""
-    wrong = (~unpack(outcomes, tasks)).reshape(-1, WAY).astype(float)
+    if error is None or not outcomes:
+        return None
+    wrong = (~unpack(outcomes, data.validation_tasks)).reshape(-1, data.way).astype(float)
     same = math.isclose(float(wrong.mean()), error, abs_tol=1e-6)
     return interval_over_draws(wrong) if same else None
 
@@ -68,10 +71,10 @@ def bounds(binding: Sequence[Binding]) -> Markup:
 
 def confirmation(stored: StoredStudy) -> Markup:
     """What new seeds and fresh tasks said of the best trials, as trials and trained in full."""
-    name, ranked = stored.study.study_name, confirmed(stored.study)
-    parts = [SECTIONS.confirmation(name, ranked, compare_best(ranked), "")]
+    name, way, ranked = stored.study.study_name, stored.settings.data.way, confirmed(stored.study)
+    parts = [SECTIONS.confirmation(name, ranked, compare_best(ranked, way), "")]
     if in_full := confirmed(stored.study, full=True):
-        parts.append(SECTIONS.confirmation(name, in_full, compare_best(in_full), ", in full"))
+        parts.append(SECTIONS.confirmation(name, in_full, compare_best(in_full, way), ", in full"))
     return Markup("").join(parts)
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from data.errors import DataError
 from data.pairs import as_input
-from data.sources.photo import SUFFIXES, read_photo
+from data.sources.folder import is_image, visible
+from data.sources.photo import read_photo
 from model.checkpoint import Checkpoint
 from model.fast.device import resolve_precision
 from model.fast.encoder import encoder
@@ -57,14 +58,11 @@ def find_support(folder: Path) -> SupportSet:
         raise DataError(
             f"there is no folder {folder}: name one with a subfolder of images for each class"
         )
-    try:
-        entries = _visible(folder)
-        inside = {path: _visible(path) for path in entries if path.is_dir()}
-    except OSError as error:
-        raise DataError(f"{error.filename} cannot be read ({error.strerror}): see to it") from error
+    entries = visible(folder)
+    inside = {path: visible(path) for path in entries if path.is_dir()}
     loose = [path for path in entries if path not in inside]
     images: dict[str, tuple[Path, ...]] = {}
-    for path in filter(_is_image, loose):
+    for path in filter(is_image, loose):
         images[path.stem] = (*images.get(path.stem, ()), path)
     if images and inside:
         raise DataError(
@@ -72,7 +70,7 @@ def find_support(folder: Path) -> SupportSet:
             "image for each class"
         )
     for place, files in inside.items():
-        images[place.name] = tuple(filter(_is_image, files))
+        images[place.name] = tuple(filter(is_image, files))
         if not images[place.name]:
             raise DataError(f"the class {place} has no image: add one, or remove the folder")
     if len(images) < FEWEST:
@@ -81,16 +79,7 @@ def find_support(folder: Path) -> SupportSet:
             f"choice needs {FEWEST}: add a subfolder or an image for each"
         )
     every = [*loose, *(file for files in inside.values() for file in files)]
-    return SupportSet(images, tuple(path for path in every if not _is_image(path)))
-
-
-def _visible(folder: Path) -> list[Path]:
-    unseen = ("Thumbs.db", "desktop.ini", "__MACOSX")  # what systems leave in folders
-    return sorted(p for p in folder.iterdir() if p.name[0] != "." and p.name not in unseen)
-
-
-def _is_image(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in SUFFIXES
+    return SupportSet(images, tuple(path for path in every if not is_image(path)))
 
 
 def check_queries(queries: Sequence[Path]) -> None:
@@ -130,24 +119,26 @@ def classify(
         network, resolve_precision(checkpoint.configuration.training.precision, device)
     )
     side = checkpoint.configuration.network.image_size
+    channels = checkpoint.configuration.network.channels
 
     def embedded(photos: Sequence[Tensor]) -> Tensor:
-        ink = torch.stack(list(photos)).to(device)
-        return torch.cat([encode(as_input(block)) for block in ink.split(BLOCK)])
+        images = torch.stack(list(photos)).to(device)
+        return torch.cat([encode(as_input(block)) for block in images.split(BLOCK)])
 
     def read(path: Path) -> Tensor | DataError:
         try:
-            return read_photo(path, side)
+            return read_photo(path, side, channels)
         except DataError as error:
             return error
 
     photos = [read(path) for path in queries]
-    ink = [photo for photo in photos if isinstance(photo, Tensor)]
+    readable = [photo for photo in photos if isinstance(photo, Tensor)]
     with torch.inference_mode():
-        images = [read_photo(path, side) for paths in support.images.values() for path in paths]
-        if not ink:
+        every = [path for paths in support.images.values() for path in paths]
+        images = [read_photo(path, side, channels) for path in every]
+        if not readable:
             return [photo for photo in photos if isinstance(photo, DataError)]
-        logits = network.score_all(embedded(ink), embedded(images)).double().cpu()
+        logits = network.score_all(embedded(readable), embedded(images)).double().cpu()
     shots = [len(paths) for paths in support.images.values()]
     scores = torch.stack([part.mean(dim=1) for part in logits.split(shots, dim=1)], dim=1)
     probabilities = scores.softmax(dim=1)

@@ -1,4 +1,4 @@
-"""The final score: one-shot tasks of alphabets that no search and no training ever saw."""
+"""The final score: one-shot tasks of characters that no search and no training ever saw."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,12 +7,14 @@ import torch
 
 from data.sources import mnist
 from data.sources.by_name import open_set
-from data.split import split
+from data.sources.png import SIDE
 from data.tasks import OneShotTasks, draw_tasks, find_official_runs, load_official_runs
+from model.architecture import Channels
 from model.checkpoint import Checkpoint
 from model.configuration import DataChoice
 from model.fast.device import resolve_precision
 from model.fast.encoder import encoder
+from model.inputs import split_as
 from model.scoring import Score, one_shot_right, score
 
 COUNT = 400  # tasks, as in Koch et al. 2015, §4.3
@@ -20,7 +22,12 @@ SEED = 0  # of the random draws
 
 
 def evaluation_tasks(
-    choice: DataChoice, folder: Path, runs: Path | None, shots: Sequence[int] = (1,)
+    choice: DataChoice,
+    folder: Path,
+    runs: Path | None,
+    shots: Sequence[int] = (1,),
+    side: int = SIDE,
+    channels: Channels = 1,
 ) -> list[OneShotTasks]:
     """The tasks to score on: the given runs, else the official ones at hand, else random draws.
 
@@ -34,20 +41,22 @@ def evaluation_tasks(
         folder: where it is, and where the official runs may be beside it.
         runs: official-format runs that were asked for, with one shot.
         shots: images of each class in a support set, for each of the results.
+        side, channels: that a folder's images are read at.
 
     Raises:
-        DataError: runs or data that cannot be read, or more shots than drawers.
+        DataError: runs or data that cannot be read, or more shots than there are images.
     """
     if tuple(shots) == (1,):
         path = runs or (find_official_runs(folder) if choice.set == "omniglot" else None)
         if path:
             return [load_official_runs(path)]
-    drawings = open_set(choice.set, choice.seed, folder)
-    kept = split(drawings).evaluation
-    others = [drawer for drawer in drawings.drawers if drawer not in kept.drawers]
-    everyone = drawings.select(kept.alphabets, [*kept.drawers, *others])
-    askers = len(kept.drawers)
-    return [draw_tasks(everyone, COUNT, SEED, shots=k, askers=askers) for k in shots]
+    drawings = open_set(choice.set, choice.seed, folder, side, channels)
+    kept = split_as(choice, drawings).evaluation
+    askers, count = len(kept.drawers), choice.whole_draws(COUNT)
+    if askers:
+        others = [drawer for drawer in drawings.drawers if drawer not in kept.drawers]
+        kept = drawings.select(kept.alphabets, [*kept.drawers, *others])
+    return [draw_tasks(kept, count, SEED, choice.way, k, askers) for k in shots]
 
 
 def mnist_tasks(folder: Path, side: int, shots: Sequence[int] = (1,)) -> list[OneShotTasks]:
@@ -70,7 +79,7 @@ def mnist_tasks(folder: Path, side: int, shots: Sequence[int] = (1,)) -> list[On
 
 
 def evaluate_checkpoint(checkpoint: Checkpoint, tasks: OneShotTasks, device: torch.device) -> Score:
-    """Score a trained network on tasks of any image size."""
+    """Score a trained network on tasks of any image size, of images as it takes them."""
     configuration, network = checkpoint.configuration, checkpoint.network.eval()
     precision = resolve_precision(configuration.training.precision, device)
     sized = tasks.resized(configuration.network.image_size).to(device)

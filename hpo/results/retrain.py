@@ -29,13 +29,14 @@ def fresh_tasks(choice: DataChoice, inputs: Inputs, count: int) -> OneShotTasks:
     Args:
         choice: the study's data.
         inputs: the same, loaded; its evaluation alphabets are never touched.
-        count: how many, a multiple of 20.
+        count: how many, a multiple of the study's way.
 
     Raises:
         DataError: that many cannot be drawn.
     """
     seed = fresh_task_seed(choice.task_seed)
-    return draw_tasks(inputs.split.validation, count, seed).to(inputs.device)
+    tasks = draw_tasks(inputs.split.validation, count, seed, choice.way, choice.shots)
+    return tasks.to(inputs.device)
 
 
 def retrain(

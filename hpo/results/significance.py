@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ttest_1samp, ttest_ind
 
-from data.tasks import WAY
 from hpo.study.confirmations import Confirmed
 from model.scoring import unpack
 
@@ -55,7 +54,7 @@ class Lead:
         return f"{ahead}, and from {self.seeds} seeds each, {_chance(self.p_seeds)}: {verdict}"
 
 
-def compare_best(ranked: Sequence[Confirmed]) -> Lead | None:
+def compare_best(ranked: Sequence[Confirmed], way: int) -> Lead | None:
     """How sure the rank of the first trial is; None where there is no second one to compare.
 
     Both tests are Student's, two-sided, since nobody said beforehand which of the two would lead:
@@ -64,6 +63,7 @@ def compare_best(ranked: Sequence[Confirmed]) -> Lead | None:
 
     Args:
         ranked: the confirmed trials, the best first.
+        way: tasks of a draw.
     """
     if len(ranked) < 2:
         return None
@@ -77,15 +77,15 @@ def compare_best(ranked: Sequence[Confirmed]) -> Lead | None:
         points=100 * (second.mean - first.mean),
         tasks=first.tasks,
         seeds=seeds,
-        p_tasks=_over_tasks(_right_by_draw(first) - _right_by_draw(second)),
+        p_tasks=_over_tasks(_right_by_draw(first, way) - _right_by_draw(second, way)),
         p_seeds=_over_seeds(first.errors, second.errors) if seeds > 1 else None,
     )
 
 
-def _right_by_draw(one: Confirmed) -> NDArray[np.int64]:
+def _right_by_draw(one: Confirmed, way: int) -> NDArray[np.int64]:
     """(R,) how many tasks of each draw the networks of all seeds answered rightly."""
     right = np.stack([unpack(text, one.tasks) for text in one.outcomes]).astype(np.int64)
-    by_draw: NDArray[np.int64] = right.reshape(len(right), -1, WAY).sum(axis=(0, 2))
+    by_draw: NDArray[np.int64] = right.reshape(len(right), -1, way).sum(axis=(0, 2))
     return by_draw
 
 

@@ -13,6 +13,7 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.storages import BaseStorage
 from PIL import Image, ImageDraw, ImageFont
 
+from data.contact_sheet import as_picture
 from data.tasks import OneShotTasks
 from hpo.study.paths import is_plain_name
 from model.history import Epoch
@@ -58,21 +59,22 @@ def learning_curve(epochs: Sequence[Epoch]) -> Image.Image:
 
 
 def filters(weights: NDArray[np.float32]) -> Image.Image:
-    """Filters of one channel side by side; each has its own scale, and zero is mid-grey.
+    """Filters of the first layer side by side; each has its own scale, and zero is mid-grey.
 
     Args:
-        weights: (F, 1, k, k).
+        weights: (F, K, k, k) for images of K channels.
     """
     top = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
     shades = np.clip(128 + 127 * weights / np.where(top > 0, top, 1), 0, 255).astype(np.uint8)
     columns = min(len(shades), 8)
     rows = -(-len(shades) // columns)
     pitch = PATCH + GAP // 2
-    image = Image.new("L", (columns * pitch + GAP // 2, rows * pitch + GAP // 2), 255)
-    for number, patch in enumerate(shades[:, 0]):
+    image = Image.new("RGB", (columns * pitch + GAP // 2, rows * pitch + GAP // 2), PAPER)
+    for number, shade in enumerate(shades):
+        patch = shade[0] if len(shade) == 1 else np.moveaxis(shade, 0, -1)
         place = (number % columns * pitch + GAP // 2, number // columns * pitch + GAP // 2)
         image.paste(Image.fromarray(patch).resize((PATCH, PATCH), Image.Resampling.NEAREST), place)
-    return image
+    return _small(image, weights.shape[1])
 
 
 def mistakes(tasks: OneShotTasks, chosen: NDArray[np.int64]) -> Image.Image:
@@ -83,28 +85,32 @@ def mistakes(tasks: OneShotTasks, chosen: NDArray[np.int64]) -> Image.Image:
         chosen: (R, Q) place in the support set of the class that the network chose.
     """
     first = tasks.support[:, :: tasks.shots]  # of each class; there may be more
-    support, queries = first.cpu().numpy(), tasks.queries.cpu().numpy()
     target = tasks.target.cpu().numpy()
     wrong = np.argwhere(chosen != target)
     columns = min(max(len(wrong), 1), MISTAKES)
     font, left, top = ImageFont.load_default(FONT), 80, 3 * GAP + FONT
     size = (left + max(columns, 5) * (CELL + GAP), top + 3 * (CELL + GAP))
-    image = Image.new("L", size, 235)
+    image = Image.new("RGB", size, (235, 235, 235))
     draw = ImageDraw.Draw(image)
-    draw.text((GAP, GAP), f"{len(wrong)} of {len(tasks)} tasks wrong", fill=0, font=font)
+    draw.text((GAP, GAP), f"{len(wrong)} of {len(tasks)} tasks wrong", fill=INK, font=font)
     for row, name in enumerate(("query", "true", "chosen")):
         middle = (GAP, top + row * (CELL + GAP) + CELL // 2)
-        draw.text(middle, name, fill=0, font=font, anchor="lm")
+        draw.text(middle, name, fill=INK, font=font, anchor="lm")
     for column, (run, query) in enumerate(wrong[:MISTAKES]):
-        drawings = (
-            queries[run, query],
-            support[run, target[run, query]],
-            support[run, chosen[run, query]],
+        shown = (
+            tasks.queries[run, query],
+            first[run, target[run, query]],
+            first[run, chosen[run, query]],
         )
-        for row, ink in enumerate(drawings):
+        for row, one in enumerate(shown):
             place = (left + column * (CELL + GAP), top + row * (CELL + GAP))
-            image.paste(Image.fromarray(255 - ink).resize((CELL, CELL)), place)
-    return image
+            image.paste(as_picture(one).resize((CELL, CELL)), place)
+    return _small(image, tasks.queries.shape[2])
+
+
+def _small(image: Image.Image, channels: int) -> Image.Image:
+    """The picture without colours where it shows none, which take three times the room."""
+    return image.convert("L") if channels == 1 else image
 
 
 def attach(trial: optuna.Trial, folder: Path, pictures: Mapping[str, Image.Image]) -> None:

@@ -136,9 +136,10 @@ def storage_of(given: str | None, study: str) -> str:
     return given or os.environ.get("HPO_STORAGE") or find_study(study).url
 
 
-def data_folder(given: Path | None) -> Path:
-    """The data folder that was asked for: ``--data``, ``HPO_DATA``, or the default."""
-    named = given or (Path(os.environ["HPO_DATA"]) if os.environ.get("HPO_DATA") else None)
+def data_folder(given: Path | None, path: str | None = None) -> Path:
+    """The folder of the data: ``--data``, a file's ``data.path``, ``HPO_DATA``, or the default."""
+    written = path or os.environ.get("HPO_DATA")
+    named = given or (Path(written).expanduser() if written else None)
     if named and not named.is_dir():
         raise SettingsError(
             f"the data folder {named} does not exist: make it, or name the one with the data"

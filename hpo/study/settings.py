@@ -12,6 +12,7 @@ from data.errors import UserError
 from data.files import read_text
 from model.architecture import (
     Architecture,
+    Channels,
     Convolution,
     Frozen,
     InitialWeights,
@@ -79,6 +80,7 @@ class NetworkSettings(Frozen):
     """What all networks of a study have in common."""
 
     image_size: Annotated[int, Field(ge=8, le=512)]
+    channels: Channels = 1
     convolutions: Annotated[int, Field(ge=1, le=8)]
     initial_weights: InitialWeights = "paper"
     output_weights: OutputWeights = "any"
@@ -135,6 +137,7 @@ class StudySettings(Frozen):
         with _blaming("even the smallest network"):
             smallest = Architecture(
                 image_size=side,
+                channels=self.network.channels,
                 convolutions=(layer,) * self.network.convolutions,
                 fc_units=self.space.fc_units.low,
             )
@@ -193,6 +196,8 @@ def read_settings(path: Path, changes: Sequence[str] = ()) -> StudySettings:
     except RecursionError as error:
         raise SettingsError(f"{path} nests its values too deeply: correct that") from error
     for key, value in parsed_changes(changes).items():
+        if key == "data.path":  # changes are kept with a study, and a path is of one machine
+            raise SettingsError("--set data.path is not kept: name the folder with --data")
         _apply(key, value, content)
     try:
         return StudySettings.model_validate(content)

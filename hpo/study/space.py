@@ -98,6 +98,7 @@ class SearchSpace:
         network = self.settings.network
         return Architecture(
             image_size=network.image_size,
+            channels=network.channels,
             convolutions=tuple(
                 Convolution(kernel=params[f"conv{i}_kernel"], filters=params[f"conv{i}_filters"])
                 for i in range(1, network.convolutions + 1)

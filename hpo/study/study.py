@@ -89,9 +89,9 @@ class StoredStudy:
             StudyError: the folder holds other data than the study was made with.
             DataError: as `model.inputs.open_inputs` does.
         """
-        settings = self.settings
-        side = settings.network.image_size
-        inputs = open_inputs(settings.data, side, folder, device, threads)
+        data, network = self.settings.data, self.settings.network
+        size = network.image_size, network.channels
+        inputs = open_inputs(data, *size, folder, device, threads)
         self.check_data(inputs.fingerprint)
         return inputs
 
@@ -135,7 +135,7 @@ def create_or_resume(
     if is_made(name, storage):
         stored = load(name, storage)
         check_settings(stored, settings, changes, shipped)
-        if stored.settings.data == settings.data:
+        if stored.settings.data.model_dump() == settings.data.model_dump():
             stored.check_data(data_fingerprint)
         return stored, False
     first = SearchSpace(settings).checked_first()

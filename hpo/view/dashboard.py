@@ -102,7 +102,7 @@ def note(name: str, settings: StudySettings, data_fingerprint: str, device: str)
   L2 penalty of its own.
 - **Data**: {settings.data.set} at {side}×{side} (`{data_fingerprint}`).
 - **Value of a trial**: the lowest error of its epochs, {settings.training.epochs} at most, on
-  {settings.data.validation_tasks} fixed one-shot tasks of the validation alphabets; of a pruned
+  {settings.data.validation_tasks} fixed one-shot validation tasks; of a pruned
   trial the last. 1.0 is for a network that cannot train; `fail_reason` says why.
 - **Search**: sampler {search.sampler}, pruner {search.pruner}, seed {search.seed}.
 - **Begun on**: {device}.

@@ -14,7 +14,7 @@ from model.fast.spectral import spectral_convolution, spectral_layers
 from model.siamese import SiameseNetwork
 
 Encode = Callable[[Tensor], Tensor]
-"""(N, 1, S, S) float images in [0, 1] to (N, F) float32 embeddings."""
+"""(N, K, S, S) float images in [0, 1] to (N, F) float32 embeddings."""
 
 
 def encoder(network: SiameseNetwork, precision: Precision) -> Encode:

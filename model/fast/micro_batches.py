@@ -24,8 +24,8 @@ def backward(
     normalisation every block is normalised by itself, which is not what the whole batch gives.
 
     Args:
-        encode: (N, 1, S, S) images to (N, F) embeddings.
-        images: (N, 1, S, S).
+        encode: (N, K, S, S) images to (N, F) embeddings.
+        images: (N, K, S, S).
         loss_of: all N embeddings to the loss, ().
         block: the most images that are embedded at once with their graph.
         norms: batch normalisations within ``encode``; the first pass leaves what they keep alone.

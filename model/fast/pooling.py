@@ -3,9 +3,9 @@
 The larger of two values is remembered as their difference, whose sign lets the gradient through as
 that of a ReLU does; a GPU does all of it in one kernel where it can (`fused_pooling`).
 
-The convolution of a single channel is a matrix product with the patches of the image. On a CPU that
-is one for each corner of the pooling window in turn, so that its map is never stored; on a GPU one
-for all corners, with patches that are a pixel larger.
+The convolution of an image's one or three channels is a matrix product with its patches. On a CPU
+that is one for each corner of the pooling window in turn, so that its map is never stored; on a GPU
+one for all corners, with patches that are a pixel larger.
 """
 
 import functools
@@ -156,7 +156,7 @@ class _FirstLayer(torch.autograd.Function):
         weights = weight.flatten(1).T
         products = [_patches(pixels, kernel, side, corner).T @ weights for corner in CORNERS]
         best = _activated(ctx, *_largest(products), blank)
-        ctx.pixels, ctx.kernel, ctx.side = pixels, kernel, side
+        ctx.pixels, ctx.kernel, ctx.side, ctx.weight = pixels, kernel, side, weight.shape
         return best.view(side, side, pixels.shape[2], -1)
 
     @staticmethod
@@ -170,33 +170,33 @@ class _FirstLayer(torch.autograd.Function):
             for corner, part in zip(CORNERS, parts, strict=True)
         )
         total = functools.reduce(torch.Tensor.add_, products)
-        return None, total.T.reshape(-1, 1, ctx.kernel, ctx.kernel), for_blank
+        return None, total.T.reshape(ctx.weight), for_blank
 
 
 def _patches(pixels: Tensor, kernel: int, side: int, corner: tuple[int, int]) -> Tensor:
-    """(k·k, side·side·N): what each weight sees at one corner of all windows."""
+    """(C·k·k, side·side·N): what each weight sees at one corner of all windows."""
     row, column = corner
     windows = pixels.unfold(0, kernel, 1).unfold(1, kernel, 1)
     windows = windows[row : row + 2 * side : 2, column : column + 2 * side : 2]
-    return windows.permute(3, 4, 0, 1, 2).reshape(kernel**2, -1)
+    return windows.permute(3, 4, 5, 0, 1, 2).reshape(pixels.shape[3] * kernel**2, -1)
 
 
 def first_layer(images: Tensor, weight: Tensor, blank: Tensor | None) -> Tensor:
-    """Valid convolution of one channel, then as `pool`.
+    """Valid convolution of few channels, then as `pool`.
 
     The images get no gradient.
 
     Args:
-        images: (N, 1, S, S) float32 or bfloat16.
-        weight: (K, 1, k, k), of the same type.
+        images: (N, C, S, S) float32 or bfloat16.
+        weight: (K, C, k, k), of the same type.
         blank: (K,) float32, the biases; None: no ReLU.
 
     Returns:
         With P = (S - k + 1) // 2 on a CPU (P, P, N, K), else (N, P, P, K).
     """
     if images.device.type != "cpu":
-        return _first_layer_on_gpu(images.squeeze(1), weight.squeeze(1), blank)
-    pixels = images.squeeze(1).permute(1, 2, 0)
+        return _first_layer_on_gpu(images, weight, blank)
+    pixels = images.permute(2, 3, 0, 1)
     blocks: list[Tensor] = [
         _FirstLayer.apply(block.contiguous(), weight, blank) for block in pixels.split(BLOCK, dim=2)
     ]
@@ -204,10 +204,11 @@ def first_layer(images: Tensor, weight: Tensor, blank: Tensor | None) -> Tensor:
 
 
 def _first_layer_on_gpu(pixels: Tensor, weight: Tensor, blank: Tensor | None) -> Tensor:
-    """(N, S, S) and (K, k, k) to (N, P, P, K)."""
-    kernel = weight.shape[1]
-    seen = pixels.unfold(1, kernel + 1, 2).unfold(2, kernel + 1, 2)  # (N, P, P, k + 1, k + 1)
-    size = (kernel + 1) ** 2
+    """(N, C, S, S) and (K, C, k, k) to (N, P, P, K)."""
+    kernel = weight.shape[2]
+    seen = pixels.unfold(2, kernel + 1, 2).unfold(3, kernel + 1, 2)  # (N, C, P, P, k + 1, k + 1)
+    seen = seen.movedim(1, 3)
+    size = pixels.shape[1] * (kernel + 1) ** 2
     padding = -size % ALIGNED
     patches = pixels.new_empty(*seen.shape[:3], size + padding)
     patches[..., size:] = 0

@@ -5,6 +5,7 @@ from pathlib import Path
 from PIL import Image
 
 from data.drawings import Drawings
+from tests.data.ink import ink_of
 
 
 def write_runs(folder: Path, drawings: Drawings, runs: int, way: int = 20) -> Path:
@@ -18,7 +19,7 @@ def write_runs(folder: Path, drawings: Drawings, runs: int, way: int = 20) -> Pa
         for place, character in enumerate(members[:way].tolist(), start=1):
             item = way + 1 - place
             for name, drawer in ((f"training/class{place:02d}", 0), (f"test/item{item:02d}", 1)):
-                paper = 255 - drawings.ink[character, drawer].numpy()
+                paper = 255 - ink_of(drawings)[character, drawer].numpy()
                 Image.fromarray(paper).convert("1").save(here / f"{name}.png")
             run_name = here.name
             lines.append(

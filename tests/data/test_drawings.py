@@ -3,25 +3,20 @@ import torch
 
 from data.drawings import Drawings
 from data.errors import DataError
+from tests.data.ink import drawings_of, ink_of
 
 
 @pytest.fixture
 def numbered() -> Drawings:
     """5 characters of 2 alphabets by 3 drawers; image (c, d) is full of 10·c + d."""
     ink = torch.arange(5).view(5, 1) * 10 + torch.arange(3)
-    return Drawings(
-        name="numbered",
-        fingerprint="n",
-        alphabets=("A", "B"),
-        alphabet_of=torch.tensor([0, 0, 1, 1, 1]),
-        drawers=(1, 2, 3),
-        ink=ink.byte().view(5, 3, 1, 1).expand(5, 3, 6, 6).contiguous(),
-    )
+    images = ink.byte().view(5, 3, 1, 1).expand(5, 3, 6, 6).contiguous()
+    return drawings_of(images, "AB", torch.tensor([0, 0, 1, 1, 1]), (1, 2, 3))
 
 
 def test_images_are_numbered_by_character_then_drawer(numbered: Drawings) -> None:
-    assert numbered.images.shape == (15, 6, 6)
-    assert int(numbered.images[2 * 3 + 1, 0, 0]) == 21
+    assert numbered.images.shape == (15, 1, 6, 6)
+    assert int(numbered.images[2 * 3 + 1, 0, 0, 0]) == 21
 
 
 def test_select_keeps_the_named_alphabets_and_drawers(numbered: Drawings) -> None:
@@ -29,7 +24,7 @@ def test_select_keeps_the_named_alphabets_and_drawers(numbered: Drawings) -> Non
     assert part.alphabets == ("B",)
     assert part.alphabet_of.tolist() == [0, 0, 0]
     assert part.drawers == (3, 1)
-    assert part.ink[:, :, 0, 0].tolist() == [[22, 20], [32, 30], [42, 40]]
+    assert ink_of(part)[:, :, 0, 0].tolist() == [[22, 20], [32, 30], [42, 40]]
 
 
 def test_select_renumbers_alphabets_in_the_order_asked_for(numbered: Drawings) -> None:
@@ -48,6 +43,6 @@ def test_resized_takes_the_mean_of_each_area() -> None:
     ink = torch.zeros(1, 1, 6, 6, dtype=torch.uint8)
     ink[0, 0, :3, :3] = 255
     ink[0, 0, 0, 3] = 255
-    drawings = Drawings("d", "f", ("A",), torch.tensor([0]), (1,), ink)
-    assert drawings.resized(2).ink[0, 0].tolist() == [[255, round(255 / 9)], [0, 0]]
+    drawings = drawings_of(ink, "A", torch.tensor([0]), (1,))
+    assert drawings.resized(2).images[0, 0].tolist() == [[255, round(255 / 9)], [0, 0]]
     assert drawings.resized(6) is drawings

@@ -49,16 +49,16 @@ def test_the_set_of_pairs_is_fixed_by_its_seed(train: Drawings) -> None:
     assert not torch.equal(one.first, other.first)
 
 
-def test_too_few_drawers_make_no_pairs(small_split: Split) -> None:
+def test_one_image_of_a_character_makes_no_pairs(small_split: Split) -> None:
     alone = small_split.train.select(small_split.train.alphabets, [9])
-    with pytest.raises(DataError, match="too few drawers"):
+    with pytest.raises(DataError, match="a character with one image"):
         draw_pairs(alone, 10, copies=0, seed=0)
 
 
 def test_an_epoch_shows_every_pair_in_every_copy_once(train: Drawings) -> None:
     pairs = draw_pairs(train, 60, copies=2, seed=0)
     assert len(pairs) == 180
-    batches = list(random_pair_batches(train, pairs, 64, seeded(0, train.ink.device)))
+    batches = list(random_pair_batches(train, pairs, 64, seeded(0, train.images.device)))
     assert [len(b.images) for b in batches] == [128, 128, 104]
     images = torch.cat([b.images.chunk(2)[0] for b in batches]).flatten(1)
     plain = as_input(train.images[pairs.first]).flatten(1)
@@ -72,7 +72,7 @@ def test_every_copy_is_the_same_in_every_epoch(train: Drawings) -> None:
     pairs = draw_pairs(train, 20, copies=3, seed=0)
     epochs = []
     for seed in (1, 2):
-        batches = random_pair_batches(train, pairs, 16, seeded(seed, train.ink.device))
+        batches = random_pair_batches(train, pairs, 16, seeded(seed, train.images.device))
         images = torch.cat([torch.cat(b.images.chunk(2), dim=-1) for b in batches])
         epochs.append(images.flatten(1))
     distance = torch.cdist(epochs[0], epochs[1])
@@ -86,7 +86,7 @@ def test_batches_that_are_made_together_are_those_made_one_by_one(
     pairs = draw_pairs(train, 60, copies=2, seed=0)
 
     def epoch(together: int) -> list[PairBatch]:
-        chance = seeded(0, train.ink.device)
+        chance = seeded(0, train.images.device)
         return list(random_pair_batches(train, pairs, 32, chance, at_once=together))
 
     one_by_one = epoch(1)
@@ -110,7 +110,7 @@ def test_all_pairs_batches_hold_each_character_by_two_drawers(
             steps=3,
             distortion=None,
             turned=False,
-            generator=seeded(0, train.ink.device),
+            generator=seeded(0, train.images.device),
             at_once=at_once,
         )
     )
@@ -133,7 +133,7 @@ def test_all_pairs_batches_hold_each_character_by_two_drawers(
 def test_a_batch_is_no_larger_than_the_data(train: Drawings) -> None:
     most = characters_of_batch(train, 10_000, 1)
     assert characters_of_batch(train, 3, 1) == 3
-    (batch,) = all_pairs_batches(train, most, 1, 1, 1.0, False, seeded(0, train.ink.device))
+    (batch,) = all_pairs_batches(train, most, 1, 1, 1.0, False, seeded(0, train.images.device))
     assert len(batch.images) == 2 * len(train.alphabets)
     assert batch.images.min() >= 0
     assert batch.images.max() <= 1 + 1e-5
@@ -142,7 +142,7 @@ def test_a_batch_is_no_larger_than_the_data(train: Drawings) -> None:
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_an_alphabet_is_turned_as_a_whole(train: Drawings, at_once: int) -> None:
     plain, turned = (
-        list(all_pairs_batches(train, 30, 10, 2, None, t, seeded(5, train.ink.device), at_once))[
+        list(all_pairs_batches(train, 30, 10, 2, None, t, seeded(5, train.images.device), at_once))[
             at_once - 1
         ]
         for t in (False, True)
@@ -163,7 +163,7 @@ def test_an_alphabet_is_turned_as_a_whole(train: Drawings, at_once: int) -> None
 @pytest.mark.parametrize("steps", [1, 3, 5, 10, 12])
 def test_an_epoch_of_some_steps_goes_on_from_the_last_one(train: Drawings, steps: int) -> None:
     pairs = draw_pairs(train, 20, copies=2, seed=0)  # 60: 15 batches of 4
-    chance = seeded(0, train.ink.device)
+    chance = seeded(0, train.images.device)
     seen = []
     for epoch in range(-(-30 // steps)):
         batches = list(random_pair_batches(train, pairs, 4, chance, steps, epoch))
@@ -171,7 +171,7 @@ def test_an_epoch_of_some_steps_goes_on_from_the_last_one(train: Drawings, steps
         seen += [torch.cat(b.images.chunk(2), dim=-1).flatten(1) for b in batches]
     one, two = torch.cat(seen)[:60], torch.cat(seen)[60:120]
     # A whole pass shows each pair in every copy once, the next one the same in another order.
-    (whole,) = random_pair_batches(train, pairs, 60, seeded(7, train.ink.device))
+    (whole,) = random_pair_batches(train, pairs, 60, seeded(7, train.images.device))
     wanted = torch.cat(whole.images.chunk(2), dim=-1).flatten(1)
     for part in (one, two):
         found = torch.cdist(part, wanted).argmin(dim=1)
@@ -181,5 +181,39 @@ def test_an_epoch_of_some_steps_goes_on_from_the_last_one(train: Drawings, steps
 
 def test_an_epoch_may_be_more_than_the_set(train: Drawings) -> None:
     pairs = draw_pairs(train, 10, copies=0, seed=0)
-    batches = list(random_pair_batches(train, pairs, 4, seeded(0, train.ink.device), 8, 1))
+    batches = list(random_pair_batches(train, pairs, 4, seeded(0, train.images.device), 8, 1))
     assert [len(b.images) for b in batches] == [8] * 8
+
+
+@pytest.fixture
+def uneven() -> Drawings:
+    """Classes of 2, 5 and 3 images of unknown hands; image i is full of i."""
+    images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1).expand(10, 3, 4, 4)
+    counts = torch.tensor([2, 5, 3])
+    return Drawings("uneven", "u", ("",), torch.zeros(3, dtype=torch.int64), (), counts, images)
+
+
+CLASS_OF = torch.tensor([0, 0, 1, 1, 1, 1, 1, 2, 2, 2])
+
+
+def test_pairs_of_classes_with_uneven_numbers_of_images(uneven: Drawings) -> None:
+    pairs = draw_pairs(uneven, 4000, copies=0, seed=0)
+    same = pairs.same.bool()
+    first, second = CLASS_OF[pairs.first], CLASS_OF[pairs.second]
+    assert torch.equal(first == second, same)
+    assert (pairs.first != pairs.second).all()
+    assert torch.bincount(first[same]).float().div(2000).allclose(torch.tensor(1 / 3), atol=0.05)
+    seen = set(zip(pairs.first[same].tolist(), pairs.second[same].tolist(), strict=True))
+    assert len(seen) == 2 * 1 + 5 * 4 + 3 * 2  # every pair of two images of a class, both ways
+
+
+def test_batches_of_classes_with_uneven_numbers_of_images(uneven: Drawings) -> None:
+    seen = set()
+    for batch in all_pairs_batches(uneven, 3, 3, 400, None, False, seeded(0)):
+        assert batch.images.shape == (6, 3, 4, 4)
+        first, second = (batch.images[:, 0, 0, 0] * 255).round().long().chunk(2)
+        assert sorted(CLASS_OF[first].tolist()) == [0, 1, 2]
+        assert torch.equal(CLASS_OF[first], CLASS_OF[second])
+        assert (first != second).all()
+        seen |= set(zip(first.tolist(), second.tolist(), strict=True))
+    assert len(seen) == 2 * 1 + 5 * 4 + 3 * 2

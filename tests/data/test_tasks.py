@@ -9,6 +9,7 @@ from data.drawings import Drawings
 from data.errors import DataError
 from data.split import Split
 from data.tasks import draw_tasks, find_official_runs, load_official_runs
+from tests.data.ink import drawings_of, ink_of
 from tests.data.official_runs import write_runs
 
 
@@ -18,11 +19,12 @@ def test_tasks_are_within_one_alphabet_by_two_drawers(strokes: Drawings) -> None
     ink[:, :, 0, 0] = strokes.alphabet_of.byte().unsqueeze(1)
     ink[:, :, 0, 1] = (torch.arange(len(ink)) % 22).byte().unsqueeze(1)
     ink[:, :, 1, 0] = torch.arange(20).byte()
-    told = Drawings("t", "t", strokes.alphabets, strokes.alphabet_of, strokes.drawers, ink)
+    told = drawings_of(ink, strokes.alphabets, strokes.alphabet_of, strokes.drawers)
     tasks = draw_tasks(told, 320, seed=0)
     assert len(tasks) == 320
-    assert tasks.support.shape == tasks.queries.shape == (16, 20, 2, 2)
-    for support, queries, target in zip(tasks.support, tasks.queries, tasks.target, strict=True):
+    assert tasks.support.shape == tasks.queries.shape == (16, 20, 1, 2, 2)
+    shown = tasks.support.squeeze(2), tasks.queries.squeeze(2)
+    for support, queries, target in zip(*shown, tasks.target, strict=True):
         for part in (support, queries):
             assert len(part[:, 0, 0].unique()) == 1
             assert len(part[:, 0, 1].unique()) == 20
@@ -38,7 +40,7 @@ def told_apart(drawings: Drawings) -> Drawings:
     ink[:, :, 0, 0] = drawings.alphabet_of.byte().unsqueeze(1)
     ink[:, :, 0, 1] = (torch.arange(len(ink)) % 251).byte().unsqueeze(1)
     ink[:, :, 1, 0] = torch.tensor(drawings.drawers).byte()
-    return replace(drawings, ink=ink)
+    return replace(drawings, images=ink.flatten(0, 1).unsqueeze(1))
 
 
 def test_one_shot_is_drawn_as_it_always_was(strokes: Drawings) -> None:
@@ -54,8 +56,8 @@ def test_one_shot_is_drawn_as_it_always_was(strokes: Drawings) -> None:
         one, other = torch.randperm(4, generator=generator)[:2].tolist()
         order = torch.randperm(20, generator=generator)
         for drawn in (tasks, asked):
-            assert torch.equal(drawn.support[draw], told.ink[chosen, one])
-            assert torch.equal(drawn.queries[draw], told.ink[chosen[order], other])
+            assert torch.equal(drawn.support[draw, :, 0], ink_of(told)[chosen, one])
+            assert torch.equal(drawn.queries[draw, :, 0], ink_of(told)[chosen[order], other])
             assert torch.equal(drawn.target[draw], order)
     assert (tasks.way, tasks.shots) == (20, 1)
     assert tasks.source == "100 random draws, 20-way within one alphabet, seed 6"
@@ -66,13 +68,13 @@ def test_several_shots_are_by_as_many_drawers(strokes: Drawings) -> None:
     one = draw_tasks(told, 200, seed=2, askers=4)
     five = draw_tasks(told, 200, seed=2, shots=5, askers=4)
     assert (five.way, five.shots) == (20, 5)
-    assert five.support.shape == (10, 100, 2, 2)
+    assert five.support.shape == (10, 100, 1, 2, 2)
     assert "20-way 5-shot" in five.source
     by_class = five.support.unflatten(1, (20, 5))
     assert torch.equal(by_class[:, :, 0], one.support)
     assert torch.equal(five.queries, one.queries)
     assert torch.equal(five.target, one.target)
-    for support, queries in zip(by_class, five.queries, strict=True):
+    for support, queries in zip(by_class.squeeze(3), five.queries.squeeze(2), strict=True):
         assert len(support[..., 0, 0].unique()) == 1
         assert len(support[:, 0, 0, 1].unique()) == 20
         assert (support[..., 0, 1] == support[:, :1, 0, 1]).all()
@@ -86,17 +88,43 @@ def test_several_shots_are_by_as_many_drawers(strokes: Drawings) -> None:
 
 @pytest.mark.parametrize("shots", [0, 4, 20])
 def test_one_drawer_is_left_for_the_query(small_split: Split, shots: int) -> None:
-    with pytest.raises(DataError, match="from 4 drawers, .* take 1 to 3 shots"):
+    with pytest.raises(DataError, match="a character has 4 images, .* take 1 to 3 shots"):
         draw_tasks(small_split.validation, 20, seed=0, shots=shots)
+
+
+def test_tasks_of_images_by_unknown_hands() -> None:
+    """Classes of 2, 3, 4, 2 and 1 images; image i is full of i."""
+    counts = torch.tensor([2, 3, 4, 2, 1])
+    class_of = torch.tensor([0, 0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 4])
+    images = torch.arange(12, dtype=torch.uint8).view(12, 1, 1, 1)
+    groups = torch.zeros(5, dtype=torch.int64)
+    mine = Drawings("mine", "m", ("",), groups, (), counts, images)
+    tasks = draw_tasks(mine, 300, seed=0, way=3)
+    assert tasks.source == "300 random draws, 3-way, seed 0"
+    seen: set[tuple[int, int]] = set()
+    for support, queries, target in zip(tasks.support, tasks.queries, tasks.target, strict=True):
+        shown, asked = support.flatten().tolist(), queries.flatten().tolist()
+        classes = class_of[shown]
+        assert len(classes.unique()) == 3
+        assert torch.equal(class_of[asked], classes[target])
+        assert not set(shown) & set(asked)
+        seen |= {(s, q) for s in shown for q in asked if class_of[s] == class_of[q]}
+    assert len(seen) == 2 + 6 + 12 + 2  # class 4 has one image, and is in no task
+    two = draw_tasks(mine, 20, seed=0, way=2, shots=2)
+    assert set(class_of[two.support.flatten().tolist()].tolist()) == {1, 2}
+    with pytest.raises(DataError, match="no alphabet of mine has 3 characters of 3 images"):
+        draw_tasks(mine, 30, seed=0, way=3, shots=2)
+    with pytest.raises(DataError, match="a character has 4 images, .* take 1 to 3 shots"):
+        draw_tasks(mine, 30, seed=0, way=3, shots=4)
 
 
 def test_alphabets_take_turns(small_split: Split) -> None:
     part = small_split.validation
-    marked = part.ink.clone()
+    marked = ink_of(part).clone()
     marked[:] = part.alphabet_of.byte().view(-1, 1, 1, 1)
-    told = Drawings("t", "t", part.alphabets, part.alphabet_of, part.drawers, marked)
+    told = drawings_of(marked, part.alphabets, part.alphabet_of, part.drawers)
     tasks = draw_tasks(told, 200, seed=1)
-    drawn = torch.bincount(tasks.support[:, 0, 0, 0].long())
+    drawn = torch.bincount(tasks.support[:, 0, 0, 0, 0].long())
     assert drawn.tolist() == [2] * 5
 
 
@@ -110,8 +138,8 @@ def test_tasks_are_fixed_by_their_seed(small_split: Split) -> None:
 def test_a_small_alphabet_gives_no_task(small_split: Split) -> None:
     part = small_split.validation
     few = part.select(part.alphabets[:1], part.drawers)
-    cut = Drawings("few", "f", few.alphabets, few.alphabet_of[:19], few.drawers, few.ink[:19])
-    with pytest.raises(DataError, match="20-way task: the largest has 19 characters"):
+    cut = few.characters(torch.arange(19))
+    with pytest.raises(DataError, match="20-way task: the largest has 19"):
         draw_tasks(cut, 20, seed=0)
     assert len(draw_tasks(cut, 19, seed=0, way=19)) == 19
 
@@ -137,8 +165,8 @@ def test_official_runs_of_a_folder_or_zip(strokes: Drawings, tmp_path: Path, pac
     assert "official" in tasks.source
     for run in range(3):
         members = (strokes.alphabet_of == run).nonzero().flatten()[:20]
-        assert torch.equal(tasks.support[run], strokes.ink[members, 0])
-        assert torch.equal(tasks.queries[run], strokes.ink[members, 1])
+        assert torch.equal(tasks.support[run, :, 0], ink_of(strokes)[members, 0])
+        assert torch.equal(tasks.queries[run, :, 0], ink_of(strokes)[members, 1])
         assert tasks.target[run].tolist() == list(range(20))
 
 

@@ -98,7 +98,7 @@ def test_nearest_neighbour_by_hand(small_split: Split) -> None:
     tasks = draw_tasks(small_split.validation, 20, seed=9)
     right = 0
     for query, target in zip(tasks.queries[0].double(), tasks.target[0].tolist(), strict=True):
-        distance = (tasks.support[0].double() - query).pow(2).sum(dim=(1, 2))
+        distance = (tasks.support[0].double() - query).pow(2).sum(dim=(1, 2, 3))
         right += int(distance.argmin()) == target
     assert error_of(right_by_pixels(tasks)).item() == pytest.approx(1 - right / 20)
 

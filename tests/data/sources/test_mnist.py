@@ -30,16 +30,16 @@ def test_a_task_has_every_digit_and_never_the_query_itself(tmp_path: Path) -> No
     tasks = draw_digit_tasks(digits, 50, seed=0, shots=3)
     assert len(tasks) == 50
     assert (tasks.way, tasks.shots) == (10, 3)
-    assert tasks.support.shape == (50, 30, 28, 28)
-    assert tasks.queries.shape == (50, 1, 28, 28)
+    assert tasks.support.shape == (50, 30, 1, 28, 28)
+    assert tasks.queries.shape == (50, 1, 1, 28, 28)
     assert "MNIST's test digits, 10-way 3-shot" in tasks.source
-    rows = tasks.support[..., 5].flatten(0, 1).argmax(dim=1)
+    rows = tasks.support[:, :, 0, :, 5].flatten(0, 1).argmax(dim=1)
     expected = torch.arange(10).repeat_interleave(3).repeat(50) * 2 + 3
     assert torch.equal(rows, expected)
-    assert torch.equal(tasks.queries[:, 0, :, 5].argmax(dim=1), 2 * tasks.target[:, 0] + 3)
+    assert torch.equal(tasks.queries[:, 0, 0, :, 5].argmax(dim=1), 2 * tasks.target[:, 0] + 3)
     for support, query, target in zip(tasks.support, tasks.queries, tasks.target, strict=True):
-        own = support.unflatten(0, (10, 3))[target, :, 0, 0].flatten().tolist()
-        assert len({*own, int(query[0, 0, 0])}) == 4
+        own = support.unflatten(0, (10, 3))[target, :, 0, 0, 0].flatten().tolist()
+        assert len({*own, int(query[0, 0, 0, 0])}) == 4
     assert len(tasks.target.unique()) == 10
     assert error_of(right_by_pixels(tasks)).item() == 0
 

@@ -13,6 +13,7 @@ from data.errors import DataError
 from data.sources import archive, omniglot
 from tests.conftest import ordinary_user
 from tests.data.fake_omniglot import PARTS, image_names, png, rewrite, write_fake
+from tests.data.ink import ink_of
 
 LOAD = """
 import sys
@@ -47,10 +48,10 @@ def packed_files(tmp_path: Path) -> list[Path]:
 
 def test_both_parts_are_read_in_order(fake: Path) -> None:
     drawings = omniglot.load(fake)
-    assert drawings.ink.shape == (100, 20, 105, 105)
+    assert ink_of(drawings).shape == (100, 20, 105, 105)
     assert len(drawings.alphabets) == 50
     assert drawings.drawers == tuple(range(1, 21))
-    bars = (drawings.ink > 0).sum(dim=(2, 3))
+    bars = (ink_of(drawings) > 0).sum(dim=(2, 3))
     assert torch.equal(bars, torch.arange(1, 21).expand(100, 20))
 
 
@@ -67,7 +68,7 @@ def test_other_layouts_give_the_same(fake: Path, tmp_path: Path, layout: str) ->
         shutil.copy(fake / "images_evaluation.zip", other)
     found = omniglot.load(other)
     assert found.fingerprint == expected.fingerprint
-    assert torch.equal(found.ink, expected.ink)
+    assert torch.equal(found.images, expected.images)
 
 
 def test_the_second_load_reads_the_packed_file_alone(
@@ -77,7 +78,7 @@ def test_the_second_load_reads_the_packed_file_alone(
     assert len(packed_files(tmp_path)) == 1
     monkeypatch.setattr(omniglot, "open_files", None)  # would raise if touched
     again = omniglot.load(fake)
-    assert torch.equal(first.ink, again.ink)
+    assert torch.equal(first.images, again.images)
     assert first.fingerprint == again.fingerprint
 
 
@@ -105,7 +106,7 @@ def test_a_replaced_source_is_read_again(fake: Path) -> None:
     rewrite(fake / "images_background.zip", {name: png(bar=77)})
     after = omniglot.load(fake)
     assert after.fingerprint != before.fingerprint
-    assert int((after.ink[0, 0] > 0).sum()) == 77
+    assert int((ink_of(after)[0, 0] > 0).sum()) == 77
 
 
 def test_two_processes_at_once_do_no_harm(fake: Path, tmp_path: Path) -> None:
@@ -229,10 +230,10 @@ def test_the_official_images_are_known_and_read_only_once(
 ) -> None:
     monkeypatch.setenv("HPO_CACHE", str(tmp_path))
     first = omniglot.load(omniglot_folder)
-    assert first.ink.shape == (1623, 20, 105, 105)
+    assert ink_of(first).shape == (1623, 20, 105, 105)
     assert first.fingerprint == omniglot.OFFICIAL_FINGERPRINT
 
     monkeypatch.setattr(
         omniglot, "read_drawing", Mock(side_effect=AssertionError("an image is read again"))
     )
-    assert torch.equal(omniglot.load(omniglot_folder).ink, first.ink)
+    assert torch.equal(omniglot.load(omniglot_folder).images, first.images)

@@ -10,9 +10,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from torch import Tensor
 
-from data.drawings import Drawings
+from data.drawings import Drawings, resized
 from data.errors import DataError
 from data.sources.photo import MOST_PIXELS, read_photo
+from tests.data.ink import ink_of
 
 SIDE = 20
 
@@ -20,7 +21,7 @@ SIDE = 20
 @pytest.fixture
 def ink(strokes: Drawings) -> Tensor:
     """(105, 105) uint8, a drawing without symmetry."""
-    return strokes.ink[3, 0]
+    return ink_of(strokes)[3, 0]
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def page(ink: Tensor) -> Image.Image:
 
 
 def as_trained(ink: Tensor, side: int = SIDE) -> Tensor:
-    return Drawings("", "", (), torch.empty(0), (), ink[None, None]).resized(side).ink[0, 0]
+    return resized(ink[None, None], side)[0]
 
 
 def distance(first: Tensor, second: Tensor) -> float:
@@ -49,7 +50,7 @@ def test_an_original_comes_out_as_the_pipeline_has_it(
     strokes: Drawings, tmp_path: Path, side: int
 ) -> None:
     for character, drawer in ((0, 0), (17, 4), (101, 19)):
-        ink = strokes.ink[character, drawer]
+        ink = ink_of(strokes)[character, drawer]
         Image.fromarray(255 - ink.numpy()).convert("1").save(tmp_path / "d.png")
         photo = read_photo(tmp_path / "d.png", side)
         assert photo.dtype == torch.uint8
@@ -58,7 +59,7 @@ def test_an_original_comes_out_as_the_pipeline_has_it(
 
 def test_omniglots_own_drawings_do_too(real_omniglot: Drawings, tmp_path: Path) -> None:
     for character in range(0, 1600, 100):
-        ink = real_omniglot.ink[character, 7]
+        ink = ink_of(real_omniglot)[character, 7]
         Image.fromarray(255 - ink.numpy()).convert("1").save(tmp_path / "d.png")
         assert torch.equal(read_photo(tmp_path / "d.png", 35), as_trained(ink, 35))
 
@@ -120,7 +121,7 @@ def test_a_wide_picture_is_padded_with_paper(
 def test_an_endless_strip_is_no_endless_square(tmp_path: Path) -> None:
     strip = Image.new("1", (200_000, 2), 1)
     ImageDraw.Draw(strip).rectangle((90_000, 0, 110_000, 1), fill=0)
-    assert read(strip, tmp_path).shape == (SIDE, SIDE)
+    assert read(strip, tmp_path).shape == (1, SIDE, SIDE)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (105, 105), (2000, 300)])
@@ -188,4 +189,24 @@ def test_changed_bytes_never_do_worse_than_a_sentence(page: Image.Image, tmp_pat
                 changed[place] = chance.integers(256)
             path.write_bytes(changed)
             with contextlib.suppress(DataError):
-                assert read_photo(path, SIDE).shape == (SIDE, SIDE)
+                assert read_photo(path, SIDE).shape == (1, SIDE, SIDE)
+
+
+def test_colours_stay_and_a_picture_is_padded_with_its_border(tmp_path: Path) -> None:
+    wide = Image.new("RGB", (40, 20), (10, 200, 30))
+    ImageDraw.Draw(wide).rectangle((10, 5, 29, 14), fill=(250, 0, 100))
+    wide.save(tmp_path / "wide.png")
+    photo = read_photo(tmp_path / "wide.png", 4, channels=3)
+    assert photo.shape == (3, 4, 4)
+    assert photo[:, 0, 0].tolist() == photo[:, 3, 2].tolist() == [10, 200, 30]
+    assert photo[:, 1, 1].tolist() == [130, 100, 65]  # half of the paper, half of the ink
+    clear = Image.new("RGBA", (20, 20), (0, 0, 255, 0))
+    clear.save(tmp_path / "clear.png")
+    assert (read_photo(tmp_path / "clear.png", 4, channels=3) == 255).all()
+    grey = Image.new("L", (20, 20), 77)
+    grey.save(tmp_path / "grey.png")
+    assert (read_photo(tmp_path / "grey.png", 4, channels=3) == 77).all()
+    deep = np.full((20, 20), 1000, np.uint16)
+    deep[:, 10:] = 4000
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    assert read_photo(tmp_path / "deep.png", 2, channels=3)[:, 0].tolist() == [[64, 255]] * 3

@@ -8,25 +8,26 @@ from data.sources.strokes import ALPHABETS, CHARACTERS, DRAWERS, draw_strokes, l
 from data.split import split
 from data.tasks import draw_tasks
 from model.scoring import error_of, right_by_pixels
+from tests.data.ink import ink_of
 
 
 def test_the_shape_is_omniglots(strokes: Drawings) -> None:
-    assert strokes.ink.shape == (sum(ALPHABETS.values()) * CHARACTERS, DRAWERS, 105, 105)
-    assert set(strokes.ink.unique().tolist()) == {0, 255}
-    ink = (strokes.ink > 0).flatten(2).float().mean(dim=2)
+    assert ink_of(strokes).shape == (sum(ALPHABETS.values()) * CHARACTERS, DRAWERS, 105, 105)
+    assert set(strokes.images.unique().tolist()) == {0, 255}
+    ink = (ink_of(strokes) > 0).flatten(2).float().mean(dim=2)
     assert ink.min() > 0.001
     assert 0.01 < ink.mean() < 0.2
 
 
 def test_a_seed_draws_the_same_and_another_does_not(strokes: Drawings) -> None:
     again, other = draw_strokes(0), draw_strokes(1)
-    assert torch.equal(strokes.ink, again.ink)
+    assert torch.equal(strokes.images, again.images)
     assert strokes.fingerprint == again.fingerprint != other.fingerprint
-    assert not torch.equal(strokes.ink, other.ink)
+    assert not torch.equal(strokes.images, other.images)
 
 
 def test_no_two_drawings_of_a_character_are_alike(strokes: Drawings) -> None:
-    first = strokes.ink[0].flatten(1).float()
+    first = ink_of(strokes)[0].flatten(1).float()
     distance = torch.cdist(first, first)
     distance.fill_diagonal_(float("inf"))
     assert distance.min() > 255
@@ -43,7 +44,7 @@ def test_they_are_drawn_once_and_kept(tmp_path: Path, monkeypatch: pytest.Monkey
     with monkeypatch.context() as patch:
         patch.setattr("data.sources.strokes.draw_strokes", lambda seed: pytest.fail("drawn again"))
         again = load_strokes(0, tmp_path / "cache")
-    assert torch.equal(again.ink, drawn.ink)
+    assert torch.equal(again.images, drawn.images)
     assert again.alphabets == drawn.alphabets
     kept.write_bytes(kept.read_bytes()[:1000])
-    assert torch.equal(load_strokes(0, tmp_path / "cache").ink, drawn.ink)
+    assert torch.equal(load_strokes(0, tmp_path / "cache").images, drawn.images)

@@ -11,6 +11,7 @@ from data.tasks import draw_tasks
 from hpo.paper import distances as alignment
 from hpo.paper.distances import affine_distance, align, modified_hausdorff
 from model.scoring import error_of, right_by_distance, right_by_pixels
+from tests.data.ink import ink_of
 
 
 def slow(first: Tensor, second: Tensor) -> float:
@@ -28,7 +29,7 @@ def slow(first: Tensor, second: Tensor) -> float:
 
 
 def test_it_is_what_the_slow_way_gives(strokes: Drawings) -> None:
-    small = (strokes.resized(20).images[::997][:7] > 100).byte() * 255
+    small = (strokes.resized(20).images[::997, 0][:7] > 100).byte() * 255
     found = modified_hausdorff(small[:3], small[3:])
     for row, first in zip(found.tolist(), small[:3], strict=True):
         assert row == pytest.approx([slow(first, second) for second in small[3:]], abs=1e-5)
@@ -36,14 +37,14 @@ def test_it_is_what_the_slow_way_gives(strokes: Drawings) -> None:
 
 def test_the_place_on_the_paper_does_not_matter(strokes: Drawings) -> None:
     image = torch.zeros(60, 60, dtype=torch.uint8)
-    image[10:40, 12:40] = strokes.images[5, 30:60, 30:58]
+    image[10:40, 12:40] = strokes.images[5, 0, 30:60, 30:58]
     moved = image.roll((9, 14), dims=(0, 1))
     assert image.any()
     assert modified_hausdorff(image[None], moved[None]).item() == pytest.approx(0, abs=1e-4)
 
 
 def test_a_blank_drawing_is_infinitely_far(strokes: Drawings) -> None:
-    images = torch.stack([torch.zeros_like(strokes.images[0]), strokes.images[0]])
+    images = torch.stack([torch.zeros(105, 105, dtype=torch.uint8), strokes.images[0, 0]])
     found = modified_hausdorff(images, images)
     assert found.isinf().tolist() == [[True, True], [True, False]]
     assert found[1, 1] == 0
@@ -56,7 +57,7 @@ def test_hausdorff_beats_raw_pixels(strokes: Drawings) -> None:
 
 def pictures(strokes: Drawings, count: int, side: int = 35) -> Tensor:
     """(count, 1, side, side) of different characters."""
-    return strokes.resized(side).ink[: 11 * count : 11, 0].unsqueeze(1).float() / 255
+    return ink_of(strokes.resized(side))[: 11 * count : 11, 0].unsqueeze(1).float() / 255
 
 
 def slowly_warped(image: Tensor, transform: Tensor) -> Tensor:
@@ -111,7 +112,7 @@ def test_a_known_map_is_found(
 
 
 def test_blank_drawings_are_no_trouble(strokes: Drawings) -> None:
-    images = torch.cat([torch.zeros(1, 105, 105, dtype=torch.uint8), strokes.images[:2]])
+    images = torch.cat([torch.zeros(1, 105, 105, dtype=torch.uint8), strokes.images[:2, 0]])
     found = affine_distance(images, images)
     assert found.shape == (3, 3)
     assert found.isfinite().all()
@@ -121,7 +122,7 @@ def test_blank_drawings_are_no_trouble(strokes: Drawings) -> None:
 
 
 def test_blocks_make_no_difference(strokes: Drawings, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = strokes.images[:6]
+    images = strokes.images[:6, 0]
     whole = affine_distance(images[:2], images)
     monkeypatch.setattr(alignment, "BLOCK", 5)
     assert torch.allclose(affine_distance(images[:2], images), whole, atol=1e-3)

@@ -12,6 +12,7 @@ from data.errors import DataError
 from data.pairs import as_input
 from hpo.results.classify import classify, find_support
 from model.checkpoint import load_checkpoint
+from tests.data.ink import ink_of
 from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Searched
 
@@ -29,11 +30,11 @@ def draw(ink: Tensor, path: Path) -> Path:
 def pictures(strokes: Drawings, searched: Searched, tmp_path: Path) -> Path:
     """Beside the tiny study: seven classes of one image, of two, and three queries."""
     for number, name in enumerate(NAMES):
-        draw(strokes.ink[number, 0], tmp_path / f"one/{name}.png")
+        draw(ink_of(strokes)[number, 0], tmp_path / f"one/{name}.png")
         for drawer in (0, 1):
-            draw(strokes.ink[number, drawer], tmp_path / f"two/{name}/by{drawer}.png")
+            draw(ink_of(strokes)[number, drawer], tmp_path / f"two/{name}/by{drawer}.png")
     for number in range(3):
-        draw(strokes.ink[number, 0], tmp_path / f"q/{number}.png")
+        draw(ink_of(strokes)[number, 0], tmp_path / f"q/{number}.png")
     return tmp_path
 
 
@@ -67,10 +68,10 @@ def test_a_class_scores_the_mean_logit_of_its_images(pictures: Path, strokes: Dr
     support = find_support(pictures / "two")
     (guesses,) = classify(checkpoint, support, [pictures / "q/1.png"], CPU)
     assert not isinstance(guesses, DataError)
-    small, network = strokes.resized(20), checkpoint.network
+    small, network = ink_of(strokes.resized(20)), checkpoint.network
     with torch.no_grad():
-        query = network.encode(as_input(small.ink[1, :1]))
-        shown = network.encode(as_input(small.ink[:7, :2].flatten(0, 1)))
+        query = network.encode(as_input(small[1, :1, None]))
+        shown = network.encode(as_input(small[:7, :2].reshape(14, 1, 20, 20)))
         expected = network.score_all(query, shown).view(7, 2).mean(dim=1)
     by_name = {guess.name: guess.score for guess in guesses}
     assert [by_name[name] for name in NAMES] == pytest.approx(expected.tolist(), abs=0.05)

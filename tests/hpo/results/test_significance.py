@@ -26,7 +26,7 @@ def network(trial: int, *seeds: list[int]) -> Confirmed:
 def test_a_lead_on_all_tasks_and_from_all_seeds_is_significant() -> None:
     one = network(3, [17, 16] * 5, [16, 17, 17, 16, 17] * 2, [17, 16] * 5)
     other = network(5, [15] * 10, [15, 14] * 5, [14, 15] * 5)
-    found = compare_best([one, other])
+    found = compare_best([one, other], 20)
     assert found is not None
     assert (found.trial, found.of, found.tasks, found.seeds) == (3, 5, TASKS, 3)
     assert found.points == pytest.approx(100 * (other.mean - one.mean))
@@ -39,7 +39,7 @@ def test_a_lead_on_all_tasks_and_from_all_seeds_is_significant() -> None:
 
 def test_a_lead_that_other_tasks_may_turn_is_not() -> None:
     luck = [20, 12] * 5  # in every second draw far ahead, in the others behind
-    found = compare_best([network(3, luck, luck), network(5, [15] * 10, [15] * 10)])
+    found = compare_best([network(3, luck, luck), network(5, [15] * 10, [15] * 10)], 20)
     assert found is not None
     assert found.p_tasks == pytest.approx(ttest_1samp([10, -6] * 5, 0).pvalue)
     assert found.p_seeds == 0
@@ -49,7 +49,7 @@ def test_a_lead_that_other_tasks_may_turn_is_not() -> None:
 
 def test_a_lead_that_other_seeds_may_turn_is_not() -> None:
     one, other = network(3, [19] * 9 + [18], [15] * 10), network(5, [16] * 9 + [15], [16] * 10)
-    found = compare_best([one, other])
+    found = compare_best([one, other], 20)
     assert found is not None
     assert found.p_tasks < 0.001
     assert found.p_seeds == pytest.approx(
@@ -59,7 +59,7 @@ def test_a_lead_that_other_seeds_may_turn_is_not() -> None:
 
 
 def test_one_seed_gives_no_verdict() -> None:
-    found = compare_best([network(3, [19] * 9 + [18]), network(5, [16] * 10)])
+    found = compare_best([network(3, [19] * 9 + [18]), network(5, [16] * 10)], 20)
     assert found is not None
     assert found.p_seeds is found.is_significant is None
     assert "significant" not in str(found)
@@ -68,20 +68,20 @@ def test_one_seed_gives_no_verdict() -> None:
 
 def test_equal_trials_and_one_draw_say_nothing() -> None:
     one = network(3, [16] * 10, [16] * 10)
-    found = compare_best([one, replace(one, trial=5)])
+    found = compare_best([one, replace(one, trial=5)], 20)
     assert found is not None
     assert (found.points, found.p_tasks, found.p_seeds) == (0, 1, 1)
     alone = replace(network(3, [16], [16]), tasks=20), replace(network(5, [15], [15]), tasks=20)
-    found = compare_best(alone)
+    found = compare_best(alone, 20)
     assert found is not None
     assert found.p_tasks == 1
 
 
 def test_what_cannot_be_compared_is_not() -> None:
     one, other = network(3, [16] * 10), network(5, [15] * 10)
-    assert compare_best([]) is None
-    assert compare_best([one]) is None
-    assert compare_best([one, replace(other, outcomes=())]) is None  # kept before outcomes were
-    assert compare_best([one, network(5, [15] * 10, [15] * 10)]) is None
-    assert compare_best([one, replace(other, tasks=400)]) is None
-    assert compare_best([one, replace(other, outcomes=()), other]) is None
+    assert compare_best([], 20) is None
+    assert compare_best([one], 20) is None
+    assert compare_best([one, replace(other, outcomes=())], 20) is None  # kept before outcomes were
+    assert compare_best([one, network(5, [15] * 10, [15] * 10)], 20) is None
+    assert compare_best([one, replace(other, tasks=400)], 20) is None
+    assert compare_best([one, replace(other, outcomes=()), other], 20) is None

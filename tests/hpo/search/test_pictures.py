@@ -47,7 +47,8 @@ def test_filters_are_shown_each_on_its_own_scale() -> None:
 
 
 def test_mistakes_show_query_true_class_and_the_class_chosen() -> None:
-    support = torch.arange(0, 200, 10, dtype=torch.uint8).view(1, 20, 1, 1).expand(1, 20, 9, 9)
+    support = torch.arange(0, 200, 10, dtype=torch.uint8).view(1, 20, 1, 1, 1)
+    support = support.expand(1, 20, 1, 9, 9)
     target = torch.arange(20).view(1, 20)
     tasks = OneShotTasks(support, support + 5, target, "made here")
     chosen = target.numpy().copy()
@@ -62,7 +63,7 @@ def test_mistakes_show_query_true_class_and_the_class_chosen() -> None:
 
 
 def test_many_mistakes_and_none() -> None:
-    empty = torch.zeros(2, 20, 9, 9, dtype=torch.uint8)
+    empty = torch.zeros(2, 20, 1, 9, 9, dtype=torch.uint8)
     tasks = OneShotTasks(empty, empty, torch.zeros(2, 20, dtype=torch.int64), "made here")
     all_wrong = mistakes(tasks, np.ones((2, 20), np.int64))
     assert all_wrong.width == 80 + MISTAKES * (CELL + GAP)

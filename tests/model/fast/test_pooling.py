@@ -43,16 +43,19 @@ def test_pooling_is_pool_and_relu_less_blank_paper(dim: int, side: int, relu: bo
 
 @pytest.mark.parametrize("on_gpu", [False, True])
 @pytest.mark.parametrize("relu", [True, False])
-@pytest.mark.parametrize(("side", "kernel"), [(10, 3), (11, 3), (9, 8), (12, 11)])
+@pytest.mark.parametrize(
+    ("side", "kernel", "channels"), [(10, 3, 1), (11, 3, 3), (9, 8, 1), (12, 11, 1), (12, 5, 3)]
+)
 def test_the_first_layer_is_convolution_pool_and_relu(
-    side: int, kernel: int, relu: bool, on_gpu: bool
+    side: int, kernel: int, channels: int, relu: bool, on_gpu: bool
 ) -> None:
     chance = torch.Generator().manual_seed(side)
-    images = torch.randint(0, 2, (BLOCK + 3, 1, side, side), generator=chance).float()
-    weight = torch.randint(-3, 4, (4, 1, kernel, kernel), generator=chance).float().requires_grad_()
+    images = torch.randint(0, 2, (BLOCK + 3, channels, side, side), generator=chance).float()
+    weight = torch.randint(-3, 4, (4, channels, kernel, kernel), generator=chance).float()
+    weight.requires_grad_()
     bias = torch.tensor([-2.0, 0, 1, 2], requires_grad=True) if relu else None
     if on_gpu:
-        maps = pooling._first_layer_on_gpu(images.squeeze(1), weight.squeeze(1), bias)
+        maps = pooling._first_layer_on_gpu(images, weight, bias)
         found = maps.permute(0, 3, 1, 2)
     else:
         found = first_layer(images, weight, bias).permute(2, 3, 0, 1)

@@ -1,0 +1,153 @@
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.errors import DataError
+from data.sources.by_name import open_set
+from data.sources.folder import find, load
+from data.sources.photo import read_photo
+
+SIDE = 12
+
+
+def write(file: Path, number: int) -> Path:
+    """A red dot, at a place that the number says, on yellow paper."""
+    pixels = np.full((30, 30, 3), (255, 255, 0), np.uint8)
+    row, column = 6 + 3 * (number % 6), 6 + 3 * (number // 6 % 6)
+    pixels[row : row + 3, column : column + 3] = (200, 0, 0)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(file)
+    return file
+
+
+def write_classes(root: Path, counts: dict[str, int]) -> Path:
+    """A folder with so many images of each class."""
+    number = 0
+    for name, count in counts.items():
+        for image in range(count):
+            write(root / name / f"{image}.png", number)
+            number += 1
+    return root
+
+
+def test_classes_may_have_any_number_of_images(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "photos", {"b c": 3, "ä": 2, "a": 4})
+    drawings = load(root, SIDE, 3, tmp_path / "cache")
+    assert drawings.name == "photos"
+    assert drawings.alphabets == ("",)
+    assert drawings.alphabet_of.tolist() == [0, 0, 0]
+    assert drawings.count_of.tolist() == [4, 3, 2]
+    assert drawings.first_of.tolist() == [0, 4, 7]
+    assert drawings.drawers == ()
+    assert drawings.images.shape == (9, 3, SIDE, SIDE)
+    for place, name in ((0, "a/0"), (4, "b c/0"), (8, "ä/1")):
+        expected = read_photo(root / f"{name}.png", SIDE, 3)
+        assert drawings.images[place].equal(expected)
+
+
+def test_groups_play_the_alphabets(tmp_path: Path) -> None:
+    root = write_classes(tmp_path, {"one/x": 2, "two/x": 3, "two/y": 2})
+    drawings = load(root, SIDE, 1, tmp_path / "cache")
+    assert drawings.alphabets == ("one", "two")
+    assert drawings.alphabet_of.tolist() == [0, 1, 1]
+    assert drawings.count_of.tolist() == [2, 3, 2]
+    assert drawings.images.shape == (7, 1, SIDE, SIDE)
+    assert (drawings.images.flatten(1).amax(1) > 50).all()  # the dot is ink, whatever its colour
+    assert (drawings.images.flatten(1).amin(1) == 0).all()
+
+
+def test_folders_of_the_three_parts_are_told_from_classes(tmp_path: Path) -> None:
+    parts = {"train/a": 2, "train/b": 2, "validation/g/c": 2, "evaluation/d": 3}
+    found = find(write_classes(tmp_path / "parts", parts))
+    assert list(found.classes) == [
+        ("train/", "a"),
+        ("train/", "b"),
+        ("validation/g", "c"),
+        ("evaluation/", "d"),
+    ]
+    vehicles = find(write_classes(tmp_path / "vehicles", {"train": 2, "tram": 2}))
+    assert list(vehicles.classes) == [("", "train"), ("", "tram")]
+
+
+def test_the_fingerprint_is_of_the_content_alone(tmp_path: Path) -> None:
+    root, cache = write_classes(tmp_path / "one", {"a": 2, "b": 2}), tmp_path / "cache"
+    first = load(root, SIDE, 1, cache).fingerprint
+    assert first.startswith("folder-")
+    assert load(root, 9, 3, cache).fingerprint == first
+    moved = Path(shutil.copytree(root, tmp_path / "elsewhere"))
+    for file in moved.rglob("*.png"):
+        os.utime(file, (1, 1))
+    assert load(moved, SIDE, 1, cache).fingerprint == first
+    (moved / "b").rename(moved / "c")
+    assert load(moved, SIDE, 1, cache).fingerprint != first
+    write(root / "b/1.png", 30)
+    os.utime(root / "b/1.png", (2, 2))
+    assert load(root, SIDE, 1, cache).fingerprint != first
+
+
+def test_images_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, cache = write_classes(tmp_path / "one", {"a": 2, "b": 2}), tmp_path / "cache"
+    first = load(root, SIDE, 3, cache)
+    with monkeypatch.context() as patch:
+        patch.setattr("data.sources.folder.read_photo", None)
+        again = load(root, SIDE, 3, cache)
+    assert again.images.equal(first.images)
+    assert again.fingerprint == first.fingerprint
+    (packed,) = cache.iterdir()
+    packed.write_bytes(packed.read_bytes()[:100])
+    assert load(root, SIDE, 3, cache).images.equal(first.images)
+
+
+def test_a_cache_that_cannot_be_written_is_no_matter(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "one", {"a": 2})
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file")
+    assert len(load(root, SIDE, 1, blocked).images) == 2
+
+
+def test_what_is_no_image_is_passed_over(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "one", {"a": 2})
+    for name in ("notes.txt", "a/list.csv", ".hidden/x.png", "a/.x.png", "a/Thumbs.db"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("no image")
+    found = find(root)
+    assert [path.name for path in found.images] == ["0.png", "1.png"]
+    assert [path.name for path in found.passed_over] == ["notes.txt", "list.csv"]
+
+
+def test_what_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    def refused(root: Path) -> str:
+        with pytest.raises(DataError) as caught:
+            load(root, SIDE, 1, tmp_path / "cache")
+        return caught.value.sentence
+
+    assert "there is no folder" in refused(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    assert "holds no images: give it a subfolder" in refused(tmp_path / "empty")
+    alone = write_classes(tmp_path / "alone", {"a": 2, "one only": 1, "c": 2})
+    assert "one only has 1 image where 2 are needed" in refused(alone)
+    none = write_classes(tmp_path / "none", {"a": 2})
+    (none / "b").mkdir()
+    assert "b has 0 images where 2 are needed" in refused(none)
+    loose = write_classes(tmp_path / "loose", {"a": 2})
+    write(loose / "x.png", 0)
+    assert "x.png is in no class" in refused(loose)
+    mixed = write_classes(tmp_path / "mixed", {"a": 2, "a/b": 2})
+    assert "holds both images and folders" in refused(mixed)
+    broken = write_classes(tmp_path / "broken", {"a": 3, "b": 2})
+    for name in ("a/1.png", "b/0.png"):
+        (broken / name).write_text("not a picture")
+    said = refused(broken)
+    assert "a/1.png is not a readable image" in said
+    assert "and 1 more image cannot be used" in said
+
+
+def test_the_other_sets_have_no_colours(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "one", {"a": 2})
+    assert open_set("folder", 0, root, SIDE, 3).images.shape[1:] == (3, SIDE, SIDE)
+    with pytest.raises(DataError, match="drawn in ink alone: leave network.channels out"):
+        open_set("strokes", 0, root, SIDE, 3)
