@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -128,6 +130,36 @@ def test_all_pairs_batches_hold_each_character_by_two_drawers(
         assert len((first // drawers).unique()) == 30
         counts = torch.bincount(train.alphabet_of[first // drawers])
         assert sorted(counts[counts > 0].tolist()) == [10, 10, 10]
+
+
+@pytest.fixture
+def alike(train: Drawings) -> Drawings:
+    """Every drawing is the same one, so that an image tells how it was distorted."""
+    return replace(train, ink=train.ink[:1, :1].expand_as(train.ink))
+
+
+def test_the_twins_of_a_copy_are_distorted_each_in_its_own_way(alike: Drawings) -> None:
+    pairs = draw_pairs(alike, 20, copies=2, seed=0)
+    (batch,) = random_pair_batches(alike, pairs, 60, seeded(0, alike.ink.device))
+    first, second = batch.images.flatten(1).chunk(2)
+    assert ((first - second).abs().amax(dim=1) < 1e-3).sum() == 20  # those as they were drawn
+
+
+def test_the_images_of_a_character_are_distorted_each_in_its_own_way(alike: Drawings) -> None:
+    chance = seeded(0, alike.ink.device)
+    (batch,) = all_pairs_batches(alike, 30, 10, 1, 1.0, False, chance)
+    first, second = batch.images.flatten(1).chunk(2)
+    assert ((first - second).abs().amax(dim=1) > 1e-3).all()
+
+
+def test_the_distortion_is_as_wide_as_is_said(alike: Drawings) -> None:
+    def moved(width: float) -> float:
+        chance = seeded(0, alike.ink.device)
+        (batch,) = all_pairs_batches(alike, 30, 10, 1, width, False, chance)
+        return float((batch.images - as_input(alike.images[:1])).abs().mean())
+
+    assert moved(1e-6) < 1e-5
+    assert 1e-3 < moved(0.1) < moved(1.0) / 2 < moved(3.0) / 4
 
 
 def test_a_batch_is_no_larger_than_the_data(train: Drawings) -> None:

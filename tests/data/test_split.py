@@ -19,7 +19,9 @@ def test_strokes_are_cut_into_disjoint_parts(strokes: Drawings) -> None:
     assert len(cut.train.alphabets) == 16
     assert {a.partition("-")[0] for a in cut.validation.alphabets} == {"validation"}
     assert {a.partition("-")[0] for a in cut.evaluation.alphabets} == {"evaluation"}
-    assert cut.train.drawers == tuple(range(9, 21))
+    assert cut.train.drawers == (9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
+    assert cut.validation.drawers == (5, 6, 7, 8)
+    assert cut.evaluation.drawers == (1, 2, 3, 4)
 
 
 def test_omniglot_is_cut_as_the_paper_does(real_omniglot: Drawings) -> None:

@@ -1,3 +1,4 @@
+import os
 import resource
 import shutil
 import signal
@@ -100,13 +101,21 @@ def test_a_broken_packed_file_is_made_anew(fake: Path, tmp_path: Path, damage: s
     assert packed_files(tmp_path) == [packed]
 
 
-def test_a_replaced_source_is_read_again(fake: Path) -> None:
-    before = omniglot.load(fake)
-    name = image_names("images_background")[0]
-    rewrite(fake / "images_background.zip", {name: png(bar=77)})
+@pytest.mark.parametrize(("bars", "same"), [((77, 2), "time"), ((2, 1), "size")])
+def test_a_source_replaced_by_one_of_the_same_time_or_size_is_read_again(
+    fake: Path, bars: tuple[int, int], same: str
+) -> None:
+    before, zipped = omniglot.load(fake), fake / "images_background.zip"
+    old, names = zipped.stat(), image_names("images_background")
+    rewrite(zipped, {name: png(bar=bar) for name, bar in zip(names, bars, strict=False)})
+    if same == "time":
+        os.utime(zipped, ns=(old.st_atime_ns, old.st_mtime_ns))
+    new = zipped.stat()
+    assert (new.st_mtime_ns == old.st_mtime_ns) == (same == "time")
+    assert (new.st_size == old.st_size) == (same == "size")
     after = omniglot.load(fake)
     assert after.fingerprint != before.fingerprint
-    assert int((ink_of(after)[0, 0] > 0).sum()) == 77
+    assert (ink_of(after)[0, :2] > 0).sum(dim=(1, 2)).tolist() == list(bars)
 
 
 def test_two_processes_at_once_do_no_harm(fake: Path, tmp_path: Path) -> None:
