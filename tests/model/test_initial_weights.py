@@ -20,6 +20,8 @@ def test_the_papers_have_the_papers_spread() -> None:
     network = drawn(architecture(fc=512))
     for name in ("conv2", "conv3", "conv4"):
         assert network.layer(name).weight.std().item() == pytest.approx(0.01, rel=0.02)
+        assert bias_of(network.layer(name)).mean().item() == pytest.approx(0.5, abs=0.005)
+        assert bias_of(network.layer(name)).std().item() == pytest.approx(0.01, rel=0.2)
     fully = network.layer("fc")
     assert fully.weight.std().item() == pytest.approx(0.2, rel=0.02)
     assert fully.weight.mean().item() == pytest.approx(0.0, abs=0.002)

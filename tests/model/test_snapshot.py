@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -10,8 +11,8 @@ from data.split import Split
 from data.tasks import OneShotTasks
 from model.configuration import Configuration
 from model.recipe import AllPairs, RandomPairs
-from model.snapshot import Snapshot
-from model.training import Trainer, train
+from model.snapshot import Snapshot, train_resumably
+from model.training import Interrupted, Trainer, train
 from tests.model.tiny import tiny_configuration
 
 Make = Callable[[], Trainer]
@@ -75,6 +76,17 @@ def test_an_interrupted_training_ends_as_any_other(make: Make, tmp_path: Path, s
     ]
     for one, two in zip(whole.network.parameters(), other.network.parameters(), strict=True):
         assert torch.equal(one, two)
+
+
+def test_a_training_that_is_interrupted_loses_no_step(make: Make, tmp_path: Path) -> None:
+    snapshot = Snapshot(tmp_path / "trial.safetensors")
+    stop = Mock(side_effect=[*[None] * (STEPS + 1), Interrupted("SIGTERM")])
+    with pytest.raises(Interrupted):
+        train_resumably(make(), snapshot, stop)
+    step_done, resumed = Mock(), Mock()
+    train_resumably(make(), snapshot, step_done, on_resume=resumed)
+    assert step_done.call_count == 4 * STEPS - (STEPS + 2)
+    assert resumed.call_count == 1
 
 
 def test_a_finished_training_has_nothing_left_to_do(make: Make, tmp_path: Path) -> None:

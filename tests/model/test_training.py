@@ -1,16 +1,14 @@
-import math
 from collections.abc import Callable
+from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
 import torch
-from torch.nn import functional
 
 from data.pairs import PairBatch, seeded
 from data.split import Split
 from data.tasks import OneShotTasks
 from model.configuration import Configuration
-from model.loss import SMOOTHING, all_pairs_loss
 from model.recipe import AllPairs, LayerRates, RandomPairs
 from model.scoring import unpack
 from model.siamese import bias_of
@@ -77,6 +75,50 @@ def test_the_true_class_has_to_be_alone_at_the_top(
     assert not unpack(trainer.right).any()
 
 
+def test_a_validation_changes_nothing_and_no_task_depends_on_the_others(
+    make: Make, small_tasks: OneShotTasks
+) -> None:
+    plain = tiny_configuration()
+    network = plain.network.model_copy(update={"normalisation": "batch"})
+    trainer = make(plain.model_copy(update={"network": network}))
+    list(trainer.steps(0))
+    before = {k: v.clone() for k, v in trainer.network.state_dict().items()}
+    trainer.validate()
+    assert not trainer.network.training
+    assert all(torch.equal(before[k], v) for k, v in trainer.network.state_dict().items())
+    together = unpack(trainer.right, len(small_tasks))
+    for draw in range(5):
+        part = (slice(draw, draw + 1),)
+        trainer.tasks = replace(
+            small_tasks,
+            support=small_tasks.support[part],
+            queries=small_tasks.queries[part],
+            target=small_tasks.target[part],
+        ).to(trainer.device)
+        trainer.validate()
+        alone = unpack(trainer.right, 20)
+        assert alone.tolist() == together[20 * draw : 20 * draw + 20].tolist()
+
+
+def test_a_validation_keeps_nothing_for_a_gradient(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make(tiny_configuration())
+    encode, kept = trainer._encode, list[bool]()
+
+    def observed(images: torch.Tensor) -> torch.Tensor:
+        embedded = encode(images)
+        kept.append(embedded.requires_grad)
+        return embedded
+
+    monkeypatch.setattr(trainer, "_encode", observed)
+    trainer.validate()
+    trainer.answers()
+    assert kept == [False, False]
+    next(trainer.steps(0))
+    assert kept == [False, False, True]
+
+
 def test_the_same_seed_gives_the_same_errors_and_another_does_not(make: Make) -> None:
     runs = []
     for seed in (1, 1, 2):
@@ -94,9 +136,17 @@ def test_the_order_is_not_drawn_with_the_numbers_of_the_weights(make: Make) -> N
     trainer = make(tiny_configuration(seed=5))
     of_weights = seeded(5, trainer.device).get_state()
     assert not torch.equal(trainer.partial.generator, of_weights)
-    again, other = (make(tiny_configuration(seed=n)).partial.generator for n in (5, 6))
-    assert torch.equal(trainer.partial.generator, again)
-    assert not torch.equal(again, other)
+
+
+def test_weights_and_batches_are_both_of_the_seed(make: Make) -> None:
+    one, again, other = (make(tiny_configuration(seed=seed)) for seed in (1, 1, 2))
+    for name in ("conv1", "conv2", "fc", "out"):
+        weight = one.network.layer(name).weight
+        assert torch.equal(weight, again.network.layer(name).weight)
+        assert not torch.equal(weight, other.network.layer(name).weight)
+    first, same, different = (next(t._batches(0)).images for t in (one, again, other))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, different)
 
 
 def test_the_best_epoch_is_kept(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,21 +220,6 @@ def test_random_pairs_lose_the_papers_cross_entropy(make: Make) -> None:
         p = torch.sigmoid((embedded[:4] - embedded[4:]).abs() @ out.weight[0] + bias_of(out))
     expected = -(same * p.log() + (1 - same) * (1 - p).log()).mean()
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
-
-
-def test_the_binary_loss_weighs_same_and_different_alike() -> None:
-    logits = torch.randn(7, 7)
-    same = torch.eye(7, dtype=torch.bool)
-    each = functional.binary_cross_entropy_with_logits(logits, same.float(), reduction="none")
-    expected = (each[same].mean() + each[~same].mean()) / 2
-    torch.testing.assert_close(all_pairs_loss(logits, softmax=False), expected)
-
-
-def test_the_softmax_loss_is_least_where_the_diagonal_leads() -> None:
-    logits = torch.zeros(5, 5)
-    assert float(all_pairs_loss(logits, softmax=True)) == pytest.approx(math.log(5))
-    assert all_pairs_loss(logits + 4 * torch.eye(5), softmax=True) < math.log(5)
-    assert SMOOTHING == 0.05
 
 
 def test_bf16_stays_near_fp32(make: Make) -> None:

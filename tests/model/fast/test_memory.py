@@ -1,5 +1,7 @@
 import subprocess
 import sys
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -32,19 +34,64 @@ print((after(range(2000, 2300)) - before) / 2**20)
 
 
 def test_a_network_beyond_memory_is_refused_with_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    described = architecture(((3, 16), (3, 16)), size=20, fc=4096)
-    monkeypatch.setattr(memory, "available", lambda device: 2**20)
-    with pytest.raises(DoesNotFit, match=r"at least 0\.0 GiB of memory, and 0\.0 GiB are free"):
+    # Connected to 2 · 6² numbers and a bias each, 2²¹ units have 73 · 2²¹ weights and as many more
+    # for the output: at 16 bytes 74 · 2²⁵, and all else is small.
+    described = architecture(((3, 2),), size=8, fc=2**21)
+    monkeypatch.setattr(memory, "available", lambda device: 3 * 2**29)
+    with pytest.raises(DoesNotFit, match=r"at least 2\.3 GiB of memory, and 1\.5 GiB are free"):
         block_that_fits(described, CPU)
 
 
-def test_a_block_shrinks_with_the_memory_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    described = architecture(((3, 16), (3, 16)), size=20, fc=48)
-    blocks = []
-    for megabytes in (4, 40, 400):
-        monkeypatch.setattr(memory, "available", lambda device, m=megabytes: m * 2**20)
-        blocks.append(block_that_fits(described, CPU))
-    assert 1 <= blocks[0] < blocks[1] < blocks[2]
+# Weights: 20 of the convolution, 73 · 3 between, 4 of the output, at 16 bytes. Numbers of an image
+# and its maps: 8² + 2 · 6², at 4 bytes.
+SMALL, WEIGHTS, IMAGE = architecture(((3, 2),), size=8, fc=3), 16 * 243, 4 * 136
+
+
+@pytest.mark.parametrize(
+    ("free", "block"),
+    [
+        (WEIGHTS + IMAGE, 1),
+        (WEIGHTS + 5 * IMAGE * 3 - 1, 2),
+        (WEIGHTS + 5 * IMAGE * 3, 3),
+        (WEIGHTS + 5 * IMAGE * 1000, 1000),
+    ],
+)
+def test_a_block_is_what_fits_beside_the_weights(
+    monkeypatch: pytest.MonkeyPatch, free: int, block: int
+) -> None:
+    monkeypatch.setattr(memory, "available", lambda device: free)
+    assert block_that_fits(SMALL, CPU) == block
+
+
+def test_a_byte_less_than_one_image_needs_is_too_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda device: WEIGHTS + IMAGE - 1)
+    with pytest.raises(DoesNotFit):
+        block_that_fits(SMALL, CPU)
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "left"),
+    [("1000", 700, 1000 - 700 + 20 + 3), ("1000", 1100, 0), ("max", 700, 5000), ("9000", 1, 5000)],
+)
+def test_a_container_leaves_what_is_below_its_limit_and_what_is_only_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, used: int, left: int
+) -> None:
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "memory.current").write_text(f"{used}\n")
+    (tmp_path / "memory.stat").write_text(
+        "anon 600\ninactive_anon 300\ninactive_file 20\nactive_file 3\nunevictable 50\n"
+    )
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: Mock(available=5000))
+    assert memory.available(CPU) == left
+
+
+def test_without_a_container_all_is_left_that_the_machine_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: Mock(available=5000))
+    assert memory.available(CPU) == 5000
 
 
 @pytest.mark.skipif(not computes_bf16(CPU), reason="needs a processor that computes in bf16")

@@ -1,0 +1,42 @@
+import torch
+
+from data.drawings import Drawings
+from model.configuration import DataChoice
+from model.inputs import inputs_from
+
+CPU = torch.device("cpu")
+
+
+def told_apart() -> Drawings:
+    """Three alphabets of 20 characters; the ink of an image is its alphabet and drawer as 20a + d.
+
+    They count from 0, so that drawer 5 of the second alphabet has 24.
+    """
+    ink = (20 * torch.arange(3).view(3, 1) + torch.arange(20)).byte()
+    return Drawings(
+        name="told",
+        fingerprint="told-1",
+        alphabets=("evaluation-01", "validation-01", "train-01"),
+        alphabet_of=torch.arange(3).repeat_interleave(20),
+        drawers=tuple(range(1, 21)),
+        ink=ink.repeat_interleave(20, dim=0).view(60, 20, 1, 1).repeat(1, 1, 8, 8),
+    )
+
+
+def test_tasks_are_of_the_validation_alphabets_and_drawers_alone() -> None:
+    choice = DataChoice(set="strokes", validation_tasks=400)
+    inputs = inputs_from(told_apart(), choice, 4, CPU)
+    assert inputs.tasks.support.unique().tolist() == [24, 25, 26, 27]
+    assert inputs.tasks.queries.unique().tolist() == [24, 25, 26, 27]
+    assert inputs.tasks.queries.shape == (20, 20, 4, 4)
+    assert inputs.split.train.ink.unique().tolist() == list(range(48, 60))
+    assert inputs.fingerprint == "told-1"
+
+
+def test_tasks_are_those_of_the_seed_that_was_chosen() -> None:
+    one, again, other = (
+        inputs_from(told_apart(), DataChoice(set="strokes", task_seed=seed), 8, CPU).tasks
+        for seed in (3, 3, 4)
+    )
+    assert torch.equal(one.target, again.target)
+    assert not torch.equal(one.target, other.target)
