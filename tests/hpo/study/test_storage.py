@@ -1,23 +1,19 @@
 import contextlib
-import gc
 import shutil
 import sqlite3
 import subprocess
 import sys
-import weakref
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
 from sqlalchemy import text
-from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
+from sqlalchemy.exc import OperationalError
 
-from hpo.study.patient_storage import PatientStorage, is_away
+from hpo.study.patient_storage import PatientStorage
 from hpo.study.storage import StorageError, open_storage, shown
-from hpo.study.study import StoredStudy, load
+from hpo.study.study import load
 from hpo.study.trials import finished
 from hpo.view.status import StatusReader
 from tests.conftest import ordinary_user
@@ -154,41 +150,6 @@ def test_processes_that_make_the_tables_at_once_all_get_them(database: str) -> N
     assert [process.returncode for process in racing] == [0] * 4, errors
 
 
-POSTGRES = "40001", "40P01", "55P03", "57014", "25006"
-
-
-class Coded(Exception):
-    """What the drivers raise, in whatever language the server speaks; only MySQL's has numbers."""
-
-    def __init__(self, state: str, *number: int) -> None:
-        super().__init__(*number, "in German")
-        self.sqlstate = state
-
-
-@pytest.mark.parametrize(
-    ("error", "away"),
-    [
-        (OperationalError("SELECT 1", {}, Exception("connection timeout expired")), True),
-        (OperationalError("SELECT 1", {}, Exception("(2013, 'Lost connection to server')")), True),
-        (OperationalError("SELECT 1", {}, Exception("password authentication failed")), False),
-        (ProgrammingError("SELECT 1", {}, Exception("no such column")), False),
-        (ValueError("connection refused"), False),
-        *((OperationalError("SELECT 1", {}, Coded(code)), True) for code in POSTGRES),
-        (InternalError("SELECT 1", {}, Coded("25006")), True),
-        (ProgrammingError("SELECT 1", {}, Coded("42P01")), False),
-        *(
-            (OperationalError("SELECT 1", {}, Exception(n, "in German")), True)
-            for n in (1205, 1213)
-        ),
-    ],
-)
-def test_a_server_that_is_away_is_told_from_one_that_refuses(error: Exception, away: bool) -> None:
-    assert is_away(error) == away
-    wrapped = StorageInternalError("commit")
-    wrapped.__cause__ = error
-    assert is_away(wrapped) == away
-
-
 def test_a_connection_that_is_cut_while_it_is_opened_is_made_again(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,58 +167,3 @@ def test_a_connection_that_is_cut_while_it_is_opened_is_made_again(
         with contextlib.suppress(StorageError):
             open_storage(database, create=True)
         assert init.call_count == tries
-
-
-AWAY = OperationalError("SELECT 1", {}, Exception("connection refused"))
-
-
-@pytest.fixture
-def long_silent(stored: StoredStudy) -> PatientStorage:
-    """A storage with a running trial whose last heartbeat is long ago."""
-    stored.study.ask()
-    stored.storage.record_heartbeat(1)
-    with stored.storage.engine.begin() as connection:
-        connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'"))
-    assert stored.storage.silent_trial_ids(1) == [1]
-    return stored.storage
-
-
-def test_none_is_dead_where_the_question_itself_met_the_absence(
-    long_silent: PatientStorage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = Mock(side_effect=[AWAY, [1]])
-    monkeypatch.setattr(RDBStorage, "_get_stale_trial_ids", asked)
-    assert long_silent.silent_trial_ids(1) == []
-
-
-def test_an_error_keeps_nothing_of_what_its_call_held(stored: StoredStudy) -> None:
-    def fails() -> weakref.ref[set[int]]:
-        held = set[int]()
-        with contextlib.suppress(ZeroDivisionError):
-            stored.storage.outlast(lambda _: 1 / 0)
-        return weakref.ref(held)
-
-    gc.disable()
-    try:
-        assert fails()() is None
-    finally:
-        gc.enable()
-
-
-def test_none_is_dead_after_an_absence(
-    long_silent: PatientStorage, stored: StoredStudy, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO", "hpo")
-    storage, trial = long_silent, stored.study.trials[0]
-
-    def away_once(number: int) -> None:
-        if number == 1:
-            raise AWAY
-        storage.record_heartbeat(1)
-
-    storage.outlast(away_once)
-    said = caplog.messages
-    assert [part in said[0] for part in ("is away", "600 s")] == [True, True]
-    assert said[1] == "the database is back"
-    assert storage.silent_trial_ids(1) == []
-    assert trial.number == 0

@@ -1,0 +1,148 @@
+import contextlib
+import fcntl
+import gc
+import os
+import weakref
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+from sqlalchemy import text
+from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
+
+from hpo.study.patient_storage import PatientStorage, is_away
+from hpo.study.storage import open_storage
+from hpo.study.study import StoredStudy
+
+POSTGRES = "40001", "40P01", "55P03", "57014", "25006"
+
+
+class Coded(Exception):
+    """What the drivers raise, in whatever language the server speaks; only MySQL's has numbers."""
+
+    def __init__(self, state: str, *number: int) -> None:
+        super().__init__(*number, "in German")
+        self.sqlstate = state
+
+
+@pytest.mark.parametrize(
+    ("error", "away"),
+    [
+        (OperationalError("SELECT 1", {}, Exception("connection timeout expired")), True),
+        (OperationalError("SELECT 1", {}, Exception("(2013, 'Lost connection to server')")), True),
+        (OperationalError("SELECT 1", {}, Exception("password authentication failed")), False),
+        (ProgrammingError("SELECT 1", {}, Exception("no such column")), False),
+        (ValueError("connection refused"), False),
+        *((OperationalError("SELECT 1", {}, Coded(code)), True) for code in POSTGRES),
+        (InternalError("SELECT 1", {}, Coded("25006")), True),
+        (ProgrammingError("SELECT 1", {}, Coded("42P01")), False),
+        *(
+            (OperationalError("SELECT 1", {}, Exception(n, "in German")), True)
+            for n in (1205, 1213)
+        ),
+    ],
+)
+def test_a_server_that_is_away_is_told_from_one_that_refuses(error: Exception, away: bool) -> None:
+    assert is_away(error) == away
+    wrapped = StorageInternalError("commit")
+    wrapped.__cause__ = error
+    assert is_away(wrapped) == away
+
+
+AWAY = OperationalError("SELECT 1", {}, Exception("connection refused"))
+
+
+@pytest.fixture
+def long_silent(stored: StoredStudy) -> PatientStorage:
+    """A storage with a running trial whose last heartbeat is long ago."""
+    stored.study.ask()
+    stored.storage.record_heartbeat(1)
+    with stored.storage.engine.begin() as connection:
+        connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'"))
+    assert stored.storage.silent_trial_ids(1) == [1]
+    return stored.storage
+
+
+def test_none_is_dead_where_the_question_itself_met_the_absence(
+    long_silent: PatientStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Mock(side_effect=[AWAY, [1]])
+    monkeypatch.setattr(RDBStorage, "_get_stale_trial_ids", asked)
+    assert long_silent.silent_trial_ids(1) == []
+
+
+def test_an_error_keeps_nothing_of_what_its_call_held(stored: StoredStudy) -> None:
+    def fails() -> weakref.ref[set[int]]:
+        held = set[int]()
+        with contextlib.suppress(ZeroDivisionError):
+            stored.storage.outlast(lambda _: 1 / 0)
+        return weakref.ref(held)
+
+    gc.disable()
+    try:
+        assert fails()() is None
+    finally:
+        gc.enable()
+
+
+def test_none_is_dead_after_an_absence(
+    long_silent: PatientStorage, stored: StoredStudy, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "hpo")
+    storage, trial = long_silent, stored.study.trials[0]
+
+    def away_once(number: int) -> None:
+        if number == 1:
+            raise AWAY
+        storage.record_heartbeat(1)
+
+    storage.outlast(away_once)
+    said = caplog.messages
+    assert [part in said[0] for part in ("is away", "600 s")] == [True, True]
+    assert said[1] == "the database is back"
+    assert storage.silent_trial_ids(1) == []
+    assert trial.number == 0
+
+
+def test_who_has_no_time_waits_no_longer(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept = Mock()
+    monkeypatch.setattr("time.sleep", slept)
+    for hurried in ([True], [False, True], [False, False, True]):
+        storage = open_storage(database, create=True, give_up=Mock(side_effect=hurried))
+        call = Mock(side_effect=[*[AWAY] * len(hurried), "it is back"])
+        slept.reset_mock()
+        with pytest.raises(OperationalError, match="connection refused"):
+            storage.outlast(call)
+        assert call.call_count == len(hurried)
+        assert slept.call_count == len(hurried) - 1
+
+
+def test_on_sqlite_one_process_at_a_time_begins_a_trial(
+    stored: StoredStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored.study.enqueue_trial({"conv1_kernel": 3})
+    plain, alone = RDBStorage.set_trial_state_values, list[bool]()
+
+    def is_held() -> bool:
+        """Whether another process would have to wait."""
+        folder = os.open(tmp_path, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(folder)
+        return False
+
+    def observed(storage: RDBStorage, trial_id: int, state: TrialState, *values: None) -> bool:
+        alone.append(is_held())
+        return plain(storage, trial_id, state, *values)
+
+    monkeypatch.setattr(RDBStorage, "set_trial_state_values", observed)
+    assert stored.storage.set_trial_state_values(1, TrialState.RUNNING)
+    assert not is_held()
+    stored.storage.set_trial_state_values(1, TrialState.FAIL)
+    assert alone == [True, False]
