@@ -151,6 +151,8 @@ def test_a_trial_that_kills_its_process_is_not_retried_for_ever(stored: StoredSt
         assert trial.number == waiting[0].number
         trial.set_user_attr("owner", gone())
         trial.set_user_attr("weights", 1)
+        trial.set_user_attr("resumed_at", 1)
+        trial.report(0.5, 0)  # the epoch of the first try, and none of its own
     assert len(stored.study.trials) == RETRIES + 1
     assert {t.state for t in stored.study.trials} == {TrialState.FAIL}
     assert not owed_a_retry(stored.study.trials)  # so that its snapshot is swept away

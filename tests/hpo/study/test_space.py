@@ -52,6 +52,19 @@ def test_draws_are_buildable_and_inside_the_ranges() -> None:
             assert space.distributions[name]._contains(value), name
 
 
+def test_draws_are_even_over_the_range_or_over_its_logarithm(tmp_path: Path) -> None:
+    space, chance = SearchSpace(tiny_settings(tmp_path)), np.random.default_rng(0)
+    drawn = [space.draw(chance) for _ in range(300)]
+
+    def middle(rate: str) -> float:
+        layers = ("conv1", "conv2", "fc", "out")
+        return float(np.median([params[f"{layer}_{rate}"] for params in drawn for layer in layers]))
+
+    assert middle("lr") == pytest.approx((0.01 * 0.1) ** 0.5, rel=0.1)
+    assert middle("l2") == pytest.approx((1e-7 * 1e-4) ** 0.5, rel=0.3)
+    assert middle("momentum") == pytest.approx((0.5 + 0.9) / 2, abs=0.02)
+
+
 def test_a_trial_becomes_the_configuration_that_it_names(tmp_path: Path) -> None:
     space = SearchSpace(tiny_settings(tmp_path))
     params = space.draw(np.random.default_rng(3))

@@ -3,6 +3,8 @@ import threading
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from optuna_dashboard import get_note, save_note
@@ -11,7 +13,7 @@ from PIL import Image
 from hpo.search.pictures import attach
 from hpo.study.storage import StorageError
 from hpo.study.study import StoredStudy
-from hpo.view.dashboard import HOST, make_dashboard, note, write_note
+from hpo.view.dashboard import HOST, guarded, make_dashboard, note, write_note
 from tests.hpo.fixture_types import Open
 
 Ask = Callable[..., HTTPResponse]
@@ -95,7 +97,34 @@ def test_nothing_is_changed_unless_it_may_be(
 def test_a_foreign_host_is_refused(serving: tuple[bool, Ask]) -> None:
     _, ask = serving
     assert ask("GET", "/api/studies", host="evil.example").status == 403
-    assert ask("GET", "/api/studies", host=f"{HOST}:1").status == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "answer"),
+    [
+        ("127.0.0.1:8080", "200 OK"),
+        ("localhost:8080", "200 OK"),
+        ("xlocalhost:8080", "403 Forbidden"),
+        ("localhost:8080.evil.example", "403 Forbidden"),
+        ("localhost:808", "403 Forbidden"),
+        ("127.0.0.1", "403 Forbidden"),
+        (None, "403 Forbidden"),
+    ],
+)
+def test_the_whole_host_has_to_be_its_own(host: str | None, answer: str) -> None:
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        start("200 OK", [])
+        return []
+
+    asked = {"REQUEST_METHOD": "GET"} | ({} if host is None else {"HTTP_HOST": host})
+    start = Mock()
+    guarded(application, 8080, writable=True)(asked, start)
+    assert start.call_args.args[0] == answer
+
+
+def test_it_listens_to_this_machine_alone(stored: StoredStudy, artifacts: Path) -> None:
+    with make_dashboard(stored.storage, artifacts, 0, False) as server:
+        assert server.server_address[0] == "127.0.0.1"
 
 
 def test_a_port_that_is_taken(stored: StoredStudy, artifacts: Path) -> None:

@@ -6,7 +6,7 @@ from sqlalchemy.exc import OperationalError
 
 from hpo.study import sparse
 from hpo.study.storage import open_storage
-from hpo.study.study import load
+from hpo.study.study import StoredStudy, load
 from hpo.view import status
 from hpo.view.status import StatusReader, as_json
 from tests.hpo.big_study import big_study
@@ -24,6 +24,16 @@ def test_the_standing_is_what_the_trials_say(database: str) -> None:
     figures = as_json(stored, StatusReader(stored).read())
     assert figures["retried"] == 1
     assert [one["errors"] for one in figures["running"]] == [[]]
+
+
+def test_a_network_that_could_not_train_never_leads(stored: StoredStudy) -> None:
+    for _ in range(2):
+        stored.study.add_trial(create_trial(value=1.0, user_attrs={"fail_reason": "diverged"}))
+    reader = StatusReader(stored)
+    now = reader.read()
+    assert (now.finished, now.untrainable, now.leaders, now.best) == (2, 2, [], None)
+    stored.study.add_trial(create_trial(value=1.0))
+    assert [trial.number for trial in reader.read().leaders] == [2]
 
 
 def test_what_ended_since_is_seen(database: str) -> None:
