@@ -11,11 +11,9 @@ import torch
 
 from data.split import Split
 from data.tasks import draw_tasks
-from hpo.results.retrain import fresh_tasks
 from hpo.search.objective import WORST
-from hpo.study.confirmations import confirmed, keep_result, leading, new_seed
+from hpo.study.confirmations import confirmed, fresh_task_seed, keep_result, leading, new_seed
 from hpo.study.study import StoredStudy
-from model.inputs import Inputs
 from model.scoring import unpack
 from model.training import Diverged, Trainer, train
 from tests.hpo.command import Hpo, refused
@@ -33,7 +31,7 @@ def kept(stored: StoredStudy) -> dict[str, dict[str, object]]:
 
 
 def test_the_best_trials_are_trained_again_and_ranked(
-    hpo: Hpo, searched: Searched, small_split: Split, small_inputs: Inputs
+    hpo: Hpo, searched: Searched, small_split: Split
 ) -> None:
     stored = searched()
     best, second, third = by_error(stored)
@@ -66,10 +64,11 @@ def test_the_best_trials_are_trained_again_and_ranked(
     configuration = stored.space.configuration(trial.params, new_seed(7, second, 1))
     assert configuration.training == settings.training
     data = settings.data
-    tasks = draw_tasks(small_split.validation, data.validation_tasks, data.task_seed)
+    validation = small_split.validation
+    tasks = draw_tasks(validation, data.validation_tasks, data.task_seed)
     trainer = Trainer(configuration, small_split.train, tasks, CPU)
     train(trainer)
-    trainer.tasks = fresh_tasks(settings.data, small_inputs, 200)
+    trainer.tasks = draw_tasks(validation, 200, fresh_task_seed(data.task_seed))
     result = results[f"confirmation:{second}:1"]
     assert result["error"] == trainer.validate()
     assert result["outcomes"] == trainer.right
@@ -241,7 +240,7 @@ def test_a_study_without_trials_and_one_of_other_data(hpo: Hpo, tmp_path: Path) 
 
 
 def test_finalists_are_trained_in_full_and_the_winner_of_that_is_exported(
-    hpo: Hpo, searched: Searched, small_inputs: Inputs, small_split: Split
+    hpo: Hpo, searched: Searched, small_split: Split
 ) -> None:
     hpo(CONFIRM)
     stored = searched()
@@ -256,10 +255,11 @@ def test_finalists_are_trained_in_full_and_the_winner_of_that_is_exported(
     seed = new_seed(settings.search.seed, first.trial, 0)
     configuration = stored.space.configuration(trial.params, seed, settings.trained_in_full())
     assert configuration.training.epochs == 4
-    tasks = small_inputs.tasks
+    data, validation = settings.data, small_split.validation
+    tasks = draw_tasks(validation, data.validation_tasks, data.task_seed)
     trainer = Trainer(configuration, small_split.train, tasks, CPU)
     train(trainer)
-    trainer.tasks = fresh_tasks(settings.data, small_inputs, 200)
+    trainer.tasks = draw_tasks(validation, 200, fresh_task_seed(data.task_seed))
     assert shown["confirmed"][0]["errors"] == [trainer.validate()]
 
     # Of the other one, trained in full, less is wrong: it is exported now.

@@ -1,9 +1,12 @@
+import torch
+
+from data.drawings import Drawings
 from data.split import Split
-from data.tasks import OneShotTasks, draw_tasks
+from data.tasks import OneShotTasks
 from hpo.results.retrain import fresh_tasks
 from hpo.study.confirmations import fresh_task_seed
 from model.configuration import DataChoice
-from model.inputs import Inputs
+from model.inputs import Inputs, inputs_from
 
 
 def as_set(tasks: OneShotTasks) -> set[tuple[bytes, bytes]]:
@@ -12,15 +15,19 @@ def as_set(tasks: OneShotTasks) -> set[tuple[bytes, bytes]]:
     return {(s.numpy().tobytes(), q.numpy().tobytes()) for s, q in pairs}
 
 
-def test_fresh_tasks_are_new_validation_tasks(small_split: Split, small_inputs: Inputs) -> None:
+def test_fresh_tasks_are_new_validation_tasks(
+    strokes: Drawings, small_split: Split, small_inputs: Inputs
+) -> None:
     choice = DataChoice(set="strokes", validation_tasks=320)
-    own = draw_tasks(small_split.validation, 320, choice.task_seed)
+    own = inputs_from(strokes, choice, 20, torch.device("cpu")).tasks
+    assert len(as_set(own)) == 320 / 20
     fresh = fresh_tasks(choice, small_inputs, 4000)
     assert len(fresh) == 4000
-    assert not as_set(own) & as_set(fresh)
+    for some in (fresh, fresh_tasks(choice, small_inputs, 320)):  # as many as the study's own, too
+        assert not as_set(own) & as_set(some)
     assert as_set(fresh_tasks(choice, small_inputs, 4000)) == as_set(fresh)
     validation = {image.numpy().tobytes() for image in small_split.validation.images}
-    for images in (fresh.support, fresh.queries):
+    for images in (own.support, own.queries, fresh.support, fresh.queries):
         assert {image.numpy().tobytes() for image in images.flatten(0, 1)} <= validation
     held_out = {image.numpy().tobytes() for image in small_split.evaluation.images}
     assert not held_out & validation

@@ -31,6 +31,17 @@ def test_a_trial_is_its_steps_and_validations(
     assert found.trial == pytest.approx(3 * (4 * 2.0 + 2.0 * 200 / 40 / 3))
 
 
+def test_the_step_is_that_of_a_network_of_the_spaces_mean_cost(
+    tmp_path: Path, small_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_timed_step", lambda c, _: float(c.network.multiply_adds))
+    units = "space.fc_units={ low = 16, high = 4096 }"
+    found = estimate(SearchSpace(tiny_settings(tmp_path, *ALIKE[:2], units)), small_inputs)
+    # 16 filters of 3×3 on 18×18 and 16 times as many on 7×7 places; then 2056 units in the mean
+    cost = 16 * 9 * 18**2 + 16 * 16 * 9 * 7**2 + 16 * 7**2 * 2056
+    assert found.step == pytest.approx(cost, rel=0.15)
+
+
 def test_a_long_step_is_timed_on_few_pairs(
     tmp_path: Path,
     small_inputs: Inputs,

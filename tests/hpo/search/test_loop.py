@@ -16,7 +16,7 @@ from hpo.results.export import export_best
 from hpo.search import loop
 from hpo.search.objective import WORST
 from hpo.study.owner import owner
-from hpo.study.retry import reclaim
+from hpo.study.retry import RETRIES, reclaim
 from hpo.study.study import StoredStudy, StudyError
 from hpo.study.trials import best_trial, finished
 from model.scoring import unpack
@@ -47,10 +47,9 @@ def test_a_search_keeps_all_that_its_trials_did(stored: StoredStudy, run: Run) -
     for trial in stored.study.trials:
         assert set(trial.user_attrs) == KEPT
         assert list(trial.intermediate_values) == [0, 1, 2]
-        assert trial.value == min(trial.intermediate_values.values())
         assert trial.value == trial.user_attrs["best_error"]
         right = unpack(trial.user_attrs["outcomes"])  # of the fixture's 100 tasks
-        assert right.sum() == round((1 - trial.value) * 100)
+        assert right.sum() == round((1 - trial.user_attrs["best_error"]) * 100)
         network = stored.space.configuration(trial.params, 0).network
         assert trial.user_attrs["weights"] == network.weights
         assert trial.user_attrs["multiply_adds"] == network.multiply_adds
@@ -123,6 +122,19 @@ def test_nor_is_one_that_stopped_early(
     (trial,) = stored.study.trials
     assert trial.state == TrialState.COMPLETE
     assert trial.value == 0.5
+
+
+def test_no_number_of_interruptions_uses_a_trial_up(
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_backward", Mock(side_effect=Interrupted("SIGTERM")))
+        for _ in range(RETRIES + 2):  # each in the first epoch
+            run(stored, 1)
+    run(stored, 1)
+    *stopped, last = stored.study.trials
+    assert [trial.state for trial in stopped] == [TrialState.FAIL] * (RETRIES + 2)
+    assert (last.state, last.params) == (TrialState.COMPLETE, stopped[0].params)
 
 
 def test_poor_trials_are_pruned_and_count_as_finished(open_study: Open, run: Run) -> None:

@@ -2,18 +2,20 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args
+from unittest.mock import Mock
 
 import numpy as np
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from hpo.search import sampler
 from hpo.search.pruners import make_pruner
 from hpo.search.sampler import BuildableSampler, SpaceUsedUp, UnivariateTPE, inner_sampler
 from hpo.study.settings import SamplerName, StudySettings, read_settings
 from hpo.study.space import SearchSpace
+from tests.hpo.fixture_types import Open
 from tests.hpo.tiny_study import tiny_settings
 
 PAPER = read_settings(Path(__file__).parents[3] / "studies/paper.toml")
@@ -155,6 +157,16 @@ def test_no_configuration_is_proposed_twice_and_an_empty_space_is_said(
         SearchSpace(settings).suggest(study.ask())
 
 
+@pytest.mark.parametrize("name", ["tpe", "random"])
+def test_nor_is_one_that_still_runs(tmp_path: Path, name: SamplerName) -> None:
+    space, study = SearchSpace(discrete(tmp_path, "none")), optuna.create_study()
+    study.sampler = wrapped(name, space, 0, study)
+    asked = [space.suggest(study.ask()) for _ in range(4)]  # none of which is told
+    assert len({(params["conv1_kernel"], params["conv2_kernel"]) for params in asked}) == 4
+    with pytest.raises(SpaceUsedUp):
+        space.suggest(study.ask())
+
+
 def test_the_trials_of_all_brackets_count_as_startup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,15 +201,63 @@ def test_it_comes_nearer_once_it_has_a_model(seed: int) -> None:
     assert sum(found[-20:]) < sum(found[:STARTUP]) * 20 / STARTUP * 0.7
 
 
-def test_it_proposes_nothing_before_and_everything_after() -> None:
-    study = optuna.create_study()
-    sampler = UnivariateTPE(2, 0)
-    trial = study.ask(dict(SPACE))
-    frozen = study.trials[0]
-    assert sampler.sample_relative(study, frozen, dict(SPACE)) == {}
-    study.tell(trial, 0.5)
-    for value in (0.4, 0.3):
-        study.tell(study.ask(dict(SPACE)), value)
-    proposed = sampler.sample_relative(study, study.trials[-1], dict(SPACE))
-    assert proposed.keys() == SPACE.keys()
-    assert all(0 <= value <= 1 for value in proposed.values())
+@pytest.mark.parametrize("name", ["tpe", "tpe-univariate", "gp"])
+def test_it_proposes_nothing_before_so_many_have_finished_and_everything_then(
+    tmp_path: Path, name: SamplerName
+) -> None:
+    space, chance = SearchSpace(tiny_settings(tmp_path)), np.random.default_rng(0)
+    study, asked = optuna.create_study(), dict(space.distributions)
+    study.add_trial(create_trial(state=TrialState.FAIL))
+    proposed = []
+    for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.COMPLETE, None):
+        study.ask()  # a trial that only runs counts as little as one that failed
+        made = inner_sampler(name, space, 3, seed=0)
+        proposed.append(made.sample_relative(study, study.trials[-1], asked))
+        if state:
+            params = space.draw(chance)
+            error = params["fc_momentum"]
+            finished = create_trial(
+                state=state,
+                value=error,
+                params=params,
+                distributions=asked,
+                intermediate_values={0: error},
+            )
+            study.add_trial(finished)
+    assert proposed[:3] == [{}] * 3
+    assert proposed[3].keys() == asked.keys()
+    assert all(asked[parameter]._contains(v) for parameter, v in proposed[3].items())
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["tpe", "tpe-univariate"])
+def test_what_runs_already_is_not_where_the_model_looks_next(
+    tmp_path: Path, name: SamplerName, seed: int
+) -> None:
+    space = SearchSpace(tiny_settings(tmp_path))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
+    for _ in range(STARTUP):
+        trial = study.ask(dict(SPACE))
+        study.tell(trial, sum(trial.params.values()))
+    study.add_trial(create_trial(state=TrialState.RUNNING))
+    asking = study.trials[-1]
+
+    def proposed() -> dict[str, float]:
+        made = inner_sampler(name, space, STARTUP, seed)
+        return made.sample_relative(study, asking, dict(SPACE))
+
+    first = proposed()
+    assert proposed() == first
+    running = create_trial(state=TrialState.RUNNING, params=first, distributions=dict(SPACE))
+    study.add_trial(running)
+    assert proposed() != first
+
+
+def test_a_study_has_the_sampler_and_the_startup_that_its_file_names(
+    open_study: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Mock(wraps=UnivariateTPE)
+    monkeypatch.setattr(sampler, "UnivariateTPE", made)
+    stored = open_study("search.sampler=tpe-univariate", "search.startup_trials=4")
+    stored.space.suggest(stored.study.ask())
+    assert made.call_args.args[0] == 4
