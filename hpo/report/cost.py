@@ -48,7 +48,8 @@ def error_against(table: pd.DataFrame, cost: str) -> Plot:
         f"{int(ends[cost].iloc[0]):,} to {ends['error'].iloc[1]:.1%} with "
         f"{int(ends[cost].iloc[1]):,} {COSTS[cost]}."
     )
-    return Plot(title, shows, traces, {"xaxis": log_axis(COSTS[cost]), "yaxis": error_axis()})
+    x_axis = {"title": {"text": COSTS[cost]}, **log_axis(done[cost], "~s")}
+    return Plot(title, shows, traces, {"xaxis": x_axis, "yaxis": error_axis()})
 
 
 def pareto_front(rows: pd.DataFrame, cost: str) -> pd.DataFrame:

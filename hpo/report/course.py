@@ -159,21 +159,27 @@ def pruned_epochs(table: pd.DataFrame) -> Plot:
     if cut.empty:
         return Plot(title, "", missing="No trial was pruned.")
     counts = cut["epochs"].value_counts().sort_index()
+    last = int(counts.index.max())
     bars = {
         "type": "bar",
         "x": counts.index.tolist(),
         "y": counts.tolist(),
+        "width": 1,  # plotly's own is the least distance between two bars
         "marker": {"color": PRUNED},
-        "hovertemplate": "%{y} trials after %{x} epochs<extra></extra>",
+        "hovertemplate": "after epoch %{x}: %{y}<extra></extra>",
     }
     share = len(cut) / max(len(table), 1)
     shows = (
         f"{len(cut)} of {len(table)} trials ({share:.0%}) were pruned, most of them after "
-        f"{counts.idxmax()} epochs."
+        f"epoch {counts.idxmax()}."
     )
     layout = {
-        "xaxis": {"title": {"text": "epochs trained"}, "rangemode": "tozero"},
+        "xaxis": {
+            "title": {"text": "epoch"},
+            "range": [0.5, last + 0.5],
+            "tick0": 0,
+            "dtick": -(-last // 10),
+        },
         "yaxis": {"title": {"text": "trials"}},
-        "bargap": 0.3,
     }
     return Plot(title, shows, [bars], layout, shows, height=380)

@@ -7,12 +7,26 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from hpo.report.plot import BANDS, BEST, BOX, LINE, TRAINED, Plot, Trace, lines, points, short
+from hpo.report.plot import (
+    BANDS,
+    BEST,
+    BOX,
+    LINE,
+    TRAINED,
+    Plot,
+    Trace,
+    lines,
+    log_axis,
+    points,
+    short,
+)
 from hpo.report.table import trained
 from hpo.study.space import place_in_range
 
+FEWEST = 7
+"""Complete trials from which on importances are shown."""
 ENOUGH = 20
-"""Complete trials from which on importances are shown; the best tenth are then at least two."""
+"""Complete trials from which on they are shown without a caveat; the best tenth are two."""
 MOST_BEST = 20  # trials drawn one by one over the boxes
 MOST_LINES = 600  # parallel coordinates; with more they are one blot, and slow
 LEGEND = ("best tenth", "better half", "worse half")
@@ -24,8 +38,8 @@ def importances(study: optuna.Study, table: pd.DataFrame) -> Plot:
     """How much each parameter has to do with being among the best tenth of the trials."""
     title = "Parameter importances"
     complete = int((table["state"] == "complete").sum())
-    if complete < ENOUGH:
-        few = f"Importances need {ENOUGH} complete trials; this study has {complete}."
+    if complete < FEWEST:
+        few = f"Importances need {FEWEST} complete trials: {FEWEST - complete} more to go."
         return Plot(title, "", missing=few)
     # fANOVA grows a forest for it: seconds where this takes a moment.
     shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
@@ -45,6 +59,8 @@ def importances(study: optuna.Study, table: pd.DataFrame) -> Plot:
         "PED-ANOVA: how far the values of the best tenth of the complete trials differ from those "
         f"of all. {complete} trials."
     )
+    if complete < ENOUGH:
+        note += " With so few trials they are uncertain."
     layout = {
         "xaxis": {"title": {"text": "share"}, "tickformat": ".0%"},
         "yaxis": {"automargin": True, "dtick": 1},
@@ -137,7 +153,8 @@ def _kind(table: pd.DataFrame, distributions: Distributions, kind: str, title: s
         return Plot(title, "", height=300)
     layers = [n.removesuffix(f"_{kind}") for n in names]
     best = done.head(max(5, min(MOST_BEST, len(done) // 20)))
-    traces: list[Trace] = [_boxes(table, names, layers)]
+    boxes = _boxes(table, names, layers)
+    traces: list[Trace] = [boxes]
     others = best.iloc[1:]
     traces.append(
         points(
@@ -160,13 +177,14 @@ def _kind(table: pd.DataFrame, distributions: Distributions, kind: str, title: s
         )
     )
     log = any(getattr(distributions[n], "log", False) for n in names)
+    drawn = [*boxes["lowerfence"], *boxes["upperfence"], *traces[1]["y"], *traces[2]["y"]]
     values = ", ".join(f"{la} {first[n]:.3g}" for la, n in zip(layers, names, strict=True))
     shows = (
         f"{title} by layer for all trials and the best {len(best)}; the best trial has {values}."
     )
     layout = {
         "xaxis": {"type": "category", "range": [-0.6, len(layers) - 0.4]},
-        "yaxis": {"type": "log", "dtick": 1, "exponentformat": "power"} if log else {},
+        "yaxis": log_axis(drawn, "~g") if log else {},
     }
     return Plot(title, shows, traces, layout, height=300)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 Trace = dict[str, Any]
@@ -47,9 +48,41 @@ def error_axis() -> Layout:
     return {"title": {"text": "validation error"}, "tickformat": ".0%", "rangemode": "tozero"}
 
 
-def log_axis(title: str) -> Layout:
-    """An axis of powers of ten."""
-    return {"title": {"text": title}, "type": "log", "dtick": 1, "exponentformat": "power"}
+def log_axis(values: Iterable[float | None], form: str) -> Layout:
+    """A logarithmic axis: of powers of ten, or of figures where less than two of these fit.
+
+    Args:
+        values: what is drawn along it; None and 0 are passed over.
+        form: of the figures, as plotly's ``tickformat`` takes it.
+    """
+    drawn = [value for value in values if value]
+    low, high = min(drawn, default=1.0), max(drawn, default=1.0)
+    # Plotly draws a decade on both sides of a single value.
+    if low == high or high / low >= 100:
+        return {"type": "log", "dtick": 1, "exponentformat": "power"}
+    return {"type": "log", "tickmode": "array", "tickvals": ticks(low, high), "tickformat": form}
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """At least three figures in a range: 1, 2 and 5 × 10^k, or multiples of one of these.
+
+    Args:
+        low: above 0.
+        high: above ``low``.
+    """
+    last = math.floor(math.log10(high))
+    figures = [
+        float(f"{digit}e{power}")
+        for power in range(math.floor(math.log10(low)), last + 1)
+        for digit in (1, 2, 5)
+    ]
+    inside = [figure for figure in figures if low <= figure <= high]
+    steps = (float(f"{digit}e{power}") for power in count(last, -1) for digit in (5, 2, 1))
+    while len(inside) < 3:
+        step = next(steps)
+        multiples = range(math.ceil(low / step), math.floor(high / step) + 1)
+        inside = [float(f"{n * step:.12g}") for n in multiples]
+    return inside
 
 
 def points(x: Sequence[Any], y: Sequence[Any], **more: Any) -> Trace:

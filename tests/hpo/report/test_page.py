@@ -4,6 +4,7 @@ import math
 import re
 import subprocess
 import sys
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.paper.published import OMNIGLOT
 from hpo.report.cost import pareto_front
 from hpo.report.page import make_page
+from hpo.report.plot import log_axis
 from hpo.report.table import trained, trials_table
 from hpo.study.confirmations import keep_result
 from hpo.study.evaluations import Look, keep_look
@@ -189,7 +191,7 @@ NONE_IS_TRAINED = "No trial has been trained to its end yet"
         (
             [(0.25, TrialState.COMPLETE)],
             12,
-            "Importances need 20 complete trials; this study has 1.",
+            "Importances need 7 complete trials: 6 more to go.",
         ),
         ([(math.nan, TrialState.FAIL), (0.5, TrialState.PRUNED)], 2, NONE_IS_TRAINED),
     ],
@@ -245,6 +247,79 @@ def test_what_was_spent_counts_once_what_a_retry_went_on_from(stored: StoredStud
     assert table["seconds_spent"].sum() == 8.0
     epochs = table["multiply_adds_spent"] / (50_000 * images_per_epoch(training))
     assert epochs.tolist() == [1, 2, 0]
+
+
+def plot_titled(page: str, title: str) -> dict[str, Any]:
+    """The figure of this title."""
+    return figures_of(page)[re.findall(r"<figure><h3>(.*?)</h3>", page).index(title)]
+
+
+@pytest.mark.parametrize(("complete", "shown", "caveat"), [(6, 0, 0), (7, 1, 1), (20, 1, 0)])
+def test_importances_of_few_trials_are_uncertain(
+    stored: StoredStudy, complete: int, shown: int, caveat: int
+) -> None:
+    for number in range(complete):
+        trial = a_trial(stored, 0.2 + number / 100, TrialState.COMPLETE)
+        trial.params["conv1_lr"] *= 1 + number / 3
+        stored.study.add_trial(trial)
+    page = page_of(stored)
+    words = words_of(page)
+    assert words.count("Importances need 7 complete trials: 1 more to go.") == 1 - shown
+    assert words.count("With so few trials they are uncertain.") == caveat
+    if shown:
+        (bars,) = plot_titled(page, "Parameter importances")["traces"]
+        assert bars["y"][-1] == "conv1_lr"  # no other varies
+        assert sum(bars["x"]) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("cut", [[1], [3, 3, 27], [1, 2, 400]])
+def test_pruning_has_a_bar_an_epoch(stored: StoredStudy, cut: list[int]) -> None:
+    for epochs in cut:
+        trial = a_trial(stored, 0.5, TrialState.PRUNED)
+        trial.intermediate_values = dict.fromkeys(range(epochs), 0.5)
+        stored.study.add_trial(trial)
+    figure = plot_titled(page_of(stored), "When trials were pruned")
+    (bars,) = figure["traces"]
+    assert dict(zip(bars["x"], bars["y"], strict=True)) == Counter(cut)
+    assert bars["width"] == 1
+    axis = figure["layout"]["xaxis"]
+    assert axis["range"] == [0.5, max(cut) + 0.5]
+    assert axis["dtick"] == int(axis["dtick"])
+    assert max(cut) / axis["dtick"] <= 10
+
+
+@pytest.mark.parametrize(
+    ("values", "figures"),
+    [
+        ([0.011, None, 0.09], [0.02, 0.04, 0.06, 0.08]),
+        ([0.01, 0.1], [0.01, 0.02, 0.05, 0.1]),
+        ([1e-6, 9e-5], [1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5]),
+        ([22_000, 35_000], [25_000, 30_000, 35_000]),
+        ([1_234_000, 1_236_000], [1_234_000, 1_235_000, 1_236_000]),
+    ],
+)
+def test_a_narrow_log_axis_has_figures(values: list[float | None], figures: list[float]) -> None:
+    axis = log_axis(values, "~s")
+    assert set(figures) <= set(axis["tickvals"])
+    assert 3 <= len(axis["tickvals"]) <= 8
+    assert (axis["tickmode"], axis["tickformat"]) == ("array", "~s")
+
+
+@pytest.mark.parametrize("values", [[1e-4, 1e-2], [5.0, None, 5.0], []])
+def test_other_log_axes_have_powers_of_ten(values: list[float | None]) -> None:
+    assert log_axis(values, "~g") == {"type": "log", "dtick": 1, "exponentformat": "power"}
+
+
+def test_every_log_axis_follows_what_is_drawn(stored: StoredStudy) -> None:
+    for number in range(3):
+        trial = a_trial(stored, 0.2 + number / 10, TrialState.COMPLETE, weights=10_000 + number)
+        trial.params["fc_lr"] = 0.09
+        stored.study.add_trial(trial)
+    page = page_of(stored)
+    assert plot_titled(page, "Learning rate")["layout"]["yaxis"]["tickvals"] == [0.01, 0.02, 0.05]
+    assert plot_titled(page, "L2 penalty")["layout"]["yaxis"]["dtick"] == 1
+    ticks = plot_titled(page, "Error against weights")["layout"]["xaxis"]["tickvals"]
+    assert ticks == [10_000, 10_001, 10_002]
 
 
 def test_the_pareto_front_is_what_none_beats() -> None:
