@@ -23,6 +23,14 @@ Results = Annotated[
         "share it.  [default: the study's folder]"
     ),
 ]
+TensorBoard = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Write each trial as a run for TensorBoard, DIR/STUDY/trial-0007: its curve, "
+        "hyper-parameters and pictures. Needs the extra tensorboard.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1; auto takes a GPU if any.")]
 ThreadsOfCpu = Annotated[
     int | None,

@@ -15,6 +15,7 @@ from hpo.cli.options import (
     Results,
     Storage,
     StudyArgument,
+    TensorBoard,
     ThreadsOfCpu,
     Timeout,
 )
@@ -23,6 +24,7 @@ from hpo.search.loop import DeviceFailure, search
 from hpo.search.objective import Objective
 from hpo.search.observer import Observer
 from hpo.search.stopping import Stop
+from hpo.search.tensorboard import check_tensorboard
 from hpo.search.warm_start import WarmStart, begun_with, plan
 from hpo.study.limits import read_budget, set_limits, spending_of
 from hpo.study.paths import data_folder, find_study
@@ -79,6 +81,7 @@ def run(
     ] = None,
     threads: ThreadsOfCpu = None,
     results: Results = None,
+    tensorboard: TensorBoard = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the study."),
@@ -137,6 +140,9 @@ def run(
     warm_start = None
     if from_ is not None:
         warm_start = plan(from_, from_storage, place.name, settings, place.url)
+    runs = (tensorboard / place.name).absolute() if tensorboard else None
+    if runs:
+        check_tensorboard(runs)
     alone, stop = workers is None and ray is None, Stop(timeout)
     folder = data_folder(data, settings.data.path).absolute()
     # Workers in processes of their own load the data again, each onto its device.
@@ -170,10 +176,10 @@ def run(
             return
         announce(stored, created, place.url, inputs, estimate_here=alone)
         kept = (results or place.folder).absolute()
-        job = Work(place.name, place.url, folder, str(where), kept, asked)
+        job = Work(place.name, place.url, folder, str(where), kept, asked, runs)
         with show_progress(stored) as observer:
             if alone:
-                objective = Objective(stored, inputs, job.results, observer, stop.check)
+                objective = Objective(stored, inputs, job.results, observer, stop.check, runs)
                 try:
                     reason = search(stored, objective, stop, observer)
                 except DeviceFailure as error:

@@ -6,6 +6,7 @@ from hpo.cli.options import (
     Results,
     Storage,
     StudyArgument,
+    TensorBoard,
     ThreadsOfCpu,
     Timeout,
 )
@@ -32,6 +33,7 @@ def worker(
     timeout: Timeout = None,
     threads: ThreadsOfCpu = None,
     results: Results = None,
+    tensorboard: TensorBoard = None,
 ) -> None:
     """Join a study that exists, from any machine, and search until it is full or its budget spent.
 
@@ -50,7 +52,8 @@ def worker(
         stored.storage.engine.dispose()
         folder = (results or place.folder).absolute()
         images = folder_of(stored, place, data).absolute()
-        job = Work(place.name, place.url, images, str(where), folder, asked)
+        runs = (tensorboard / place.name).absolute() if tensorboard else None
+        job = Work(place.name, place.url, images, str(where), folder, asked, runs)
         with show_progress(stored) as observer:
             stop = Stop(timeout)
             try:

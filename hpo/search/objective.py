@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -10,6 +11,7 @@ from optuna.trial import FrozenTrial
 from data.errors import first_line
 from hpo.search.observer import Observer
 from hpo.search.pictures import attach, filters, learning_curve, mistakes
+from hpo.search.tensorboard import TrialRun
 from hpo.study.paths import artifacts_folder, snapshots_folder
 from hpo.study.retry import owed_a_retry
 from hpo.study.study import StoredStudy
@@ -38,6 +40,7 @@ class Objective:
         results: Path,
         observer: Observer,
         on_step: Callable[[], None],
+        runs: Path | None = None,
     ) -> None:
         """Prepare for the trials of one study.
 
@@ -47,12 +50,14 @@ class Objective:
             results: folder for trainings that are not finished, and for the trials' pictures.
             observer: is told of trials and epochs.
             on_step: called after every training step; may raise to end the trial.
+            runs: folder of TensorBoard's runs of this study, if there are to be any.
         """
         self._space = stored.space
         self._study_seed = stored.settings.search.seed
         self._snapshots = snapshots_folder(results, stored.token)
         self._artifacts = artifacts_folder(results)
         self._inputs, self._observer, self._on_step = inputs, observer, on_step
+        self._runs = runs
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Run the trial; what it is and what it did is kept in its attributes."""
@@ -60,7 +65,8 @@ class Objective:
         if seed is None:
             seed = derived_seed(self._study_seed, trial.number, 1)
             Record(seed=seed).write(trial)
-        configuration = self._space.configuration(self._space.suggest(trial), seed)
+        params = self._space.suggest(trial)
+        configuration = self._space.configuration(params, seed)
         network, device = configuration.network, self._inputs.device
         Record(
             weights=network.weights,
@@ -68,8 +74,10 @@ class Objective:
             device=device_name(device),
         ).write(trial)
         self._observer.trial_started(trial.number, configuration)
+        number = first_try(trial)
         try:
-            return self._train(trial, configuration, self._snapshot(first_try(trial)))
+            with closing(TrialRun(self._runs, number, params)) as run:
+                return self._train(trial, configuration, self._snapshot(number), run)
         finally:
             release_memory(device)
 
@@ -95,7 +103,11 @@ class Objective:
                 self._snapshot(int(number)).remove()
 
     def _train(
-        self, trial: optuna.Trial, configuration: Configuration, snapshot: Snapshot
+        self,
+        trial: optuna.Trial,
+        configuration: Configuration,
+        snapshot: Snapshot,
+        run: TrialRun,
     ) -> float:
         start = written = time.perf_counter()
         earlier, paced = 0.0, False
@@ -116,13 +128,14 @@ class Objective:
             # Before the trial says that it went on: none of the earlier try's seconds is
             # then missing at any moment, and no budget seems less used up than it is.
             write_seconds()
-            self._catch_up(trial, trainer)
+            self._catch_up(trial, trainer, run)
 
         def on_epoch(epoch: int, error: float) -> None:
             nonlocal paced
             if time.perf_counter() - written > NEWS:
                 write_seconds()
             trial.report(error, epoch)
+            run.add_epoch(epoch, history.epochs[epoch])
             if not paced:
                 paced = True
                 write_pace()
@@ -140,7 +153,7 @@ class Objective:
             try:
                 train_resumably(trainer, snapshot, self._on_step, on_epoch, on_resume)
             except optuna.TrialPruned:
-                self._keep_pictures(trial, trainer)
+                self._keep_pictures(trial, trainer, run)
                 raise
             finally:
                 Record(
@@ -149,17 +162,14 @@ class Objective:
                     fallback=trainer.fallback,
                     images_at_once=trainer.images_at_once,
                 ).write(trial)
-            self._keep_pictures(trial, trainer)
+            self._keep_pictures(trial, trainer, run)
         except Diverged as error:
-            trial.report(WORST, error.epoch)
-            Record(fail_reason=f"diverged: {error}").write(trial)
-            return WORST
+            return _mark(trial, run, error.epoch, f"diverged: {error}")
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
-            trial.report(WORST, len(history.epochs))
-            Record(fail_reason=f"out of memory: {first_line(error)}").write(trial)
-            return WORST
+            reason = f"out of memory: {first_line(error)}"
+            return _mark(trial, run, len(history.epochs), reason)
         finally:
             if history.epochs:
                 best = history.best_epoch
@@ -173,7 +183,7 @@ class Objective:
             Record(peak_memory_mb=round(peak(self._inputs.device) / 2**20)).write(trial)
         return history.best_error
 
-    def _keep_pictures(self, trial: optuna.Trial, trainer: Trainer) -> None:
+    def _keep_pictures(self, trial: optuna.Trial, trainer: Trainer, run: TrialRun) -> None:
         """Keep pictures of what the network learnt; a trial that has ended takes none."""
         first = trainer.network.layer("conv1").weight.detach().float().cpu().numpy()
         pictures = {
@@ -182,16 +192,26 @@ class Objective:
             "mistakes": mistakes(self._inputs.tasks, trainer.answers().cpu().numpy()),
         }
         attach(trial, self._artifacts, pictures)
+        run.add_pictures(len(trainer.history.epochs), pictures)
 
-    def _catch_up(self, trial: optuna.Trial, trainer: Trainer) -> None:
+    def _catch_up(self, trial: optuna.Trial, trainer: Trainer, run: TrialRun) -> None:
         """Report what the earlier tries of a trial did; the pruner learns of every rung."""
         history, prune = trainer.history, False
         Record(resumed_at=len(history.epochs)).write(trial)
         for epoch, done in enumerate(history.epochs):
             trial.report(done.error, epoch)
+            run.add_epoch(epoch, done)
             prune = trial.should_prune()
         if prune and not trainer.finished:
             raise _pruned(len(history.epochs) - 1, history.epochs[-1].error)
+
+
+def _mark(trial: optuna.Trial, run: TrialRun, epoch: int, reason: str) -> float:
+    """Mark a trial whose network cannot train, and say why."""
+    trial.report(WORST, epoch)
+    run.add_mark(epoch, WORST)
+    Record(fail_reason=reason).write(trial)
+    return WORST
 
 
 def _pruned(epoch: int, error: float) -> optuna.TrialPruned:

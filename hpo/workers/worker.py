@@ -10,6 +10,7 @@ from hpo.search.loop import search
 from hpo.search.objective import Objective
 from hpo.search.observer import Observer
 from hpo.search.stopping import Stop
+from hpo.search.tensorboard import check_tensorboard
 from hpo.study.patient_storage import ABSENCE, PAUSES, is_away
 from hpo.study.storage import StorageError, open_storage, storage_errors
 from hpo.study.study import StoredStudy, load
@@ -28,6 +29,7 @@ class Work:
         device: as PyTorch names it.
         results: folder for trainings that are not finished, and for the pictures of trials.
         threads: of the CPU.
+        runs: folder of TensorBoard's runs of the study, if there are to be any.
     """
 
     study: str
@@ -36,6 +38,7 @@ class Work:
     device: str
     results: Path
     threads: Threads = field(default_factory=Threads)
+    runs: Path | None = None
 
 
 def work(job: Work, observer: Observer | None = None, stop: Stop | None = None) -> str | None:
@@ -51,7 +54,10 @@ def work(job: Work, observer: Observer | None = None, stop: Stop | None = None) 
 
     Raises:
         StudyError: the study is absent, in another format, or about other data.
+        UserError: TensorBoard's runs are wanted, and this machine cannot write them.
     """
+    if job.runs:
+        check_tensorboard(job.runs)
     torch.set_num_threads(job.threads.number)
     device, stop = current(torch.device(job.device)), stop or Stop(None)
     observer = observer or Observer()
@@ -65,7 +71,7 @@ def work(job: Work, observer: Observer | None = None, stop: Stop | None = None) 
         )
         stored = tries(_join, job, stop)
         inputs = stored.open_inputs(job.data, device, job.threads)
-        objective = Objective(stored, inputs, job.results, observer, stop.check)
+        objective = Objective(stored, inputs, job.results, observer, stop.check, job.runs)
         return search(stored, objective, stop, observer)
 
 

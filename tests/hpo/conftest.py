@@ -54,10 +54,11 @@ def stored(open_study: Open) -> StoredStudy:
 def run(small_inputs: Inputs, tmp_path: Path) -> Run:
     """Runs a study on the CPU until it holds this many finished trials."""
 
-    def run(stored: StoredStudy, trials: int) -> str | None:
+    def run(stored: StoredStudy, trials: int, runs: Path | None = None) -> str | None:
         stored.study.set_user_attr(WANTED, trials)
         stop, lines = Stop(None), PlainLines(stored)
-        objective = Objective(stored, small_inputs, tmp_path / "results", lines, stop.check)
+        results = tmp_path / "results"
+        objective = Objective(stored, small_inputs, results, lines, stop.check, runs)
         return search(stored, objective, stop, lines)
 
     return run

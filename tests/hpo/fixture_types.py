@@ -6,7 +6,7 @@ from hpo.study.study import StoredStudy
 
 Open = Callable[..., StoredStudy]
 """Opens the study ``tiny``, with changes to its settings, anew as a new process would."""
-Run = Callable[[StoredStudy, int], str | None]
-"""Runs a study until it holds this many finished trials."""
+Run = Callable[..., str | None]
+"""Runs a study until it holds this many finished trials, and writes TensorBoard's runs if asked."""
 Searched = Callable[[], StoredStudy]
 """Opens a study that was searched by a command line."""
