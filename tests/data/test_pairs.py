@@ -135,18 +135,18 @@ def test_all_pairs_batches_hold_each_character_by_two_drawers(
 @pytest.fixture
 def alike(train: Drawings) -> Drawings:
     """Every drawing is the same one, so that an image tells how it was distorted."""
-    return replace(train, ink=train.ink[:1, :1].expand_as(train.ink))
+    return replace(train, images=train.images[:1].expand_as(train.images))
 
 
 def test_the_twins_of_a_copy_are_distorted_each_in_its_own_way(alike: Drawings) -> None:
     pairs = draw_pairs(alike, 20, copies=2, seed=0)
-    (batch,) = random_pair_batches(alike, pairs, 60, seeded(0, alike.ink.device))
+    (batch,) = random_pair_batches(alike, pairs, 60, seeded(0, alike.images.device))
     first, second = batch.images.flatten(1).chunk(2)
     assert ((first - second).abs().amax(dim=1) < 1e-3).sum() == 20  # those as they were drawn
 
 
 def test_the_images_of_a_character_are_distorted_each_in_its_own_way(alike: Drawings) -> None:
-    chance = seeded(0, alike.ink.device)
+    chance = seeded(0, alike.images.device)
     (batch,) = all_pairs_batches(alike, 30, 10, 1, 1.0, False, chance)
     first, second = batch.images.flatten(1).chunk(2)
     assert ((first - second).abs().amax(dim=1) > 1e-3).all()
@@ -154,7 +154,7 @@ def test_the_images_of_a_character_are_distorted_each_in_its_own_way(alike: Draw
 
 def test_the_distortion_is_as_wide_as_is_said(alike: Drawings) -> None:
     def moved(width: float) -> float:
-        chance = seeded(0, alike.ink.device)
+        chance = seeded(0, alike.images.device)
         (batch,) = all_pairs_batches(alike, 30, 10, 1, width, False, chance)
         return float((batch.images - as_input(alike.images[:1])).abs().mean())
 

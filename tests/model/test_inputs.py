@@ -3,6 +3,7 @@ import torch
 from data.drawings import Drawings
 from model.configuration import DataChoice
 from model.inputs import inputs_from
+from tests.data.ink import drawings_of
 
 CPU = torch.device("cpu")
 
@@ -13,13 +14,11 @@ def told_apart() -> Drawings:
     They count from 0, so that drawer 5 of the second alphabet has 24.
     """
     ink = (20 * torch.arange(3).view(3, 1) + torch.arange(20)).byte()
-    return Drawings(
-        name="told",
-        fingerprint="told-1",
-        alphabets=("evaluation-01", "validation-01", "train-01"),
-        alphabet_of=torch.arange(3).repeat_interleave(20),
-        drawers=tuple(range(1, 21)),
-        ink=ink.repeat_interleave(20, dim=0).view(60, 20, 1, 1).repeat(1, 1, 8, 8),
+    return drawings_of(
+        ink.repeat_interleave(20, dim=0).view(60, 20, 1, 1).repeat(1, 1, 8, 8),
+        ("evaluation-01", "validation-01", "train-01"),
+        torch.arange(3).repeat_interleave(20),
+        range(1, 21),
     )
 
 
@@ -28,9 +27,9 @@ def test_tasks_are_of_the_validation_alphabets_and_drawers_alone() -> None:
     inputs = inputs_from(told_apart(), choice, 4, CPU)
     assert inputs.tasks.support.unique().tolist() == [24, 25, 26, 27]
     assert inputs.tasks.queries.unique().tolist() == [24, 25, 26, 27]
-    assert inputs.tasks.queries.shape == (20, 20, 4, 4)
-    assert inputs.split.train.ink.unique().tolist() == list(range(48, 60))
-    assert inputs.fingerprint == "told-1"
+    assert inputs.tasks.queries.shape == (20, 20, 1, 4, 4)
+    assert inputs.split.train.images.unique().tolist() == list(range(48, 60))
+    assert inputs.fingerprint == "m"
 
 
 def test_tasks_are_those_of_the_seed_that_was_chosen() -> None:
