@@ -18,8 +18,8 @@ from benchmarks.stopwatch import Row, machine, table
 from benchmarks.throughput import Setting, at_once, training, validation
 from data.sources.by_name import open_set
 from hpo.study.paths import data_folder
-from hpo.view.terminal import log_to_stderr
-from model.fast.memory import keep_freed
+from hpo.view.log import log_to_stderr, silence_optuna
+from model.fast.heap import keep_freed
 
 TITLES = {
     "training": "Training, random pairs of 128 a step, distorted",
@@ -51,6 +51,7 @@ def main() -> None:
         parser.error(f"{', '.join(sorted(unknown))}: the sections are {', '.join(TITLES)}")
     keep_freed()
     log_to_stderr()
+    silence_optuna()
     warnings.filterwarnings("ignore", message="Heartbeat of storage")  # of single asks
     device = torch.device(chosen.device)
     drawings = open_set("omniglot", 0, data_folder(chosen.data))

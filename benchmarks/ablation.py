@@ -24,8 +24,9 @@ from data.files import write_whole
 from hpo.results.retrain import fresh_tasks
 from hpo.study.paths import data_folder
 from hpo.study.settings import read_settings
+from model.history import Diverged
 from model.inputs import open_inputs
-from model.training import Diverged, train
+from model.training import train
 
 TASKS = 4000
 

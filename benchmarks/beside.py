@@ -10,7 +10,8 @@ from benchmarks.stopwatch import Row
 from benchmarks.throughput import Setting, make_trainer
 from hpo.workers.local import cores_for
 from model.fast.threads import Threads
-from model.training import Interrupted, train
+from model.history import Interrupted
+from model.training import train
 
 BUSY = (0, 1, 2)  # processes that keep a core each
 SECONDS = 40.0  # of each pace: long enough for other numbers to be tried several times

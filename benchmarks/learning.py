@@ -17,11 +17,12 @@ from benchmarks.stopwatch import Row, machine, table
 from benchmarks.throughput import Setting, make_trainer
 from data.sources.by_name import open_set
 from hpo.study.paths import data_folder
-from hpo.view.terminal import log_to_stderr
+from hpo.view.log import log_to_stderr, silence_optuna
 from model.configuration import Configuration
-from model.fast.memory import keep_freed
+from model.fast.heap import keep_freed
+from model.history import Interrupted
 from model.recipe import RandomPairs
-from model.training import Interrupted, train
+from model.training import train
 
 STEPS = 160  # between two looks: 20,480 pairs
 TASKS, TASK_SEED = 4000, 7  # of the validation alphabets; the 320 of a search have seed 0
@@ -37,6 +38,7 @@ def main() -> None:
     chosen = parser.parse_args()
     keep_freed()
     log_to_stderr()
+    silence_optuna()
     device = torch.device(chosen.device)
     drawings = open_set("omniglot", 0, data_folder(chosen.data))
     trainer = make_trainer(Setting(drawings, device, 0, 1, print), _recipe(), TASKS, TASK_SEED)

@@ -12,7 +12,7 @@ from benchmarks.networks import as_searched, configurations
 from benchmarks.stopwatch import Row, machine, steps_seconds, table
 from benchmarks.throughput import Setting, make_trainer
 from data.sources.strokes import draw_strokes
-from hpo.view.terminal import log_to_stderr
+from hpo.view.log import log_to_stderr, silence_optuna
 from model import training
 from model.configuration import Configuration
 
@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, help="write JSON")
     chosen = parser.parse_args()
     log_to_stderr()
+    silence_optuna()
     setting = Setting(draw_strokes(0), torch.device("cuda"), 0, 1, print)
     networks = {name: as_searched(name) for name in ("small", "modern")}
     networks |= {name: c for name, c in configurations().items() if name != "small"}

@@ -32,8 +32,8 @@ from hpo.study.limits import WANTED
 from hpo.study.settings import StudySettings
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy, create_or_resume, load
+from hpo.view.log import log_to_stderr, silence_optuna
 from hpo.view.status import StatusReader
-from hpo.view.terminal import log_to_stderr
 from model.fast.cuda_graph import Replayed
 from model.fast.memory import release_memory
 from model.inputs import inputs_from
@@ -248,6 +248,7 @@ def _database_seconds(name: str, url: str) -> list[float]:
     """What the storage takes in each of a few trials of a minute."""
     torch.set_num_threads(1)
     log_to_stderr()
+    silence_optuna()
     storage = open_storage(url, create=False)
     stored = load(name, storage)
     stored.study.sampler, stored.study.pruner = make_sampler(stored), make_pruner(stored.settings)

@@ -19,7 +19,7 @@ from hpo.workers.local import cores_for
 from model.architecture import Architecture
 from model.configuration import Configuration
 from model.fast.cuda_graph import steps_before_the_pace
-from model.fast.memory import keep_freed
+from model.fast.heap import keep_freed
 from model.fast.threads import Threads
 from model.training import Trainer
 

@@ -1,4 +1,6 @@
-"""The errors that a person can put right."""
+"""The errors that a person can put right, and how a terminal may show them."""
+
+import unicodedata
 
 
 class UserError(Exception):
@@ -24,6 +26,14 @@ def in_a_line(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of what an error says; its kind where it says nothing."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def printable(text: str) -> str:
+    """A text without what a terminal would obey: control characters, and marks of direction."""
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c
+        for c in text
+    )
 
 
 class DataError(UserError):

@@ -14,11 +14,9 @@ from torch import Generator, Tensor
 from data.drawings import Drawings, resized
 from data.errors import DataError
 from data.pairs import seeded
+from data.sets import WAY
 from data.sources.archive import Files, open_files
 from data.sources.png import read_drawing
-
-WAY = 20
-"""Characters of a support set, and tasks of a draw (Koch et al. 2015, §4.3)."""
 
 
 @dataclass(frozen=True)

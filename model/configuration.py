@@ -11,11 +11,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from data.errors import UserError
 from data.files import read_text
-from data.sources.by_name import SetName
-from data.tasks import WAY
+from data.sets import WAY, SetName
 from model.architecture import Architecture, Frozen
-from model.fast.device import Precision
-from model.recipe import LayerRates, Seed, Training
+from model.recipe import LayerRates, Precision, Seed, Training
 
 
 class ConfigurationError(UserError):

@@ -1,6 +1,8 @@
-"""What the epochs of a training gave."""
+"""What a training did, epoch by epoch, and what ends one before its time."""
 
 from dataclasses import dataclass, field
+
+from data.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,21 @@ class History:
         """Pairs scored in a second of training, validation left out."""
         seconds = sum(e.train_seconds for e in self.epochs)
         return sum(e.pairs for e in self.epochs) / seconds if seconds else 0.0
+
+
+class Interrupted(Exception):
+    """What ends a training that can go on from its snapshot; says why."""
+
+
+class Diverged(UserError):
+    """The loss or the error is no longer a finite number; the message says when.
+
+    Attributes:
+        epoch: in which epoch (from 0) it happened.
+    """
+
+    advice = "lower the rates of the configuration, or take another trial's"
+
+    def __init__(self, epoch: int, step: int) -> None:
+        super().__init__(f"the loss was no longer finite in epoch {epoch + 1}, by step {step}")
+        self.epoch = epoch

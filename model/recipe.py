@@ -10,6 +10,8 @@ from model.architecture import Frozen
 INITIAL_MOMENTUM = 0.5
 """Momentum of every layer in the first epoch (Koch et al. 2015, §3.2)."""
 
+Precision = Literal["bf16", "fp32"]
+"""The arithmetic of a training; "auto" in a recipe is the one that the device is fast in."""
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Positive = Annotated[int, Field(ge=1)]
 

@@ -15,8 +15,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from data.files import check_file, write_whole
-from model.history import Epoch
-from model.training import Interrupted, OnEpoch, OnStep, PartialEpoch, Trainer, train
+from model.history import Epoch, Interrupted
+from model.training import OnEpoch, OnStep, PartialEpoch, Trainer, train
 
 FORMAT = "hpo-snapshot-2"
 _USED = TypeAdapter(list[Annotated[int, Field(ge=1, le=999)]])

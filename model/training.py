@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from data.drawings import Drawings
-from data.errors import UserError, in_a_line
+from data.errors import in_a_line
 from data.pairs import PairBatch, seeded
 from data.tasks import OneShotTasks
 from model.architecture import Architecture
@@ -25,7 +25,7 @@ from model.fast.encoder import encoder
 from model.fast.memory import block_that_fits, out_of_memory, release_memory
 from model.fast.micro_batches import backward
 from model.fast.threads import FreeThreads, Threads
-from model.history import Epoch, History
+from model.history import Diverged, Epoch, History
 from model.loss import batch_loss
 from model.optimizer import layerwise_optimizer, set_epoch
 from model.recipe import AllPairs
@@ -44,25 +44,7 @@ logger = logging.getLogger(__name__)
 OnEpoch = Callable[[int, float], None]
 """Called after each epoch with its number (from 0) and its one-shot validation error."""
 OnStep = Callable[[], None]
-"""Called after each step; what it raises ends the training there."""
-
-
-class Interrupted(Exception):
-    """What `OnStep` raises to end a training that can go on from its snapshot; says why."""
-
-
-class Diverged(UserError):
-    """The loss or the error is no longer a finite number; the message says when.
-
-    Attributes:
-        epoch: in which epoch (from 0) it happened.
-    """
-
-    advice = "lower the rates of the configuration, or take another trial's"
-
-    def __init__(self, epoch: int, step: int) -> None:
-        super().__init__(f"the loss was no longer finite in epoch {epoch + 1}, by step {step}")
-        self.epoch = epoch
+"""Called after each step; what it raises, `Interrupted` say, ends the training there."""
 
 
 @dataclass

@@ -1,16 +1,14 @@
 """The data sets by name."""
 
 from pathlib import Path
-from typing import Literal
 
 from data.drawings import Drawings
 from data.errors import DataError
+from data.sets import SetName, packed_folder
 from data.sources import folder as images
 from data.sources import omniglot
 from data.sources.png import SIDE
 from data.sources.strokes import load_strokes
-
-SetName = Literal["omniglot", "strokes", "folder"]
 
 
 def open_set(
@@ -29,11 +27,11 @@ def open_set(
         DataError: the data is broken or has other channels, or is absent and cannot be fetched.
     """
     if name == "folder":
-        return images.load(folder, side, channels, omniglot.packed_folder())
+        return images.load(folder, side, channels, packed_folder())
     if channels != 1:
         raise DataError(f"{name} is drawn in ink alone: leave network.channels out")
     if name == "strokes":
-        return load_strokes(seed, omniglot.packed_folder())
+        return load_strokes(seed, packed_folder())
     if omniglot.find(folder) is None:
         from data.sources.download import download  # torchvision takes seconds to import
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from safetensors.numpy import save
 from data.drawings import Drawings
 from data.errors import DataError
 from data.files import write_whole
+from data.sets import packed_folder
 from data.sources.archive import Files, open_files
 from data.sources.png import SIDE, read_drawing
 
@@ -26,16 +26,6 @@ DRAWERS = 20
 PACKED_FORMAT = "hpo-omniglot-1"
 OFFICIAL_FINGERPRINT = "omniglot-37eab6f6eef6882e"
 """What `Drawings.fingerprint` is for the official images."""
-
-
-def default_folder() -> Path:
-    """Where data is looked for and downloaded to when nothing else is said: ``~/.cache/hpo``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpo"
-
-
-def packed_folder() -> Path:
-    """Where packed data sets are kept: ``HPO_CACHE``, or the default folder."""
-    return Path(os.environ.get("HPO_CACHE") or default_folder())
 
 
 @dataclass(frozen=True)

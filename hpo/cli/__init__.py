@@ -1,48 +1,81 @@
-"""The command line: its commands, and how it ends."""
+"""The command line: its commands, each loaded when it is typed, and how it ends."""
 
+import logging
 import sys
 import traceback
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
 from data.errors import UserError
 from hpo import __version__
-from hpo.cli import (
-    baselines,
-    classify,
-    confirm,
-    dashboard,
-    data,
-    delete,
-    evaluate,
-    export,
-    report,
-    run,
-    status,
-    train,
-    verify,
-    worker,
-)
-from hpo.cli.steps import say
-from hpo.view.terminal import log_to_stderr
-from model.fast.memory import keep_freed
+from hpo.view.log import log_to_stderr, silence_optuna
+from model.fast.heap import keep_freed
 
-app = typer.Typer(
-    help="Bayesian hyper-parameter search for one-shot siamese networks (Koch et al. 2015).",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-data_app = typer.Typer(help="Look at, check or fetch the data.")
-app.add_typer(data_app, name="data")
+COMMANDS: Mapping[str, str] = {
+    "run": "Search: run trials until the study holds enough.",
+    "worker": "Join a study that exists, from any machine.",
+    "status": "Say where a study stands.",
+    "dashboard": "Show a study in a browser.",
+    "confirm": "Train the best trials again, and rank them on fresh tasks.",
+    "export": "Write the best trial as a configuration.",
+    "delete": "Delete a study with all that belongs to it.",
+    "report": "Write a study as one HTML page, or as a table.",
+    "train": "Train a configuration in full.",
+    "evaluate": "Score a checkpoint on the evaluation tasks.",
+    "baselines": "Score simpler methods on the same tasks.",
+    "verify": "Measure verification accuracy on six sets of pairs.",
+    "classify": "Tell which class your own pictures belong to.",
+    "data": "Look at, check or fetch the data.",
+}
+"""What each command does, in the order of the help; a file of this room has its name."""
+OPTIONS: Mapping[str, Any] = {
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+}
+
+logger = logging.getLogger(__name__)
+
+
+class _Command(TyperCommand):
+    """A command whose module is imported when it is typed: PyTorch takes seconds to import."""
+
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        """Begin the command."""
+        return load(str(self.name)).make_context(*arguments, **settings)
+
+
+class _Commands(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {
+            name: _Command(name, callback=None, short_help=does) for name, does in COMMANDS.items()
+        }
+
+
+def load(name: str) -> Any:
+    """The command of this name, a Click command or a group of some."""
+    module = import_module(f"{__name__}.{name}")
+    silence_optuna()
+    if isinstance(app := getattr(module, "app", None), typer.Typer):
+        return get_command(app)
+    app = typer.Typer(**OPTIONS)
+    app.command(name)(getattr(module, name))
+    return get_command(app)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
         print(f"hpo {__version__}")
         raise typer.Exit
+
+
+app = typer.Typer(cls=_Commands, **OPTIONS)
 
 
 @app.callback()
@@ -53,28 +86,6 @@ def _options(
     ] = False,
 ) -> None:
     """Bayesian hyper-parameter search for one-shot siamese networks (Koch et al. 2015)."""
-
-
-COMMANDS: tuple[Callable[..., None], ...] = (
-    run.run,
-    worker.worker,
-    status.status,
-    dashboard.dashboard,
-    confirm.confirm,
-    export.export,
-    delete.delete,
-    report.report,
-    train.train,
-    evaluate.evaluate,
-    baselines.baselines,
-    verify.verify,
-    classify.classify,
-)
-DATA_COMMANDS: tuple[Callable[..., None], ...] = (data.show, data.check, data.download)
-for command in COMMANDS:
-    app.command()(command)
-for command in DATA_COMMANDS:
-    data_app.command()(command)
 
 
 def main() -> None:
@@ -90,12 +101,12 @@ def main() -> None:
         path = context.command_path if context else "hpo"
         _fail(f"{error.format_message().rstrip('.')}: see {path} --help")
     except (KeyboardInterrupt, typer.Abort):
-        say("hpo: interrupted")
+        logger.info("hpo: interrupted")
         sys.exit(130)
 
 
 def _fail(sentence: str) -> None:
     if "--debug" in sys.argv:
         traceback.print_exc()
-    say(f"hpo: {sentence}")
+    logger.info("hpo: %s", sentence)
     sys.exit(2)

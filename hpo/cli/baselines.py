@@ -15,9 +15,10 @@ from data.sources import omniglot
 from data.sources.by_name import open_set
 from data.sources.mnist import SIDE as MNIST_SIDE
 from data.tasks import OneShotTasks
+from hpo.cli.device import find_device
 from hpo.cli.evaluate import On, Runs, chosen_tasks, count_looks
 from hpo.cli.options import AsJson, Data, Device, Storage
-from hpo.cli.steps import find_device, print_json, print_table, say
+from hpo.cli.steps import print_json, print_table, say
 from hpo.cli.train import train_in_full
 from hpo.paper.baselines import BASELINES, NAMES, Measured, keep, measure, measure_network
 from hpo.paper.published import MNIST, OMNIGLOT

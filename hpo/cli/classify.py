@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from data.errors import DataError
+from hpo.cli.device import find_device
 from hpo.cli.options import AsJson, Device
-from hpo.cli.steps import find_device, print_json, say
+from hpo.cli.steps import print_json, say
 from hpo.results.classify import Guess, check_queries, find_support
 from hpo.results.classify import classify as guesses_for
 from hpo.view.format import percent

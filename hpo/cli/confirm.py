@@ -9,6 +9,7 @@ import typer
 from optuna.trial import FrozenTrial
 
 from data.tasks import OneShotTasks
+from hpo.cli.device import find_device, use_threads
 from hpo.cli.options import (
     AsJson,
     Data,
@@ -18,7 +19,7 @@ from hpo.cli.options import (
     ThreadsOfCpu,
     Timeout,
 )
-from hpo.cli.steps import end, find_device, folder_of, opened_study, print_json, say, use_threads
+from hpo.cli.steps import end, folder_of, opened_study, print_json, say
 from hpo.results.retrain import fresh_tasks, retrain
 from hpo.results.significance import compare_best
 from hpo.search.loop import MachineFailure
@@ -29,8 +30,8 @@ from hpo.study.study import StoredStudy, StudyError
 from hpo.study.trials import images_per_epoch, record, trained_trials
 from hpo.view.format import duration, percent
 from model.fast.device import device_name
+from model.history import Interrupted
 from model.inputs import Inputs
-from model.training import Interrupted
 
 TASKS = 4000
 """Tasks to score a network on by default: a standard error near 0.5 points at 10 % error."""

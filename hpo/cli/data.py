@@ -7,15 +7,17 @@ import typer
 
 from data.contact_sheet import contact_sheet
 from data.files import writing
+from data.sets import SetName
 from data.sources import folder as images
 from data.sources import omniglot
-from data.sources.by_name import SetName, open_set
+from data.sources.by_name import open_set
 from data.sources.png import SIDE
 from data.tasks import find_official_runs
 from hpo.cli.options import Data
 from hpo.cli.steps import say
 from hpo.study.paths import data_folder
 
+app = typer.Typer(help="Look at, check or fetch the data.", rich_markup_mode=None)
 Set = Annotated[
     SetName,
     typer.Argument(
@@ -27,6 +29,7 @@ NAMED = 5
 """Files that are named of those that were passed over."""
 
 
+@app.command()
 def show(
     name: Set = "omniglot",
     output: Annotated[Path, typer.Option("--output", "-o", help="A PNG file.")] = Path("sheet.png"),
@@ -50,6 +53,7 @@ def show(
     say(f"wrote {output}")
 
 
+@app.command()
 def check(
     name: Set = "omniglot",
     data: Data = None,
@@ -88,6 +92,7 @@ def _check_images(folder: Path) -> None:
         print(f"passed over, as no image by its name: {', '.join(passed[:NAMED])}{more}")
 
 
+@app.command()
 def download(data: Data = None) -> None:
     """Fetch Omniglot and its one-shot runs (MIT licence, Lake et al. 2015).
 

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 import typer
 
 from data.tasks import OneShotTasks
+from hpo.cli.device import find_device
 from hpo.cli.options import AsJson, Data, Device, Storage
-from hpo.cli.steps import find_device, print_json, say
+from hpo.cli.steps import print_json, say
 from hpo.results.evaluate import evaluate_checkpoint, evaluation_tasks, mnist_tasks
 from hpo.study.evaluations import Look, evaluations, keep_look, look
 from hpo.study.paths import data_folder, storage_of

@@ -9,6 +9,7 @@ import torch
 import typer
 
 from hpo.cli.announce import announce, print_best
+from hpo.cli.device import find_device, use_threads
 from hpo.cli.options import (
     Data,
     Device,
@@ -19,7 +20,7 @@ from hpo.cli.options import (
     ThreadsOfCpu,
     Timeout,
 )
-from hpo.cli.steps import end, find_device, say, use_threads
+from hpo.cli.steps import end, say
 from hpo.search.loop import DeviceFailure, search
 from hpo.search.objective import Objective
 from hpo.search.observer import Observer

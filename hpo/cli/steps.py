@@ -7,18 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from hpo.search.stopping import TIMEOUT
 from hpo.study.paths import StudyPlace, data_folder, find_study
-from hpo.study.settings import SettingsError, read_settings
+from hpo.study.settings import read_settings
 from hpo.study.storage import open_storage, storage_errors
 from hpo.study.study import StoredStudy, load
-from model.fast.device import current
-from model.fast.threads import Threads
 
 logger = logging.getLogger(__name__)
 
@@ -81,35 +78,3 @@ def end(reason: str) -> None:
     """End the command that was stopped: only a timeout, which was asked for, is no failure."""
     if reason != TIMEOUT:
         raise typer.Exit(130)
-
-
-def find_device(name: str) -> torch.device:
-    """The device of this name; ``auto`` is a GPU where there is one.
-
-    Raises:
-        SettingsError: it is not there, or of a kind that is not supported.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise SettingsError(f"--device {name} is no device: name cpu, cuda or cuda:N") from error
-    if device.type not in ("cpu", "cuda"):
-        raise SettingsError(f"--device {name} is not supported: name cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise SettingsError(
-            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices that "
-            "PyTorch can use: leave --device out, or name cpu"
-        )
-    return current(device)
-
-
-def use_threads(asked: int | None) -> Threads:
-    """The threads of the CPU for each training: always this many, or as PyTorch has it, or fewer.
-
-    PyTorch is set to the number that was asked for, so that all that follows has it.
-    """
-    if asked:
-        torch.set_num_threads(asked)
-    return Threads(fixed=asked)

@@ -7,8 +7,9 @@ import torch
 import typer
 
 from data.files import check_writable, writing
+from hpo.cli.device import find_device, use_threads
 from hpo.cli.options import Data, Device, ThreadsOfCpu
-from hpo.cli.steps import find_device, say, use_threads
+from hpo.cli.steps import say
 from hpo.search.stopping import Stop
 from hpo.study.paths import data_folder
 from hpo.view.format import epoch_line, percent
@@ -16,9 +17,9 @@ from hpo.workers.local import cores_for
 from model.checkpoint import Checkpoint, CheckpointError, save_checkpoint
 from model.configuration import Configuration, ConfigurationError, Provenance
 from model.fast.device import computes_bf16, device_name, threads_in
+from model.history import Diverged, Interrupted
 from model.inputs import Inputs, open_inputs
 from model.snapshot import Snapshot, train_resumably
-from model.training import Diverged, Interrupted
 
 
 def train(

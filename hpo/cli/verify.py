@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from data.files import check_writable, writing
+from hpo.cli.device import find_device, use_threads
 from hpo.cli.options import AsJson, Data, Device, ThreadsOfCpu
-from hpo.cli.steps import find_device, print_json, print_table, say, use_threads
+from hpo.cli.steps import print_json, print_table, say
 from hpo.paper.published import VERIFICATION
 from hpo.paper.verification import (
     CELLS,
@@ -30,11 +31,10 @@ from hpo.study.settings import SettingsError
 from hpo.view.format import duration, epoch_line, percent, shape
 from model.configuration import Configuration
 from model.fast.device import device_name
-from model.history import History
+from model.history import History, Interrupted
 from model.inputs import Inputs, open_inputs
 from model.recipe import Training
 from model.snapshot import Snapshot
-from model.training import Interrupted
 
 RESULTS = "verification.json"
 UNWRITABLE = "see to the disk and type the same line, or name another folder with -o"

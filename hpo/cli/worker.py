@@ -1,5 +1,6 @@
 """The command that joins a search: worker."""
 
+from hpo.cli.device import find_device, use_threads
 from hpo.cli.options import (
     Data,
     Device,
@@ -10,7 +11,7 @@ from hpo.cli.options import (
     ThreadsOfCpu,
     Timeout,
 )
-from hpo.cli.steps import end, find_device, folder_of, opened_study, say, use_threads
+from hpo.cli.steps import end, folder_of, opened_study, say
 from hpo.search.loop import DeviceFailure
 from hpo.search.stopping import Stop
 from hpo.study.limits import spending_of, wanted_trials

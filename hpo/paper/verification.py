@@ -24,12 +24,11 @@ from hpo.study.settings import SettingsError
 from model.architecture import Frozen
 from model.configuration import Configuration, first_problem
 from model.fast.encoder import encoder
-from model.history import Epoch, History
+from model.history import Diverged, Epoch, History
 from model.inputs import Inputs
 from model.recipe import RandomPairs
 from model.scoring import wilson_interval
 from model.snapshot import Snapshot, train_resumably
-from model.training import Diverged
 from model.verification import best_threshold, pair_logits, verification_accuracy
 
 FORMAT: Final = "hpo-verification-1"

@@ -14,10 +14,11 @@ from hpo.study.paths import confirmation_folder
 from hpo.study.study import StoredStudy
 from model.configuration import DataChoice
 from model.fast.memory import DoesNotFit, out_of_memory, release_memory
+from model.history import Diverged
 from model.inputs import Inputs
 from model.scoring import pack
 from model.snapshot import Snapshot, train_resumably
-from model.training import Diverged, OnStep, Trainer
+from model.training import OnStep, Trainer
 
 
 def fresh_tasks(choice: DataChoice, inputs: Inputs, count: int) -> OneShotTasks:

@@ -28,7 +28,7 @@ from hpo.study.retry import (
 )
 from hpo.study.study import StoredStudy
 from hpo.study.trials import FINISHED, Record, record
-from model.training import Interrupted
+from model.history import Interrupted
 
 WAITING = 0.5
 """Seconds between two looks at a study whose last trials run elsewhere."""

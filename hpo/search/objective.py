@@ -19,10 +19,10 @@ from hpo.study.trials import Record, derived_seed, first_try, record
 from model.configuration import Configuration
 from model.fast.device import device_name
 from model.fast.memory import out_of_memory, peak, release_memory, reset_peak
-from model.history import History
+from model.history import Diverged, History
 from model.inputs import Inputs
 from model.snapshot import Snapshot, train_resumably
-from model.training import Diverged, Trainer
+from model.training import Trainer
 
 NEWS = 5.0
 """Seconds at least between two writes of how long a trial has taken: each costs milliseconds."""

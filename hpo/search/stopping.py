@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from model.training import Interrupted
+from model.history import Interrupted
 
 SIGTERM_GRACE = 8.0
 """Seconds that a step may go on after SIGTERM: whoever sends it is about to kill."""

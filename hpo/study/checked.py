@@ -1,13 +1,12 @@
 """What a database holds, checked before it is used: whoever may write there can write anything."""
 
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
-from data.errors import UserError, first_line
+from data.errors import UserError, first_line, printable
 from model.configuration import first_problem
 
 Kind = TypeVar("Kind")
@@ -17,14 +16,6 @@ class BrokenStudy(UserError):
     """Something in a database that this program did not write so; one sentence says what."""
 
     advice = "somebody changed the database; restore a backup of it, or start another study"
-
-
-def printable(text: str) -> str:
-    """A text without what a terminal would obey: control characters, and marks of direction."""
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c
-        for c in text
-    )
 
 
 Text = Annotated[str, AfterValidator(printable)]

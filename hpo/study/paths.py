@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.sources.omniglot import default_folder, packed_folder
+from data.sets import default_folder, packed_folder
 from hpo.study.settings import SettingsError
 
 STUDIES = Path("studies")

@@ -29,7 +29,7 @@ from hpo.study.checked import readable
 from hpo.study.owner import owner
 from hpo.study.sparse import TRIALS
 from hpo.study.trials import Record, check_trial
-from model.fast.memory import nothing_collected
+from model.fast.heap import nothing_collected
 
 ABSENCE = 600.0
 """Seconds that a database may be away."""

@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import TYPE_CHECKING, Any, NotRequired
 
 import optuna
-import torch
 from optuna.exceptions import DuplicatedStudyError
 from optuna.trial import TrialState
 from pydantic import TypeAdapter, ValidationError
@@ -24,8 +23,12 @@ from hpo.study.settings import StudySettings, differences, parsed_changes
 from hpo.study.space import SearchSpace
 from hpo.study.storage import shown
 from model.configuration import first_problem
-from model.fast.threads import Threads
-from model.inputs import Inputs, open_inputs
+
+if TYPE_CHECKING:
+    import torch
+
+    from model.fast.threads import Threads
+    from model.inputs import Inputs
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +79,8 @@ class StoredStudy:
         return SearchSpace(self.settings)
 
     def open_inputs(
-        self, folder: Path, device: torch.device, threads: Threads | None = None
-    ) -> Inputs:
+        self, folder: Path, device: "torch.device", threads: "Threads | None" = None
+    ) -> "Inputs":
         """The data that its networks train on and are scored on.
 
         Args:
@@ -89,6 +92,8 @@ class StoredStudy:
             StudyError: the folder holds other data than the study was made with.
             DataError: as `model.inputs.open_inputs` does.
         """
+        from model.inputs import open_inputs  # PyTorch takes seconds to import
+
         data, network = self.settings.data, self.settings.network
         size = network.image_size, network.channels
         inputs = open_inputs(data, *size, folder, device, threads)

@@ -15,8 +15,7 @@ from typing_extensions import TypedDict
 from hpo.study.checked import BrokenStudy, Text, checked
 from hpo.study.owner import Owner
 from hpo.study.space import holds
-from model.fast.device import Precision
-from model.recipe import Training
+from model.recipe import Precision, Training
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 """States of the trials that a study counts."""

@@ -3,13 +3,11 @@
 import logging
 import sys
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TextIO
 
-import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console, Group
@@ -20,7 +18,7 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpo.search.observer import Observer
-from hpo.study.checked import BrokenStudy, printable
+from hpo.study.checked import BrokenStudy
 from hpo.study.limits import spending_of, wanted_trials
 from hpo.study.space import SearchSpace
 from hpo.study.study import StoredStudy
@@ -195,29 +193,6 @@ def best_table(space: SearchSpace, leaders: Sequence[FrozenTrial]) -> Table:
             f"{network.multiply_adds / 1e6:.1f}",
         )
     return table
-
-
-class _Stderr(logging.Handler):
-    """Wherever stderr goes at the moment, through a live view too."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a line; what comes from a database or a file has no power over the terminal."""
-        lines = map(printable, self.format(record).splitlines())
-        sys.stderr.write("\n".join(lines) + "\n")
-        sys.stderr.flush()
-
-
-def log_to_stderr() -> None:
-    """Show what this program logs as plain lines on stderr, and keep Optuna silent."""
-    for package in ("hpo", "model", "data"):
-        logging.getLogger(package).setLevel(logging.INFO)
-        logging.getLogger(package).handlers = [_Stderr()]
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    # A connection that is lost is told of in a line, and not by the pool with its traceback.
-    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    # BoTorch's matter, which is loaded by the dashboard as well.
-    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
 
 
 class PlainLines(Observer):

@@ -21,10 +21,10 @@ from hpo.search.stopping import Stop
 from hpo.study.limits import reached
 from hpo.study.study import StoredStudy
 from hpo.study.trials import finished
-from hpo.view.terminal import log_to_stderr
+from hpo.view.log import log_to_stderr, silence_optuna
 from hpo.workers.worker import Work, work
-from model.fast.memory import keep_freed
-from model.training import Interrupted
+from model.fast.heap import keep_freed
+from model.history import Interrupted
 
 LOOK = 0.5
 """Seconds between two looks at the study."""
@@ -184,6 +184,7 @@ def _main(job: Work) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_follow_parent, daemon=True).start()
     log_to_stderr()
+    silence_optuna()
     keep_freed()
     try:
         work(job)

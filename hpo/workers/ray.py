@@ -9,11 +9,11 @@ from hpo.search.loop import DeviceFailure, MachineFailure
 from hpo.search.observer import Observer
 from hpo.search.stopping import Stop
 from hpo.study.study import StoredStudy
-from hpo.view.terminal import log_to_stderr
+from hpo.view.log import log_to_stderr, silence_optuna
 from hpo.workers.local import LOOK, REPLACE, Seen
 from hpo.workers.worker import Work, work
-from model.fast.memory import keep_freed
-from model.training import Interrupted
+from model.fast.heap import keep_freed
+from model.history import Interrupted
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +95,7 @@ def run_on_ray(
 
 def _work(job: Work) -> str | None:
     log_to_stderr()
+    silence_optuna()
     keep_freed()
     try:
         return work(job)

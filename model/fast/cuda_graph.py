@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from data.errors import first_line
 from data.pairs import PairBatch
-from model.fast.memory import nothing_collected
+from model.fast.heap import nothing_collected
 
 Step = Callable[[PairBatch], Tensor]
 """Trains on a batch; gives the loss, () on the device."""

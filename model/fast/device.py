@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-Precision = Literal["bf16", "fp32"]
+from model.recipe import Precision
 
 
 def computes_bf16(device: torch.device) -> bool:

@@ -8,9 +8,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.fast import blank_paper
-from model.fast.device import Precision, dtype_of
+from model.fast.device import dtype_of
 from model.fast.pooling import first_layer, pool
 from model.fast.spectral import spectral_convolution, spectral_layers
+from model.recipe import Precision
 from model.siamese import SiameseNetwork
 
 Encode = Callable[[Tensor], Tensor]

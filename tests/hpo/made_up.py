@@ -19,7 +19,8 @@ from hpo.study.owner import Owner, owner
 from hpo.study.study import StoredStudy
 from hpo.study.trials import FINISHED, trained_trials
 from hpo.view.status import StatusReader
-from model.training import Interrupted, Trainer
+from model.history import Interrupted
+from model.training import Trainer
 
 
 def study_with(*errors: float) -> optuna.Study:

@@ -10,9 +10,10 @@ from safetensors.torch import save_file
 from data.split import Split
 from data.tasks import OneShotTasks
 from model.configuration import Configuration
+from model.history import Interrupted
 from model.recipe import AllPairs, RandomPairs
 from model.snapshot import Snapshot, train_resumably
-from model.training import Interrupted, Trainer, train
+from model.training import Trainer, train
 from tests.model.tiny import tiny_configuration
 
 Make = Callable[[], Trainer]

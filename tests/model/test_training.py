@@ -9,10 +9,11 @@ from data.pairs import PairBatch, seeded
 from data.split import Split
 from data.tasks import OneShotTasks
 from model.configuration import Configuration
+from model.history import Diverged
 from model.recipe import AllPairs, LayerRates, RandomPairs
 from model.scoring import unpack
 from model.siamese import bias_of
-from model.training import Diverged, Trainer, train
+from model.training import Trainer, train
 from tests.model.tiny import tiny_configuration
 
 Make = Callable[[Configuration], Trainer]

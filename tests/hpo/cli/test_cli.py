@@ -155,7 +155,7 @@ def test_watching_into_a_pipe_says_a_line_for_every_change(hpo: Hpo, tmp_path: P
 def test_another_folder_finds_the_shipped_studies(hpo: Hpo) -> None:
     outcome = hpo("status demo")
     assert refused(outcome, "there is no study in studies/demo/study.db")
-    assert refused(hpo("status nothing"), "name one of classic, demo, modern, paper, small")
+    assert refused(hpo("status nothing"), "name one of classic, demo, images, modern, paper, small")
 
 
 def test_resuming_with_other_settings_is_refused(hpo: Hpo, tmp_path: Path) -> None:

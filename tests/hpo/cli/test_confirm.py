@@ -14,8 +14,9 @@ from data.tasks import draw_tasks
 from hpo.search.objective import WORST
 from hpo.study.confirmations import confirmed, fresh_task_seed, keep_result, leading, new_seed
 from hpo.study.study import StoredStudy
+from model.history import Diverged
 from model.scoring import unpack
-from model.training import Diverged, Trainer, train
+from model.training import Trainer, train
 from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Searched
 from tests.hpo.made_up import by_error, killed_at, stopped_at

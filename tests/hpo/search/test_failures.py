@@ -16,7 +16,8 @@ from hpo.search.loop import FAILURES, DeviceFailure, MachineFailure
 from hpo.study.retry import RETRIES
 from hpo.study.storage import StorageError, storage_errors
 from hpo.study.study import StoredStudy
-from model.training import Interrupted, Trainer
+from model.history import Interrupted
+from model.training import Trainer
 from tests.hpo.command import Hpo
 from tests.hpo.fixture_types import Run
 from tests.hpo.tiny_study import write_tiny

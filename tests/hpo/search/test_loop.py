@@ -19,8 +19,9 @@ from hpo.study.owner import owner
 from hpo.study.retry import RETRIES, reclaim
 from hpo.study.study import StoredStudy, StudyError
 from hpo.study.trials import best_trial, finished
+from model.history import Interrupted
 from model.scoring import unpack
-from model.training import Interrupted, Trainer, train
+from model.training import Trainer, train
 from tests.hpo.fixture_types import Open, Run
 from tests.hpo.processes import begin, check_whole, opened, some, wait_until
 from tests.hpo.tiny_study import write_tiny

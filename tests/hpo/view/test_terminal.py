@@ -11,12 +11,12 @@ from sqlalchemy.exc import OperationalError
 from hpo.study.checked import BrokenStudy
 from hpo.study.limits import WANTED
 from hpo.study.study import StoredStudy
+from hpo.view.log import log_to_stderr
 from hpo.view.status import StatusReader
 from hpo.view.terminal import (
     StudyView,
     best_table,
     live_view,
-    log_to_stderr,
     seconds_left,
     show_progress,
 )

@@ -9,8 +9,8 @@ import pytest
 import torch
 from optuna.trial import create_trial
 
+from hpo.cli.device import find_device
 from hpo.cli.run import _for_gpus
-from hpo.cli.steps import find_device
 from hpo.search.loop import DeviceFailure, MachineFailure
 from hpo.search.observer import Observer
 from hpo.study.limits import WANTED

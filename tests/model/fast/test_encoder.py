@@ -4,10 +4,10 @@ from torch import Tensor
 
 from data.drawings import Drawings
 from data.pairs import as_input, seeded
-from model.fast.device import Precision
 from model.fast.encoder import Encode, encoder
 from model.fast.spectral import spectral_layers
 from model.loss import batch_loss
+from model.recipe import Precision
 from model.siamese import SiameseNetwork
 from tests.model.tiny import architecture
 

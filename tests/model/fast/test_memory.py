@@ -17,7 +17,8 @@ MANY_SHAPES = """
 import psutil
 import torch
 
-from model.fast.memory import release_memory, keep_freed
+from model.fast.heap import keep_freed
+from model.fast.memory import release_memory
 
 keep_freed()
 torch.set_num_threads(1)
