@@ -81,6 +81,17 @@ def test_the_file_of_a_command_has_its_name(name: str) -> None:
         assert inspect.unwrap(one.callback).__module__ == f"hpo.cli.{name}"
 
 
+def test_torchvision_is_for_downloads_alone() -> None:
+    """So that all else works with a PyTorch for CPUs, which PyPI's torchvision does not."""
+    users = [
+        file.relative_to(ROOT).as_posix()
+        for package in FORBIDDEN
+        for file in files_of(package)
+        if any(name.partition(".")[0] == "torchvision" for name in imported(file))
+    ]
+    assert users == ["data/sources/download.py"]
+
+
 def test_only_the_command_line_prints() -> None:
     for package in FORBIDDEN:
         for file in files_of(package):

@@ -10,12 +10,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from zipfile import is_zipfile
 
-from torchvision.datasets import MNIST, Omniglot
-from torchvision.datasets.utils import download_url
-
-from data.errors import DataError
+from data.errors import DataError, first_line
 from data.sources.mnist import IMAGES, LABELS, by_hand
 from data.sources.omniglot import PARTS
+
+try:
+    from torchvision.datasets import MNIST, Omniglot
+    from torchvision.datasets.utils import download_url
+except (ImportError, RuntimeError, OSError) as error:  # one that was built for another PyTorch
+    raise DataError(
+        f"a download needs torchvision, which does not work here ({first_line(error)}): install "
+        "the one that belongs to this PyTorch, or put the files there by hand"
+    ) from error
 
 RUNS_URL = (
     "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from data.errors import DataError
 from data.pairs import seeded
@@ -125,9 +126,10 @@ def draw_digit_tasks(
         shuffled = [m[torch.randperm(len(m), generator=generator)] for m in members]
         queries.append(shuffled[asked][:1])
         support.append(torch.cat([m[1 : 1 + shots] for m in shuffled]))
-    from torchvision.transforms.v2.functional import resize  # takes seconds to import
-
-    ink = resize(digits.ink.float(), [side, side]).round().clamp(0, 255).byte().unsqueeze(1)
+    ink = functional.interpolate(
+        digits.ink.unsqueeze(1).float(), size=(side, side), mode="bilinear", antialias=True
+    )
+    ink = ink.round().clamp(0, 255).byte()
     kind = f"{WAY}-way" if shots == 1 else f"{WAY}-way {shots}-shot"
     return OneShotTasks(
         support=ink[torch.stack(support)],

@@ -1,5 +1,7 @@
 import hashlib
+import importlib
 import shutil
+import sys
 import threading
 import zipfile
 from collections.abc import Callable
@@ -125,3 +127,10 @@ def test_absent_data_is_fetched_checked_and_loaded(
             open_set("omniglot", 0, tmp_path / "other")
         assert list((tmp_path / "other").iterdir()) == []
         server.shutdown()
+
+
+def test_a_torchvision_that_does_not_work_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
+    monkeypatch.delitem(sys.modules, "data.sources.download")
+    with pytest.raises(DataError, match="needs torchvision, which does not work here .*by hand"):
+        importlib.import_module("data.sources.download")
