@@ -2,6 +2,8 @@
 
 A class is a character, and an image of it is a glyph of a random font of this machine, with a
 random slant, turn, size and place; with ``--colour``, in a random ink on a random paper.
+FOLDER-new has characters that FOLDER has not: one image of each in ``support``, three in
+``queries``.
 """
 
 import argparse
@@ -21,6 +23,8 @@ SETS = {
     "georgian": "აბგდევზთიკლმნოპჟრსტუფქღყშჩცძწჭხჯჰ",
 }
 """Characters that do not look like another one here."""
+NEW = "ÆŒÞßæœø¥"
+"""Characters of which the folder has none: one image each to compare with, and some to classify."""
 PLACES = ("/usr/share/fonts", "/Library/Fonts", "/System/Library/Fonts", "C:/Windows/Fonts")
 SIDE = 96  # pixels of an image
 MISSING = "\U0010fffe"  # no font has it
@@ -32,7 +36,9 @@ def fonts() -> Iterator[ImageFont.FreeTypeFont]:
     for file in sorted(file for place in places for file in place.rglob("*.tt[fc]")):
         font = ImageFont.truetype(file, SIDE // 2)
         absent = bytes(font.getmask(MISSING))
-        if all(bytes(font.getmask(c)) not in (absent, b"") for s in SETS.values() for c in s):
+        if all(
+            bytes(font.getmask(c)) not in (absent, b"") for s in (*SETS.values(), NEW) for c in s
+        ):
             yield font
 
 
@@ -73,13 +79,21 @@ def main() -> None:
     known = list(fonts())
     if not known:
         sys.exit("no font here has all the letters: install DejaVu, such as fonts-dejavu-core")
+
+    def save(character: str, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draw(character, random.choice(known), chosen.colour).save(file)
+
     for script, characters in SETS.items():
         for character in characters:
-            place = chosen.folder / f"{script} U+{ord(character):04X}"
-            place.mkdir(parents=True, exist_ok=True)
             for number in range(chosen.images):
-                picture = draw(character, random.choice(known), chosen.colour)
-                picture.save(place / f"{number:02}.png")
+                save(character, chosen.folder / f"{script} U+{ord(character):04X}/{number:02}.png")
+    new = chosen.folder.with_name(f"{chosen.folder.name}-new")
+    for character in NEW:
+        name = f"U+{ord(character):04X}"
+        save(character, new / f"support/{name}.png")
+        for number in range(1, 4):
+            save(character, new / f"queries/{name}-{number}.png")
     print(f"{sum(map(len, SETS.values()))} classes of {chosen.images} images in {chosen.folder}")
 
 
