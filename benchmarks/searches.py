@@ -1,7 +1,7 @@
 """``python -m benchmarks.searches``: real searches of a study, side by side on the same seeds.
 
 Ours as the study file has it, Optuna's default sampler and pruner, and random search, each with the
-hand-set first trial and the same budget; random search then goes on to three times as much. The
+hand-set first trial and the same budget; random search then goes on to several times as much. The
 winner of each is confirmed from two new seeds on 4,000 fresh tasks. Every step is a command of the
 program, and the same line goes on where it was stopped.
 """
@@ -22,7 +22,7 @@ from benchmarks.replay import difference
 from benchmarks.stopwatch import Row, table
 from data.files import write_whole
 
-OURS, DEFAULT, RANDOM, LONGER = "ours", "Optuna's default", "random", "random, three times as long"
+OURS, DEFAULT, RANDOM, LONGER = "ours", "Optuna's default", "random", "random, longer"
 ARMS: Mapping[str, Sequence[str]] = {
     DEFAULT: ("--sampler", "tpe", "--pruner", "median", "--set", "search.startup_trials=10"),
     RANDOM: ("--sampler", "random", "--pruner", "none"),
@@ -34,9 +34,10 @@ class Searches:
     """The searches of one study, in a folder that holds a database for each."""
 
     def __init__(
-        self, study: str, folder: Path, budget: str, device: str, ours: Sequence[str]
+        self, study: str, folder: Path, budget: str, longer: int, device: str, ours: Sequence[str]
     ) -> None:
         self._study, self._folder, self._budget, self._device = study, folder, budget, device
+        self._longer = longer
         self._arms = {OURS: ours, **ARMS}
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / "found.json"
@@ -50,7 +51,8 @@ class Searches:
         storage = f"sqlite:///{(self._folder / name).absolute()}.db"
         place = ["--storage", storage, "--device", self._device, "--threads", "1"]
         file = str(STUDIES / f"{self._study}.toml")
-        for label, times in ((arm, 1), (LONGER, 3))[: 2 if arm == RANDOM else 1]:
+        goes_on = arm == RANDOM and self._longer > 1
+        for label, times in ((arm, 1), (LONGER, self._longer))[: 2 if goes_on else 1]:
             if f"{label}/{seed}" in self.found:
                 continue
             run = [
@@ -90,6 +92,12 @@ def main() -> None:
     parser.add_argument("study", help="small or modern")
     parser.add_argument("folder", type=Path, help="for the databases; resumed from")
     parser.add_argument("--budget", default="8m", help="of each search, as `hpo run` takes it")
+    parser.add_argument(
+        "--longer",
+        type=int,
+        default=3,
+        help="budgets that random search goes on to; 1: it does not",
+    )
     parser.add_argument("--first-seed", type=int, default=1, help="seeds that chose nothing")
     parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="processes")
@@ -99,11 +107,14 @@ def main() -> None:
     )
     chosen = parser.parse_args()
     ours = shlex.split(chosen.ours)
-    searches = Searches(chosen.study, chosen.folder, chosen.budget, chosen.device, ours)
+    searches = Searches(
+        chosen.study, chosen.folder, chosen.budget, chosen.longer, chosen.device, ours
+    )
     seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
-    labels = [OURS, *ARMS, LONGER]
+    arms = [OURS, *ARMS]
+    labels = [*arms, LONGER] if chosen.longer > 1 else arms
     with ThreadPoolExecutor(chosen.at_once) as pool:
-        for task in [pool.submit(searches.run, arm, seed) for seed in seeds for arm in labels[:-1]]:
+        for task in [pool.submit(searches.run, arm, seed) for seed in seeds for arm in arms]:
             task.result()
     found = searches.found
     rows: list[Row] = [
