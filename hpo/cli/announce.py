@@ -76,7 +76,7 @@ def _estimated(stored: StoredStudy, left: int | None, inputs: Inputs) -> str:
 
 
 def print_best(stored: StoredStudy, study: str) -> None:
-    """Print the best network so far, and how to go on; ``study`` is as a person typed it."""
+    """Print the best network so far, and how to go on; ``study`` is as a person types it."""
     leaders = trained_trials(stored.study)[:LEADERS]
     if not leaders:
         print("no trial has trained to its end yet")

@@ -20,14 +20,15 @@ from hpo.cli.options import (
     Timeout,
 )
 from hpo.cli.steps import end, folder_of, opened_study, print_json, say
+from hpo.results.export import complete_trials
 from hpo.results.retrain import fresh_tasks, retrain
 from hpo.results.significance import compare_best
 from hpo.search.loop import MachineFailure
 from hpo.search.stopping import Stop
 from hpo.study.confirmations import Confirmed, confirmed, is_done, keep_result
 from hpo.study.storage import shown
-from hpo.study.study import StoredStudy, StudyError
-from hpo.study.trials import images_per_epoch, record, trained_trials
+from hpo.study.study import StoredStudy
+from hpo.study.trials import images_per_epoch, record
 from hpo.view.format import duration, percent
 from model.fast.device import device_name
 from model.history import Interrupted
@@ -71,10 +72,6 @@ def confirm(
     where, stop = find_device(device), Stop(timeout)
     with opened_study(study, storage, give_up=stop.requested) as (place, stored):
         candidates = _candidates(stored, full)[:top]
-        if not candidates:
-            raise StudyError(
-                f"the study {place.name} has no complete trial yet: go on with `hpo run {study}`"
-            )
         folder, tasks = folder_of(stored, place, data), stored.settings.data.whole_draws(tasks)
         inputs = stored.open_inputs(folder, where, use_threads(threads))
         # One seed of every trial before the next: wherever it is stopped, they are nearly level.
@@ -100,7 +97,7 @@ def confirm(
 
 def _candidates(stored: StoredStudy, full: bool) -> list[FrozenTrial]:
     """The best trials; to be trained in full, first those that are confirmed already."""
-    trained = trained_trials(stored.study)
+    trained = complete_trials(stored)
     ranks = {found.trial: found.rank for found in confirmed(stored.study)} if full else {}
     return sorted(trained, key=lambda trial: ranks.get(trial.number, math.inf))
 

@@ -1,5 +1,6 @@
 """The command that writes the best trial as a configuration: export."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 
 from data.files import write_whole, writing
 from hpo.cli.options import Storage, StudyArgument
-from hpo.cli.steps import opened_study, say
+from hpo.cli.steps import opened_study, say, typed
 from hpo.results.export import Choice, choose, export_best
 from hpo.view.format import percent
 
@@ -32,17 +33,17 @@ def export(
     with opened_study(study, storage, read_only=True) as (_, stored):
         choice = choose(stored, trial)
         text = export_best(stored, choice).to_toml()
-    _tell(choice, study)
+    _tell(choice, typed(study, storage))
     if output is None:
         print(text, end="")
         return
     with writing(output, "give another place with -o"):
         write_whole(output, text.encode())
-    say(f"wrote {output}; train it with: hpo train {output}")
+    say(f"wrote {output}; train it with: hpo train {shlex.quote(str(output))}")
 
 
 def _tell(choice: Choice, study: str) -> None:
-    """Say which trial was taken, and how far its error can be trusted."""
+    """Say which trial was taken, and how far its error can be trusted; ``study`` as it is typed."""
     taken, found = f"trial {choice.trial.number}", choice.confirmed
     if found is None:
         say(f"took {taken}; it is not confirmed: `hpo confirm {study}` tells how far to trust it")

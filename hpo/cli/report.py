@@ -1,6 +1,5 @@
 """The command that tells what a study found: report."""
 
-import shlex
 import sys
 from importlib.util import find_spec
 from io import BytesIO
@@ -12,9 +11,8 @@ import typer
 from data.errors import UserError
 from data.files import check_writable, write_whole, writing
 from hpo.cli.options import Storage, StudyArgument
-from hpo.cli.steps import opened_study, say
+from hpo.cli.steps import opened_study, say, typed
 from hpo.paper.baselines import kept_scores
-from hpo.study.storage import shown
 
 
 def report(
@@ -43,7 +41,8 @@ def report(
 
         table = trials_table(stored)
         scores = kept_scores(stored.data_fingerprint)
-        page = make_page(stored, table, _export_command(study, storage), scores)
+        export = f"hpo export {typed(study, storage)} -o best.toml"
+        page = make_page(stored, table, export, scores)
     wanted = [(output or place.folder / "report.html", page.encode(), "-o")]
     if csv and str(csv) != "-":
         wanted.append((csv, table.to_csv(index=False).encode(), "--csv"))
@@ -62,8 +61,3 @@ def report(
         table.to_csv(sys.stdout, index=False)
     for path, _, _ in wanted:
         say(str(path)) if piped else print(path)
-
-
-def _export_command(study: str, storage: str | None) -> str:
-    where = f" --storage {shlex.quote(shown(storage))}" if storage else ""
-    return f"hpo export {shlex.quote(study)}{where} -o best.toml"

@@ -20,7 +20,7 @@ from hpo.cli.options import (
     ThreadsOfCpu,
     Timeout,
 )
-from hpo.cli.steps import end, say
+from hpo.cli.steps import end, say, typed
 from hpo.search.loop import DeviceFailure, search
 from hpo.search.objective import Objective
 from hpo.search.observer import Observer
@@ -173,7 +173,7 @@ def run(
         if workers == 0:
             made = "made" if created else "is there"
             say(f"study    {place.name} {made} in {shown(place.url)}")
-            print(f"join it with: hpo worker {study} --storage {shlex.quote(shown(place.url))}")
+            print(f"join it with: hpo worker {typed(study, place.url)}")
             return
         announce(stored, created, place.url, inputs, estimate_here=alone)
         kept = (results or place.folder).absolute()
@@ -198,8 +198,7 @@ def run(
         spent = spending_of(stored)
         if spent:
             say(f"budget   {amount(spent)} spent")
-        where_it_is = f" --storage {shlex.quote(shown(place.url))}" if storage else ""
-        print_best(stored, f"{study}{where_it_is}")
+        print_best(stored, typed(study, storage))
         if reason:
             end(reason)
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.table import Table
 from hpo.search.stopping import TIMEOUT
 from hpo.study.paths import StudyPlace, data_folder, find_study
 from hpo.study.settings import read_settings
-from hpo.study.storage import open_storage, storage_errors
+from hpo.study.storage import open_storage, shown, storage_errors
 from hpo.study.study import StoredStudy, load
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,11 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]
 def print_wide(table: Table) -> None:
     """Print a table on stdout, on lines as long as it needs."""
     Console(width=200, highlight=False, color_system=None).print(table)
+
+
+def typed(study: str, storage: str | None) -> str:
+    """A study as a person types it again in a shell, with its storage where one was named."""
+    return shlex.join([study, "--storage", shown(storage)] if storage else [study])
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The study in words and figures: what is searched, what came of it, what it cost."""
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -71,7 +72,8 @@ def bounds(binding: Sequence[Binding]) -> Markup:
 
 def confirmation(stored: StoredStudy) -> Markup:
     """What new seeds and fresh tasks said of the best trials, as trials and trained in full."""
-    name, way, ranked = stored.study.study_name, stored.settings.data.way, confirmed(stored.study)
+    name, ranked = shlex.quote(stored.study.study_name), confirmed(stored.study)
+    way = stored.settings.data.way
     parts = [SECTIONS.confirmation(name, ranked, compare_best(ranked, way), "")]
     if in_full := confirmed(stored.study, full=True):
         parts.append(SECTIONS.confirmation(name, in_full, compare_best(in_full, way), ", in full"))

@@ -1,6 +1,7 @@
 """The best trial of a study, or another one of it, as a configuration."""
 
 import math
+import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo import __version__
 from hpo.study.confirmations import Confirmed, confirmed, leading
 from hpo.study.study import StoredStudy, StudyError
-from hpo.study.trials import record, trained_trials
+from hpo.study.trials import finished, record, trained_trials
 from model.configuration import Configuration, Provenance
 
 
@@ -40,16 +41,26 @@ def choose(stored: StoredStudy, number: int | None = None) -> Choice:
     if number is not None:
         trial = _trained(stored, number)
     else:
-        trained = trained_trials(stored.study)
-        name = stored.study.study_name
-        if not trained:
-            raise StudyError(
-                f"the study {name} has no complete trial yet: go on with `hpo run {name}`"
-            )
+        trained = complete_trials(stored)
         trial = next((t for t in trained if ranked and t.number == ranked[0].trial), trained[0])
     found = next((c for c in ranked if c.trial == trial.number), None)
     winner = found is not None and found is ranked[0]
     return Choice(trial, found, winner, _rival(stored, ranked) if winner else None)
+
+
+def complete_trials(stored: StoredStudy) -> list[FrozenTrial]:
+    """The trials that were trained to their end, the lowest error first.
+
+    Raises:
+        StudyError: there is none.
+    """
+    trained, name = trained_trials(stored.study), stored.study.study_name
+    if not trained:
+        raise StudyError(
+            f"the study {name} has no complete trial yet: go on with `hpo run {shlex.quote(name)} "
+            f"--trials {finished(stored.study) + 20}`"
+        )
+    return trained
 
 
 def _rival(stored: StoredStudy, ranked: list[Confirmed]) -> int | None:

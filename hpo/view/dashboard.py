@@ -1,5 +1,6 @@
 """optuna-dashboard on loopback, read-only unless told otherwise, and its note on a study."""
 
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -91,7 +92,7 @@ def note(name: str, settings: StudySettings, data_fingerprint: str, device: str)
         device: on which it was begun, in words.
     """
     network, space, search = settings.network, settings.space, settings.search
-    side, count = network.image_size, network.convolutions
+    side, count, typed = network.image_size, network.convolutions, shlex.quote(name)
     return f"""# {name}
 
 {settings.description}
@@ -107,9 +108,9 @@ def note(name: str, settings: StudySettings, data_fingerprint: str, device: str)
 - **Search**: sampler {search.sampler}, pruner {search.pruner}, seed {search.seed}.
 - **Begun on**: {device}.
 
-The best of many trials is partly luck: `hpo confirm {name}` trains the first few again and scores
-them on fresh tasks. Then `hpo export {name} -o best.toml`, `hpo train best.toml`, and
-`hpo evaluate best.safetensors` once. `hpo report {name}` writes all of this study on one page.
+The best of many trials is partly luck: `hpo confirm {typed}` trains the first few again and scores
+them on fresh tasks. Then `hpo export {typed} -o best.toml`, `hpo train best.toml`, and
+`hpo evaluate best.safetensors` once. `hpo report {typed}` writes all of this study on one page.
 """
 
 

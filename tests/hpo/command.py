@@ -1,5 +1,6 @@
 """Running a command line in this process, and what it left."""
 
+import shlex
 import sys
 from collections.abc import Callable
 
@@ -34,7 +35,7 @@ def run_command(
     line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Outcome:
     """Runs a command line as a shell would in the current folder."""
-    monkeypatch.setattr(sys, "argv", ["hpo", *line.split()])
+    monkeypatch.setattr(sys, "argv", ["hpo", *shlex.split(line)])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     printed = capsys.readouterr()

@@ -1,0 +1,33 @@
+"""What several commands say: the lines to type next."""
+
+import html
+from pathlib import Path
+
+from hpo.cli.steps import typed
+from tests.hpo.command import Hpo, refused
+from tests.hpo.tiny_study import write_tiny
+
+
+def test_a_study_is_typed_as_a_shell_takes_it() -> None:
+    assert typed("small", None) == "small"
+    assert typed("studies/my study.toml", None) == "'studies/my study.toml'"
+    there = "postgresql://me:secret@host/my hpo"
+    assert typed("small", there) == "small --storage 'postgresql://me:***@host/my hpo'"
+
+
+def test_every_line_to_type_next_quotes_names_and_paths(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies", name="my study")
+    made = hpo("run 'my study' --trials 2 --workers 0")
+    there = "--storage 'sqlite:///studies/my study/study.db'"
+    assert made.out == f"join it with: hpo worker 'my study' {there}\n"
+    assert refused(hpo("export 'my study'"), "go on with `hpo run 'my study' --trials 20`")
+    ran = hpo(f"run 'my study' --trials 2 {there}")
+    assert f"its configuration: hpo export 'my study' {there}\n" in ran.out
+    assert f"all trials in a browser: hpo dashboard 'my study' {there}\n" in ran.out
+    exported = hpo("export 'my study' -o 'the best.toml'")
+    assert "`hpo confirm 'my study'` tells how far to trust it" in exported.err
+    assert "train it with: hpo train 'the best.toml'" in exported.err
+    assert hpo("report 'my study' -o report.html").status == 0
+    page = html.unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "hpo export 'my study' -o best.toml" in page
+    assert "<code>hpo confirm 'my study'</code> does it" in page
