@@ -15,7 +15,7 @@ from rich.table import Table
 from hpo.search.stopping import TIMEOUT
 from hpo.study.paths import StudyPlace, data_folder, find_study
 from hpo.study.settings import read_settings
-from hpo.study.storage import open_storage, shown, storage_errors
+from hpo.study.storage import NoStudy, open_storage, shown, storage_errors
 from hpo.study.study import StoredStudy, load
 
 logger = logging.getLogger(__name__)
@@ -68,8 +68,13 @@ def opened_study(
     """
     place = find_study(study, storage)
     with storage_errors(place.url):
-        database = open_storage(place.url, create=False, give_up=give_up, read_only=read_only)
-        yield place, load(place.name, database)
+        try:
+            database = open_storage(place.url, create=False, give_up=give_up, read_only=read_only)
+            stored = load(place.name, database)
+        except NoStudy as error:
+            error.advice = f"start one with `hpo run {typed(study, storage)} --trials 20`"
+            raise
+        yield place, stored
 
 
 def folder_of(stored: StoredStudy, place: StudyPlace, given: Path | None) -> Path:

@@ -67,6 +67,12 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
+class NoStudy(StorageError):
+    """A study that is not in its storage, or a storage that is not there."""
+
+    advice = "start one with `hpo run`"
+
+
 @contextmanager
 def storage_errors(url: str) -> Iterator[None]:
     """Turn what a database can raise while it is used into a `StorageError`."""
@@ -119,6 +125,7 @@ def open_storage(
         read_only: whether a SQLite file that may not be written will do; nothing is then written.
 
     Raises:
+        NoStudy: it is not there, and is not to be made.
         StorageError: it cannot be reached, read or written.
     """
     with storage_errors(url), _opening_errors(url):
@@ -180,7 +187,7 @@ def _check_tables(url: str, arguments: dict[str, Any]) -> None:
     finally:
         engine.dispose()
     if not found:
-        raise StorageError(f"{shown(url)} holds no studies yet: start one with `hpo run`")
+        raise NoStudy(f"{shown(url)} holds no studies yet")
 
 
 def _is_locked_up(database: str | None) -> bool:
@@ -224,7 +231,7 @@ def _prepare_file(database: str | None, create: bool, read_only: bool) -> None:
             "--storage"
         ) from error
     if not exists and not create:
-        raise StorageError(f"there is no study in {file}: start one with `hpo run`")
+        raise NoStudy(f"there is no study in {file}")
     place = file if exists else file.parent
     if not read_only and not (_writable(place) and _writable(file.parent)):
         raise StorageError(

@@ -21,7 +21,7 @@ from hpo.study.owner import Owner, has_ended, owner
 from hpo.study.patient_storage import PatientStorage
 from hpo.study.settings import StudySettings, differences, parsed_changes
 from hpo.study.space import SearchSpace
-from hpo.study.storage import shown
+from hpo.study.storage import NoStudy, shown
 from model.configuration import first_problem
 
 if TYPE_CHECKING:
@@ -226,14 +226,13 @@ def load(name: str, storage: PatientStorage) -> StoredStudy:
     """An existing study.
 
     Raises:
-        StudyError: there is none of this name, or it is in another format.
+        NoStudy: there is none of this name.
+        StudyError: it is in another format.
     """
     try:
         study = optuna.load_study(study_name=name, storage=storage)
     except KeyError as error:
-        raise StudyError(
-            f"there is no study {name} in {shown(str(storage.url))}: start it with `hpo run {name}`"
-        ) from error
+        raise NoStudy(f"there is no study {name} in {shown(str(storage.url))}") from error
     found = study.user_attrs.get("format")
     if found != FORMAT:
         raise StudyError(

@@ -154,7 +154,7 @@ def test_watching_into_a_pipe_says_a_line_for_every_change(hpo: Hpo, tmp_path: P
 
 def test_another_folder_finds_the_shipped_studies(hpo: Hpo) -> None:
     outcome = hpo("status demo")
-    assert refused(outcome, "there is no study in studies/demo/study.db")
+    assert refused(outcome, "no study in studies/demo/study.db: start one with `hpo run demo")
     assert refused(hpo("status nothing"), "name one of classic, demo, images, modern, paper, small")
 
 
@@ -211,10 +211,10 @@ def test_a_study_of_an_older_version_goes_on_with_its_own_settings(
         ("run tiny --trials 1 --device cpu --trials-per-gpu 2", "needs a GPU"),
         ("run tiny --trials 1 --workers 2 --ray 10.0.0.1:6379", "machines of a cluster cannot"),
         ("run tiny --trials 1 --workers -1", "--workers"),
-        ("worker tiny", "start one with `hpo run`"),
-        ("status tiny", "start one with `hpo run`"),
-        ("export tiny", "start one with `hpo run`"),
-        ("dashboard tiny --no-browser", "start one with `hpo run`"),
+        ("worker tiny", "start one with `hpo run tiny --trials 20`"),
+        ("status tiny", "start one with `hpo run tiny --trials 20`"),
+        ("export tiny", "start one with `hpo run tiny --trials 20`"),
+        ("dashboard tiny --no-browser", "start one with `hpo run tiny --trials 20`"),
         ("train nothing.toml", "cannot be read"),
         ("run tiny --trials 1 --seed -4", "search.seed = -4"),
         ("evaluate studies/tiny.toml", "is not a checkpoint"),

@@ -217,7 +217,7 @@ def test_no_memory_is_no_result(
         ("confirm tiny --tasks 100000000", "up to 40000"),
         ("confirm tiny --seeds 0", "--seeds"),
         ("confirm tiny --top 0", "--top"),
-        ("confirm tiny", "start one with `hpo run`"),
+        ("confirm tiny", "start one with `hpo run tiny "),
         ("confirm nothing", "there is no study nothing"),
         ("confirm tiny --device tpu9", "is no device"),
     ],

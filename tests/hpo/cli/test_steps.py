@@ -3,7 +3,10 @@
 import html
 from pathlib import Path
 
+import pytest
+
 from hpo.cli.steps import typed
+from hpo.study.storage import open_storage
 from tests.hpo.command import Hpo, refused
 from tests.hpo.tiny_study import write_tiny
 
@@ -13,6 +16,20 @@ def test_a_study_is_typed_as_a_shell_takes_it() -> None:
     assert typed("studies/my study.toml", None) == "'studies/my study.toml'"
     there = "postgresql://me:secret@host/my hpo"
     assert typed("small", there) == "small --storage 'postgresql://me:***@host/my hpo'"
+
+
+@pytest.mark.parametrize("named", ["tiny", "'studies/my study.toml'", "tiny --storage sqlite:///a.db"])
+def test_a_study_that_is_not_there_says_how_to_start_one(
+    hpo: Hpo, tmp_path: Path, named: str
+) -> None:
+    for name in ("tiny", "my study"):
+        write_tiny(tmp_path / "studies", name)
+    line = f"start one with `hpo run {named} --trials 20`"
+    absent = hpo(f"status {named}")
+    assert refused(absent, "there is no study in ", line)
+    assert absent.err.endswith(f"{line}\n")
+    open_storage("sqlite:///a.db", create=True)
+    assert refused(hpo("status tiny --storage sqlite:///a.db"), "no study tiny in sqlite", "a.db --t")
 
 
 def test_every_line_to_type_next_quotes_names_and_paths(hpo: Hpo, tmp_path: Path) -> None:

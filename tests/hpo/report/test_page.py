@@ -379,7 +379,7 @@ def test_files_that_are_unwritable(
     hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_tiny(tmp_path / "studies")
-    assert refused(hpo("report tiny"), "start one with `hpo run`")
+    assert refused(hpo("report tiny"), "start one with `hpo run tiny ")
     big_study(f"sqlite:///{tmp_path / 'study.db'}", 1, 4, tiny_settings(tmp_path), name="tiny")
     line = f"report tiny --storage sqlite:///{tmp_path / 'study.db'}"
     assert refused(hpo(f"{line} -o ."), "cannot be written", "with -o")

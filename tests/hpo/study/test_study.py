@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from hpo.study.patient_storage import PatientStorage
-from hpo.study.storage import StorageError, open_storage
+from hpo.study.storage import NoStudy, open_storage
 from hpo.study.study import StoredStudy, StudyError, create_or_resume, load
 from tests.hpo.fixture_types import Open
 from tests.hpo.made_up import gone
@@ -135,9 +135,10 @@ def test_an_older_study_resumes_unless_it_used_what_is_gone(open_study: Open) ->
 
 
 def test_a_study_that_is_not_there(tmp_path: Path, database: str) -> None:
-    with pytest.raises(StorageError, match="start one with `hpo run`"):
+    with pytest.raises(NoStudy, match="there is no study in .*study.db") as absent:
         open_storage(database, create=False)
+    assert absent.value.sentence.endswith("study.db: start one with `hpo run`")
     assert not (tmp_path / "study.db").exists()
     storage = open_storage(database, create=True)
-    with pytest.raises(StudyError, match="there is no study tiny in sqlite"):
+    with pytest.raises(NoStudy, match="there is no study tiny in sqlite"):
         load("tiny", storage)

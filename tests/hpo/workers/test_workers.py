@@ -246,7 +246,7 @@ def test_ray_places_the_workers_and_starts_a_lost_one_anew(tmp_path: Path) -> No
     [
         (("geheim-7", "falsch"), "cannot be used as a study database .*password"),
         (("@127.0.0.1", "@nowhere.invalid"), "cannot be used as a study database"),
-        (("/hpo", "/postgres"), "holds no studies yet: start one with `hpo run`"),
+        (("/hpo", "/postgres"), "holds no studies yet: start one with `hpo run tiny "),
     ],
 )
 def test_a_database_that_cannot_be_used_is_one_sentence(
