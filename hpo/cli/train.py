@@ -1,5 +1,6 @@
 """The command that trains one network: train; one that is stopped goes on."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from hpo.search.stopping import Stop
 from hpo.study.paths import data_folder
 from hpo.view.format import epoch_line, percent
 from hpo.workers.local import cores_for
-from model.checkpoint import Checkpoint, CheckpointError, save_checkpoint
+from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from model.configuration import Configuration, ConfigurationError, Provenance
 from model.fast.device import computes_bf16, device_name, threads_in
 from model.history import Diverged, Interrupted
@@ -30,7 +31,10 @@ def train(
     as_trial: Annotated[
         bool, typer.Option(help="As the trial was trained, to get its error again.")
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="Instead of the configuration's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the configuration's.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Train again where the checkpoint is there already.")
+    ] = False,
     data: Data = None,
     device: Device = "auto",
     threads: ThreadsOfCpu = None,
@@ -55,6 +59,8 @@ def train(
             threads = known if known and known <= cores_for(1) else None
     if seed is not None:
         config = config.model_copy(update={"seed": seed})
+    if target.exists() and not force:
+        raise CheckpointError(_taken(target, config))
     size, asked = (config.network.image_size, config.network.channels), use_threads(threads)
     if trial:
         _say_what_differs(trial, where)
@@ -67,6 +73,24 @@ def train(
     print(
         f"{target}: one-shot validation error {percent(history.best_error)} in epoch "
         f"{history.best_epoch + 1} of {len(history.epochs)}"
+    )
+    say(f"score it with: hpo evaluate {shlex.quote(str(target))}")
+
+
+def _taken(target: Path, config: Configuration) -> str:
+    """What is in the way of a checkpoint, and what to do about it."""
+    try:
+        found = load_checkpoint(target, torch.device("cpu")).configuration
+    except CheckpointError:
+        return f"{target} is there and no checkpoint: name another file with -o"
+    if found.recipe_key == config.recipe_key:
+        return (
+            f"{target} is already trained: score it with `hpo evaluate {shlex.quote(str(target))}`, "
+            "or train it again with --force"
+        )
+    return (
+        f"{target} holds the training of another configuration or seed: name another file with "
+        "-o, or --force to lose what it holds"
     )
 
 

@@ -1,4 +1,4 @@
-"""What `hpo train --as-trial` takes over from the trial, and what `--threads` fixes."""
+"""What `hpo train` takes over from the trial, what `--threads` fixes, and what it overwrites."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from model.checkpoint import load_checkpoint
 from model.configuration import Configuration
 from model.fast import threads
 from tests.hpo.command import Hpo, refused
+from tests.hpo.made_up import stopped_at
 from tests.hpo.tiny_study import open_tiny, write_tiny
 
 pytestmark = pytest.mark.usefixtures("own_threads")
@@ -24,7 +25,7 @@ def exported(hpo: Hpo, tmp_path: Path) -> Configuration:
     return Configuration.read(tmp_path / "best.toml")
 
 
-def write_changed(exported: Configuration, **changes: object) -> None:
+def write_changed(exported: Configuration, /, **changes: object) -> None:
     assert exported.provenance is not None
     provenance = exported.provenance.model_copy(update=changes)
     changed = exported.model_copy(update={"provenance": provenance})
@@ -56,8 +57,8 @@ def test_as_trial_takes_the_trials_threads(
     trained = hpo("train changed.toml --as-trial")
     assert torch.get_num_threads() == 2
     assert "nearly" not in trained.err
-    assert "nearly" not in hpo("train changed.toml --as-trial --threads 2").err
-    other = hpo("train changed.toml --as-trial --threads 1")
+    assert "nearly" not in hpo("train changed.toml --as-trial --threads 2 --force").err
+    other = hpo("train changed.toml --as-trial --threads 1 --force")
     assert torch.get_num_threads() == 1
     assert "the trial ran on CPU, 2 threads, this is CPU, 1 threads" in other.err
 
@@ -65,6 +66,40 @@ def test_as_trial_takes_the_trials_threads(
 def test_as_trial_says_where_the_threads_changed(hpo: Hpo, exported: Configuration) -> None:
     write_changed(exported, device="CPU, 1 to 2 threads")
     assert "ran on CPU, 1 to 2 threads, this is" in hpo("train changed.toml --as-trial").err
+
+
+def test_a_finished_training_is_not_overwritten(hpo: Hpo, exported: Configuration) -> None:
+    made, file = hpo("train best.toml"), Path("best.safetensors")
+    assert made.err.endswith("score it with: hpo evaluate best.safetensors\n")
+    before = file.read_bytes()
+    write_changed(exported, exported="2030-01-01T00:00:00+00:00")  # as exported once more
+    for line in ("best.toml", "best.toml --threads 1", "changed.toml -o best.safetensors"):
+        again = hpo(f"train {line}")
+        assert refused(again, "is already trained", "`hpo evaluate best.safetensors`", "--force")
+        assert len(again.err.splitlines()) == 1
+    for line in ("best.toml --seed 3", "best.toml --as-trial"):
+        assert refused(hpo(f"train {line}"), "another configuration or seed", "-o, or --force")
+    assert refused(hpo("train best.toml -o best.toml"), "best.toml is there and no checkpoint")
+    assert file.read_bytes() == before
+    assert Configuration.read(Path("best.toml")) == exported
+    forced = hpo("train best.toml --force")
+    assert forced.out == made.out
+    assert "epoch 1 of 4" in forced.err
+    assert hpo("train best.toml --seed 3 --force").status == 0
+    assert load_checkpoint(file, torch.device("cpu")).configuration.seed == 3
+
+
+def test_what_is_not_finished_goes_on_with_the_same_line_that_overwrites(
+    hpo: Hpo, exported: Configuration
+) -> None:
+    assert hpo("train best.toml").status == 0
+    with stopped_at(10):  # in the third epoch
+        assert hpo("train best.toml --seed 3 --force").status == 130
+    assert "going on after 2 epochs" in hpo("train best.toml --seed 3 --force").err
+
+
+def test_a_seed_below_nothing_is_refused(hpo: Hpo, exported: Configuration) -> None:
+    assert refused(hpo("train best.toml --seed -1"), "--seed")
 
 
 def test_a_precision_that_is_none_is_refused(hpo: Hpo, exported: Configuration) -> None:
