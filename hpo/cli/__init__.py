@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "Search: run trials until the study holds enough.",
     "worker": "Join a study that exists, from any machine.",
     "status": "Say where a study stands.",
+    "list": "List the studies that there are, and those to begin.",
     "dashboard": "Show a study in a browser.",
     "confirm": "Train the best trials again, and rank them on fresh tasks.",
     "export": "Write the best trial as a configuration.",

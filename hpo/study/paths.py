@@ -8,6 +8,8 @@ from data.sets import default_folder, packed_folder
 from hpo.study.settings import SettingsError
 
 STUDIES = Path("studies")
+DATABASE = "study.db"
+"""The file of a study's database in the folder of its results."""
 LONGEST = 200
 """Characters of a folder's name that comes from a database."""
 
@@ -40,8 +42,8 @@ def find_study(study: str, storage: str | None = None) -> StudyPlace:
         SettingsError: there is no such study.
     """
     name, file, folder = _found(study)
-    named = storage or os.environ.get("HPO_STORAGE")
-    return StudyPlace(name, file, folder, named or f"sqlite:///{folder / 'study.db'}")
+    named = storage_named(storage)
+    return StudyPlace(name, file, folder, named or _database_in(folder))
 
 
 def _found(study: str) -> tuple[str, Path, Path]:
@@ -50,16 +52,35 @@ def _found(study: str) -> tuple[str, Path, Path]:
         if not given.is_file():
             raise SettingsError(f"there is no study file {given}: check the path")
         return given.stem, given, given.with_suffix("")
-    local = STUDIES / f"{study}.toml"
-    if local.is_file():
-        return study, local, local.with_suffix("")
-    for folder in _shipped_folders():
-        if (folder / local.name).is_file():
-            return study, folder / local.name, STUDIES / study
-    known = sorted({f.stem for d in (STUDIES, *_shipped_folders()) for f in d.glob("*.toml")})
-    raise SettingsError(
-        f"there is no study {study}: name one of {', '.join(known)}, or give a study file's path"
-    )
+    known = study_files()
+    if study not in known:
+        raise SettingsError(
+            f"there is no study {study}: name one of {', '.join(known)}, or give a study file's "
+            "path"
+        )
+    return study, known[study], STUDIES / study
+
+
+def study_files() -> dict[str, Path]:
+    """The study files that are found by their names, in the order of these."""
+    folders = (*reversed(_shipped_folders()), STUDIES)  # the later ones take the place of others
+    found = {file.stem: file for folder in folders for file in folder.glob("*.toml")}
+    return dict(sorted(found.items()))
+
+
+def storage_named(given: str | None) -> str | None:
+    """The storage that was asked for: ``--storage``, else ``HPO_STORAGE``, else none."""
+    return given or os.environ.get("HPO_STORAGE")
+
+
+def storages(given: str | None) -> list[str]:
+    """The storage that was asked for; without one, those of the studies in ``studies/``."""
+    named = storage_named(given)
+    return [named] if named else [_database_in(file.parent) for file in sorted(STUDIES.glob(f"*/{DATABASE}"))]
+
+
+def _database_in(folder: Path) -> str:
+    return f"sqlite:///{folder / DATABASE}"
 
 
 def find_configuration(name: str) -> Path:
@@ -133,7 +154,7 @@ def storage_of(given: str | None, study: str) -> str:
     Raises:
         SettingsError: no storage was named, and there is no study file of this name.
     """
-    return given or os.environ.get("HPO_STORAGE") or find_study(study).url
+    return storage_named(given) or find_study(study).url
 
 
 def data_folder(given: Path | None, path: str | None = None) -> Path:
