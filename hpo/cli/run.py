@@ -1,9 +1,10 @@
 """The command that searches: run."""
 
 import dataclasses
+import json
 import shlex
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -29,7 +30,14 @@ from hpo.search.tensorboard import check_tensorboard
 from hpo.search.warm_start import WarmStart, begun_with, plan
 from hpo.study.limits import read_budget, set_limits, spending_of
 from hpo.study.paths import data_folder, find_study
-from hpo.study.settings import PrunerName, SamplerName, SettingsError, read_settings
+from hpo.study.settings import (
+    PrunerName,
+    SamplerName,
+    SettingsError,
+    StudySettings,
+    keys_of,
+    read_settings,
+)
 from hpo.study.space import SearchSpace
 from hpo.study.storage import StorageError, open_storage, shown, storage_errors
 from hpo.study.study import StoredStudy, StudyError, create_or_resume
@@ -64,7 +72,7 @@ def run(
     device: Device = "auto",
     sampler: Annotated[SamplerName | None, typer.Option(help="Instead of the study's.")] = None,
     pruner: Annotated[PrunerName | None, typer.Option(help="Instead of the study's.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the study's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the study's.")] = None,
     timeout: Timeout = None,
     workers: Annotated[
         int | None,
@@ -85,8 +93,13 @@ def run(
     tensorboard: TensorBoard = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the study."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a setting of the study; --keys lists them."
+        ),
     ] = None,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="Print the study's settings, each as --set takes it.")
+    ] = False,
     widen_: Annotated[
         list[str] | None,
         typer.Option(
@@ -120,15 +133,19 @@ def run(
 
     Example: hpo run small --trials 20
     """
-    if trials is None and budget is None:
-        raise SettingsError("a search needs an end: give --trials 20, --budget 2h, or both")
-    limit = read_budget(budget) if budget is not None else None
-    place, where = find_study(study, storage), find_device(device)
-    if trials_per_gpu is not None and ray is None:
-        workers = _for_gpus(trials_per_gpu, workers, where)
+    place = find_study(study, storage)
     chosen = {"sampler": sampler, "pruner": pruner, "seed": seed}
     changes = (set_ or []) + [f"space.{change}" for change in widen_ or []]
     changes += [f"search.{key}={value}" for key, value in chosen.items() if value is not None]
+    if keys:
+        _print_keys(read_settings(place.file, changes))
+        return
+    if trials is None and budget is None:
+        raise SettingsError("a search needs an end: give --trials 20, --budget 2h, or both")
+    limit = read_budget(budget) if budget is not None else None
+    where = find_device(device)
+    if trials_per_gpu is not None and ray is None:
+        workers = _for_gpus(trials_per_gpu, workers, where)
     settings = read_settings(place.file, changes)
     SearchSpace(settings).checked_first()
     if ray not in (None, "local") and place.url.startswith("sqlite"):
@@ -201,6 +218,20 @@ def run(
         print_best(stored, typed(study, storage))
         if reason:
             end(reason)
+
+
+def _print_keys(settings: StudySettings) -> None:
+    for key, value in keys_of(settings).items():
+        print(f"{key} is not set" if value is None else f"{key}={_in_toml(value)}")
+
+
+def _in_toml(value: Any) -> str:
+    """A value on one line, as ``--set`` reads it."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{name} = {_in_toml(one)}' for name, one in value.items())} }}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_in_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _tell_of_warm_start(stored: StoredStudy, warm_start: WarmStart | None) -> None:

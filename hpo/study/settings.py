@@ -1,8 +1,10 @@
 """The study file: all that defines a search, as one validated, frozen value."""
 
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -195,14 +197,53 @@ def read_settings(path: Path, changes: Sequence[str] = ()) -> StudySettings:
         raise SettingsError(f"{path} is not TOML ({error}): correct that line") from error
     except RecursionError as error:
         raise SettingsError(f"{path} nests its values too deeply: correct that") from error
-    for key, value in parsed_changes(changes).items():
-        if key == "data.path":  # changes are kept with a study, and a path is of one machine
-            raise SettingsError("--set data.path is not kept: name the folder with --data")
-        _apply(key, value, content)
+    asked = parsed_changes(changes)
+    if "data.path" in asked:  # changes are kept with a study, and a path is of one machine
+        raise SettingsError("--set data.path is not kept: name the folder with --data")
     try:
-        return StudySettings.model_validate(content)
+        return _changed(content, asked)
     except ValidationError as error:
-        raise SettingsError(f"{path}: {first_problem(error)}: correct the study file") from error
+        problem = first_problem(error)
+        try:
+            unchanged = _changed(content, {})
+        except ValidationError:
+            raise SettingsError(f"{path}: {problem}: correct the study file") from error
+        blamed = _to_blame(content, asked)
+        raise SettingsError(
+            f"--set {' and --set '.join(blamed)}: {problem}{_meant(blamed, keys_of(unchanged))}: "
+            f"correct it; `hpo run {shlex.quote(str(path))} --keys` lists all keys with their values"
+        ) from error
+
+
+def _changed(content: Mapping[str, Any], changes: Mapping[str, Any]) -> StudySettings:
+    """The settings of a study file with changes; raises `ValidationError` where they cannot be."""
+    changed = dict(content)
+    for key, value in changes.items():
+        _apply(key, value, changed)
+    return StudySettings.model_validate(changed)
+
+
+def _to_blame(content: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
+    """The keys without any one of whose changes the settings could be; all where none is such."""
+    blamed = []
+    for key in changes:
+        with suppress(ValidationError):
+            _changed(content, {other: changes[other] for other in changes if other != key})
+            blamed.append(key)
+    return blamed or list(changes)
+
+
+def _meant(asked: Sequence[str], known: Mapping[str, Any]) -> str:
+    """Which key each may be meant for that is none, nor the table of any."""
+    unknown = [key for key in asked if not any(f"{k}.".startswith(f"{key}.") for k in known)]
+    close = [key for one in unknown for key in get_close_matches(one, known, 1)]
+    return f", did you mean {' and '.join(close)}" if close else ""
+
+
+def keys_of(settings: StudySettings) -> dict[str, Any]:
+    """All keys of a study file with their values; those of the full training as they will be."""
+    whole = settings.model_dump(mode="json")
+    return dict(_flat({**whole, "full_training": settings.trained_in_full().model_dump()}))
 
 
 def parsed_changes(changes: Sequence[str]) -> dict[str, Any]:
@@ -242,13 +283,17 @@ def _apply(key: str, value: Any, content: dict[str, Any]) -> None:
     table[name] = value
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], at: str = "") -> list[str]:
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Where two nested settings differ: ``key: old → new`` each."""
-    found: list[str] = []
-    for key in {**old, **new}:
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += differences(before, after, f"{at}{key}.")
-        elif before != after:
-            found.append(f"{at}{key}: {before} → {after}")
-    return found
+    before, after = dict(_flat(old)), dict(_flat(new))
+    differing = (key for key in before | after if before.get(key) != after.get(key))
+    return [f"{key}: {before.get(key)} → {after.get(key)}" for key in differing]
+
+
+def _flat(settings: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested settings, each by its ``key.of.table``."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{at}{key}.")
+        else:
+            yield f"{at}{key}", value

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.study.settings import SettingsError, differences, read_settings
+from hpo.study.settings import SettingsError, differences, keys_of, read_settings
 from hpo.study.space import SearchSpace
 from model.configuration import Configuration, ConfigurationError
 from tests.hpo.tiny_study import tiny_settings, write_tiny
@@ -89,6 +89,65 @@ def test_a_bad_setting_is_one_sentence(tmp_path: Path, change: str, message: str
         tiny_settings(tmp_path, change)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "begins"),
+    [
+        (["training.epochs=4", "training.epoch=5"], "--set training.epoch: unknown key training."),
+        (["training.epochs=0"], "--set training.epochs: training.epochs = 0: input should be"),
+        (["space.kernel.high=50"], "--set space.kernel.high: space.kernel.high = 50 is above the"),
+        (["training.epochs=0", "search.seed=-1"], "--set training.epochs and --set search.seed: "),
+        (["space.kernel={ low = 12, high = 15 }"], "--set space.kernel: even the smallest network"),
+    ],
+)
+def test_the_change_that_cannot_be_is_named(
+    tmp_path: Path, changes: list[str], begins: str
+) -> None:
+    file = write_tiny(tmp_path, "my study")
+    with pytest.raises(SettingsError) as raised:
+        read_settings(file, changes)
+    said = str(raised.value)
+    assert said.startswith(begins)
+    assert said.endswith(f"correct it; `hpo run '{file}' --keys` lists all keys with their values")
+    assert "study file" not in said
+
+
+@pytest.mark.parametrize(
+    ("change", "meant"),
+    [
+        ("training.epoch=5", ", did you mean training.epochs:"),
+        ("trainings.epochs=5", ", did you mean training.epochs:"),
+        ("search.samplers=tpe", ", did you mean search.sampler:"),
+        ("full_training.epoch=5", ", did you mean full_training.epochs:"),
+        ("nonsense=5", "unknown key nonsense:"),
+        ("training.epochs=0", "greater than or equal to 1:"),
+        ("space.kernel=5", "IntRange:"),
+    ],
+)
+def test_an_unknown_key_is_told_from_what_was_meant(
+    tmp_path: Path, change: str, meant: str
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        tiny_settings(tmp_path, change)
+    assert f"{meant} correct it" in str(raised.value)
+
+
+def test_a_study_file_that_is_wrong_by_itself_is_named(tmp_path: Path) -> None:
+    file = write_tiny(tmp_path, **{"epochs = 3": "epoch = 3"})
+    with pytest.raises(SettingsError, match="tiny.toml: unknown key training.epoch: correct the"):
+        read_settings(file, ["search.seed=1"])
+
+
+def test_the_keys_are_what_a_change_may_name(tmp_path: Path) -> None:
+    settings = tiny_settings(tmp_path, "search.first=[{ fc_units = 128 }]")
+    keys = keys_of(settings)
+    assert keys["training.epochs"] == 3
+    assert keys["full_training.epochs"] == 4
+    assert keys["full_training.momentum_ramp"] == 2
+    assert keys["space.multiply_adds"] is None
+    assert keys["training.sampling.steps"] == 4
+    assert keys["search.first"] == [{"fc_units": 128}]
 
 
 def test_changes_are_read_as_toml_or_as_text(tmp_path: Path) -> None:
