@@ -33,6 +33,8 @@ def announce(
     limit, spent = wanted_trials(stored.study), spending_of(stored)
     left = None if limit is None else max(limit - done, 0)
     say(f"study    {stored.study.study_name} {'(new)' if created else '(resumed)'} in {shown(url)}")
+    if stored.changes:
+        say(f"changes  {', '.join(stored.changes)}")
     if estimate_here:
         say(f"device   {device_name(inputs.device)}")
     say(

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import shlex
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 import torch
@@ -21,7 +23,7 @@ from hpo.cli.options import (
     ThreadsOfCpu,
     Timeout,
 )
-from hpo.cli.steps import end, say, typed
+from hpo.cli.steps import end, opened_study, say, typed
 from hpo.search.loop import DeviceFailure, search
 from hpo.search.objective import Objective
 from hpo.search.observer import Observer
@@ -36,10 +38,11 @@ from hpo.study.settings import (
     SettingsError,
     StudySettings,
     keys_of,
+    merged_changes,
     read_settings,
 )
 from hpo.study.space import SearchSpace
-from hpo.study.storage import StorageError, open_storage, shown, storage_errors
+from hpo.study.storage import NoStudy, StorageError, open_storage, shown, storage_errors
 from hpo.study.study import StoredStudy, StudyError, create_or_resume
 from hpo.study.widen import widen
 from hpo.view.dashboard import note, write_note
@@ -94,11 +97,11 @@ def run(
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a setting of the study; --keys lists them."
+            "--set", metavar="KEY=VALUE", help="Change a setting of the study, which keeps that; --keys lists them."
         ),
     ] = None,
     keys: Annotated[
-        bool, typer.Option("--keys", help="Print the study's settings, each as --set takes it.")
+        bool, typer.Option("--keys", help="Print the study file's settings, each as --set takes it.")
     ] = False,
     widen_: Annotated[
         list[str] | None,
@@ -146,6 +149,7 @@ def run(
     where = find_device(device)
     if trials_per_gpu is not None and ray is None:
         workers = _for_gpus(trials_per_gpu, workers, where)
+    changes = merged_changes(_kept_changes(study, storage), changes)
     settings = read_settings(place.file, changes)
     SearchSpace(settings).checked_first()
     if ray not in (None, "local") and place.url.startswith("sqlite"):
@@ -218,6 +222,16 @@ def run(
         print_best(stored, typed(study, storage))
         if reason:
             end(reason)
+
+
+def _kept_changes(study: str, storage: str | None) -> Sequence[str]:
+    """What was changed of the study file when the study was made, if it is there."""
+    with (
+        suppress(NoStudy, StudyError),  # what is wrong with it is said when it is resumed
+        opened_study(study, storage, read_only=True) as (_, stored),
+    ):
+        return stored.changes or ()
+    return ()
 
 
 def _print_keys(settings: StudySettings) -> None:

@@ -267,6 +267,16 @@ def parsed_changes(changes: Sequence[str]) -> dict[str, Any]:
     return parsed
 
 
+def merged_changes(kept: Sequence[str], given: Sequence[str]) -> list[str]:
+    """The changes that a study keeps, and those that are given now in place of any of their keys.
+
+    Raises:
+        SettingsError: one is no ``key=value``.
+    """
+    anew = parsed_changes(given).keys()
+    return [*(one for one in kept if not parsed_changes([one]).keys() & anew), *given]
+
+
 def _value(text: str) -> Any:
     with suppress(tomllib.TOMLDecodeError, RecursionError):
         return tomllib.loads(f"value = {text}")["value"]

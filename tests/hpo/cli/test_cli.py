@@ -161,7 +161,7 @@ def test_another_folder_finds_the_shipped_studies(hpo: Hpo) -> None:
 def test_resuming_with_other_settings_is_refused(hpo: Hpo, tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies")
     assert hpo("run tiny --trials 1 --set training.epochs=1").status == 0
-    assert refused(hpo("run tiny --trials 1"), "training.epochs: 1 → 3")
+    assert refused(hpo("run tiny --trials 1 --set training.epochs=3"), "training.epochs: 1 → 3")
     assert refused(hpo("run tiny --trials 1 --set training.epochs=1 --seed 9"), "seed: 7 → 9")
     assert hpo("worker tiny").status == 0
     write_tiny(tmp_path / "studies", **{"epochs = 4": "epochs = 5"})

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from hpo.study.settings import keys_of, read_settings
-from tests.hpo.command import Hpo
-from tests.hpo.tiny_study import write_tiny
+from tests.hpo.command import Hpo, refused
+from tests.hpo.tiny_study import open_tiny, write_tiny
 
 
 def test_the_keys_of_a_study_are_listed_as_set_takes_them(hpo: Hpo, tmp_path: Path) -> None:
@@ -21,3 +21,46 @@ def test_the_keys_of_a_study_are_listed_as_set_takes_them(hpo: Hpo, tmp_path: Pa
     assert again == keys_of(read_settings(file, [*changes, "search.sampler=tpe"]))
     assert list(again) == [line.partition("=")[0].removesuffix(" is not set") for line in listed]
     assert sorted(tmp_path.rglob("*.*")) == [file]
+
+
+MADE = "--set training.epochs=1 --set full_training.epochs=2 --sampler tpe --pruner median --seed 3"
+
+
+def test_a_study_keeps_its_changes_and_they_need_not_be_typed_again(
+    hpo: Hpo, tmp_path: Path
+) -> None:
+    write_tiny(tmp_path / "studies")
+    made = hpo(f"run tiny --trials 1 {MADE}")
+    line = (
+        "changes  training.epochs=1, full_training.epochs=2, search.sampler=tpe, "
+        "search.pruner=median, search.seed=3\n"
+    )
+    assert line in made.err
+    for trials, given in ((2, ""), (3, "--set training.epochs=1 --seed 3"), (4, MADE)):
+        extended = hpo(f"run tiny --trials {trials} {given}")
+        assert extended.status == 0, extended.err
+        assert line in extended.err
+        stored = open_tiny(tmp_path)
+        assert len(stored.study.trials) == trials
+        assert (stored.settings.training.epochs, stored.settings.search.seed) == (1, 3)
+    assert hpo("worker tiny").status == 0
+
+
+def test_another_change_or_another_study_file_is_refused_as_ever(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo(f"run tiny --trials 1 --workers 0 {MADE}").status == 0
+    for given, difference in (
+        ("--set training.epochs=3", "training.epochs: 1 → 3"),
+        ("--seed 7", "search.seed: 3 → 7"),
+        ("--set training.patience=4", "training.patience: 20 → 4"),
+    ):
+        assert refused(hpo(f"run tiny --trials 1 {given}"), f"other settings ({difference})")
+    write_tiny(tmp_path / "studies", **{"steps = 4": "steps = 5"})
+    assert refused(hpo("run tiny --trials 1"), "other settings (training.sampling.steps: 4 → 5)")
+    assert not open_tiny(tmp_path).study.trials
+
+
+def test_a_study_without_changes_says_nothing_of_them(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    for trials in (1, 2):
+        assert "changes" not in hpo(f"run tiny --trials {trials}").err

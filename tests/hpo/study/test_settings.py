@@ -2,7 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from hpo.study.settings import SettingsError, differences, keys_of, read_settings
+from hpo.study.settings import (
+    SettingsError,
+    differences,
+    keys_of,
+    merged_changes,
+    read_settings,
+)
 from hpo.study.space import SearchSpace
 from model.configuration import Configuration, ConfigurationError
 from tests.hpo.tiny_study import tiny_settings, write_tiny
@@ -137,6 +143,14 @@ def test_a_study_file_that_is_wrong_by_itself_is_named(tmp_path: Path) -> None:
     file = write_tiny(tmp_path, **{"epochs = 3": "epoch = 3"})
     with pytest.raises(SettingsError, match="tiny.toml: unknown key training.epoch: correct the"):
         read_settings(file, ["search.seed=1"])
+
+
+def test_changes_that_are_given_take_the_place_of_those_that_are_kept() -> None:
+    kept = ["training.epochs = 5", "search.seed=3", "space.kernel.high=7"]
+    assert merged_changes(kept, []) == kept
+    given = ["search.seed=4", "space.kernel={ low = 3, high = 5 }"]
+    assert merged_changes(kept, given) == [kept[0], kept[2], *given]
+    assert merged_changes([], given) == given
 
 
 def test_the_keys_are_what_a_change_may_name(tmp_path: Path) -> None:

@@ -149,6 +149,7 @@ def test_the_command_goes_on_in_wider_ranges_and_the_same_line_resumes_it(
     line = f"run tiny --trials {count + 3}"
     same = "--set space.filters.high=96 --set space.fc_units.high=512"
     assert hpo(f"{line} {same}").status == 0
-    refused(hpo(line), "space.filters.high: 96 → 32")
+    assert "changes  space.filters.high=96, space.fc_units.high=512" in hpo(line).err
+    assert refused(hpo(f"{line} --set space.filters.high=32"), "space.filters.high: 96 → 32")
     refused(hpo(f"{line} --widen filters.high=16"), "does not hold all of the study's 16 to 96")
     refused(hpo(f"{line} --widen fliters.high=96"), "space.fliters")
