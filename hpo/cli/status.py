@@ -15,7 +15,7 @@ from hpo.cli.steps import opened_study, print_json, print_wide, say
 from hpo.study.limits import Spending
 from hpo.study.study import StoredStudy, StudyError
 from hpo.view.format import amount, duration, how_far, percent
-from hpo.view.status import StatusReader, as_json
+from hpo.view.status import StatusReader, as_json, counted
 from hpo.view.terminal import best_table, live_view
 
 LOOK = 1.0
@@ -67,9 +67,8 @@ def _watch(stored: StoredStudy) -> None:
 
 
 def _print_status(figures: Mapping[str, Any], spending: Spending | None) -> None:
-    states = ", ".join(f"{count} {state}" for state, count in figures["trials"].items() if count)
     trials = how_far(figures["finished"], figures["wanted"], None)
-    print(f"{figures['study']}: {trials} finished ({states or 'none yet'})")
+    print(f"{figures['study']}: {trials} finished ({counted(figures) or 'none yet'})")
     if spending:
         print(f"budget: {amount(spending)} spent")
     if figures["best"]:

@@ -7,6 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from hpo.report.template import HTML, SECTIONS
+from hpo.study.trials import HANDED_BACK
 from model.configuration import Configuration
 
 MOST_ROWS = 1000
@@ -52,7 +53,8 @@ def trials(those: pd.DataFrame, parameters: Iterable[str]) -> Markup:
     # A pruned trial's lowest error is no rival of a complete one's.
     rank = those["state"].map({"complete": 0, "pruned": 1, "running": 2}).fillna(3)
     order = those.assign(rank=rank.mask(untrainable, 2)).sort_values(["rank", "error", "number"])
-    shown = order.head(MOST_ROWS)
+    back = (order["state"] == "fail") & order["fail_reason"].str.startswith(HANDED_BACK, na=False)
+    shown = order.assign(state=order["state"].mask(back, "handed back")).head(MOST_ROWS)
     columns: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "number": ("trial", str),
         "error": ("error (%)", lambda v: f"{100 * v:.2f}"),

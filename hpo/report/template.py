@@ -1,6 +1,6 @@
 """The page's templates and their macros, in Jinja2, which escapes whatever comes from a study."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from hpo.study.settings import IntRange
 from hpo.view.format import duration, magnitude, percent
+from hpo.view.status import counted
 
 
 class Macros(Protocol):
@@ -26,13 +27,9 @@ def _range(limits: IntRange) -> str:
     return f"{limits.low:g} – {limits.high:g}{' log' if getattr(limits, 'log', False) else ''}"
 
 
-def _counted(states: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {state}" for state, count in states.items() if count)
-
-
 _FILTERS: dict[str, Callable[..., str]] = {
     "anchor": lambda title: title.lower().replace(" ", "-"),
-    "counted": _counted,
+    "counted": counted,
     "duration": _dashed(duration),
     "magnitude": magnitude,
     "minute": lambda when: when[:16].replace("T", " "),

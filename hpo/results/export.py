@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo import __version__
 from hpo.study.confirmations import Confirmed, confirmed, leading
 from hpo.study.study import StoredStudy, StudyError
-from hpo.study.trials import finished, record, trained_trials
+from hpo.study.trials import finished, is_handed_back, record, trained_trials
 from model.configuration import Configuration, Provenance
 
 
@@ -87,6 +87,7 @@ def _trained(stored: StoredStudy, number: int) -> FrozenTrial:
         raise StudyError(f"the study {name} has no trial {number}, {has}: name one that it has")
     if trial.state != TrialState.COMPLETE:
         state = "has failed" if trial.state == TrialState.FAIL else f"is {trial.state.name.lower()}"
+        state = "was handed back" if is_handed_back(trial) else state
         raise StudyError(
             f"trial {number} of the study {name} {state}, so it has no full training behind it: "
             "name a complete one"

@@ -27,7 +27,7 @@ from hpo.study.retry import (
     retry_later,
 )
 from hpo.study.study import StoredStudy
-from hpo.study.trials import FINISHED, Record, record
+from hpo.study.trials import FINISHED, INTERRUPTED, SURPLUS, Record, record
 from model.history import Interrupted
 
 WAITING = 0.5
@@ -103,10 +103,10 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
                 raise _Surplus
             return objective(trial)
         except _Surplus:
-            retry_later(trial, "the study was full when it began", counted=False)
+            retry_later(trial, SURPLUS, counted=False)
             raise
         except (Interrupted, KeyboardInterrupt):
-            retry_later(trial, f"interrupted by {stop.reason or 'Ctrl-C'}", counted=False)
+            retry_later(trial, f"{INTERRUPTED}{stop.reason or 'Ctrl-C'}", counted=False)
             raise
         except StorageInternalError as error:
             lost.append(error)

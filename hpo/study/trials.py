@@ -19,6 +19,9 @@ from model.recipe import Precision, Training
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 """States of the trials that a study counts."""
+INTERRUPTED, SURPLUS = "interrupted by ", "the study was full when it began"
+HANDED_BACK = (INTERRUPTED, SURPLUS)
+"""How the reason of a trial begins that was handed back though nothing went wrong with it."""
 _STORED = {"begun_with": "from", "retry": "to_be_retried"}
 """Names of attributes that are no names of fields."""
 
@@ -152,6 +155,12 @@ def record(trial: FrozenTrial | optuna.Trial) -> Record:
 def is_trained(trial: FrozenTrial) -> bool:
     """Whether a trial was trained to its end."""
     return trial.state == TrialState.COMPLETE and record(trial).fail_reason is None
+
+
+def is_handed_back(trial: FrozenTrial) -> bool:
+    """Whether a trial is in the state of failed ones for no other reason than `HANDED_BACK`."""
+    reason = record(trial).fail_reason or ""
+    return trial.state == TrialState.FAIL and reason.startswith(HANDED_BACK)
 
 
 def is_untrainable(trial: FrozenTrial) -> bool:

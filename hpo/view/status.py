@@ -14,6 +14,7 @@ from hpo.study.sparse import read_params, read_sparsely
 from hpo.study.study import StoredStudy
 from hpo.study.trials import (
     FINISHED,
+    is_handed_back,
     is_trained,
     is_untrainable,
     record,
@@ -32,8 +33,9 @@ class Standing:
     Attributes:
         wanted: finished trials that it will hold; None for any number.
         spending: its budget and what is spent of it, if it has one.
-        states: trials by state.
-        retried: trials that failed and were enqueued again; they are among the failed.
+        states: trials by state, as Optuna has them.
+        handed_back: trials that failed for no other reason than that their search was stopped.
+        retried: the others that failed and were enqueued again.
         untrainable: complete trials whose network could not be trained.
         leaders: the best five of the trials that trained to their end.
         recent: the trials that ended last, the newest at the end.
@@ -44,6 +46,7 @@ class Standing:
     wanted: int | None
     spending: Spending | None
     states: Mapping[TrialState, int]
+    handed_back: int
     retried: int
     untrainable: int
     leaders: Sequence[FrozenTrial]
@@ -103,6 +106,7 @@ class StatusReader:
         study, storage = self._stored.study, self._stored.storage
         self._sparse = storage.outlast(lambda _: read_sparsely(storage, self._id, self._sparse))
         items, every = self._sparse.items(), list(self._sparse.values())
+        handed_back = {trial.number for trial in every if is_handed_back(trial)}
         counts = Counter(trial.state for trial in every)
         ended = [record(trial).seconds for trial in every if trial.state in FINISHED]
         took = [seconds for seconds in ended if seconds is not None]
@@ -118,7 +122,8 @@ class StatusReader:
             wanted=None if wanted is None else max(wanted, finished),
             spending=Spending.of(budget, every, training) if budget else None,
             states={state: counts[state] for state in TrialState},
-            retried=len(retries(every)),
+            handed_back=len(handed_back),
+            retried=len(retries(every).keys() - handed_back),
             untrainable=sum(map(is_untrainable, every)),
             leaders=self._trials(self._by_error[:LEADERS]),
             recent=self._trials([i for *_, i in by_end[-RECENT:]]),
@@ -148,6 +153,7 @@ def as_json(stored: StoredStudy, now: Standing) -> Mapping[str, Any]:
         "wanted": now.wanted,
         "budget": now.spending and {**asdict(now.spending.budget), "spent": now.spending.spent},
         "trials": {state.name.lower(): count for state, count in now.states.items()},
+        "handed_back": now.handed_back,
         "retried": now.retried,
         "untrainable": now.untrainable,
         "best": now.best
@@ -169,3 +175,15 @@ def as_json(stored: StoredStudy, now: Standing) -> Mapping[str, Any]:
         "seconds_left": now.seconds_left,
         "data_fingerprint": stored.data_fingerprint,
     }
+
+
+def counted(figures: Mapping[str, Any]) -> str:
+    """Trials by what became of them, in words; those that were handed back go on as others.
+
+    Args:
+        figures: as `as_json` gives them.
+    """
+    states, retried = figures["trials"], figures["retried"]
+    failed = states["fail"] - figures["handed_back"] - retried
+    counts = {**states, "fail": 0, "failed": failed, "retried": retried}
+    return ", ".join(f"{count} {state}" for state, count in counts.items() if count)

@@ -66,8 +66,8 @@ class StudyView:
 
     def _heading(self) -> Table:
         now = self.standing
-        pruned, failed = now.states[TrialState.PRUNED], now.states[TrialState.FAIL] - now.retried
-        counts = [f"{pruned} pruned", f"{failed} failed"]
+        failed = now.states[TrialState.FAIL] - now.handed_back - now.retried
+        counts = [f"{now.states[TrialState.PRUNED]} pruned", f"{failed} failed"]
         if now.retried:
             counts.append(f"{now.retried} retried")
         best = now.best and now.best.value is not None

@@ -17,7 +17,7 @@ from hpo.search.stopping import Stop
 from hpo.study.confirmations import keep_result
 from hpo.study.owner import Owner, owner
 from hpo.study.study import StoredStudy
-from hpo.study.trials import FINISHED, trained_trials
+from hpo.study.trials import FINISHED, is_handed_back, trained_trials
 from hpo.view.status import StatusReader
 from model.history import Interrupted
 from model.training import Trainer
@@ -57,7 +57,9 @@ def check_standing(stored: StoredStudy) -> None:
     took = [t.user_attrs["seconds"] for t in trials if t.state in FINISHED]
     assert (now.seconds is None) == (not took)
     assert now.seconds is None or abs(now.seconds - mean(took)) < 1e-9
-    assert now.retried == len({t.user_attrs.get("retry_of") for t in trials} - {None})
+    back = {t.number for t in trials if is_handed_back(t)}
+    assert now.handed_back == len(back)
+    assert now.retried == len({t.user_attrs.get("retry_of") for t in trials} - back - {None})
     untrainable = [
         t for t in trials if t.state == TrialState.COMPLETE and "fail_reason" in t.user_attrs
     ]

@@ -212,6 +212,18 @@ def test_studies_with_little_in_them(
     assert shape_of(page).tags.count("h2") == 10
 
 
+def test_a_trial_that_was_handed_back_has_not_failed(stored: StoredStudy) -> None:
+    stored.study.add_trial(a_trial(stored, 0.5, TrialState.COMPLETE))
+    reason = "interrupted by Ctrl-C"
+    stored.study.add_trial(a_trial(stored, 0.5, TrialState.FAIL, fail_reason=reason))
+    words = words_of(page_of(stored))
+    assert "handed back" in words
+    assert reason in words
+    assert "1 complete" in words
+    assert "1 fail" not in words
+    assert list(trials_table(stored)["state"]) == ["complete", "fail"]  # as Optuna has it
+
+
 def test_the_table_has_a_row_for_every_trial(made_up: StoredStudy) -> None:
     table = trials_table(made_up)
     assert table["number"].tolist() == list(range(60))

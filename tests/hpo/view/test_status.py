@@ -8,9 +8,11 @@ from hpo.study import sparse
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy, load
 from hpo.view import status
-from hpo.view.status import StatusReader, as_json
+from hpo.view.status import StatusReader, as_json, counted
+from hpo.view.terminal import StudyView, best_table
 from tests.hpo.big_study import big_study
-from tests.hpo.made_up import check_standing
+from tests.hpo.fixture_types import Run
+from tests.hpo.made_up import check_standing, drawn
 
 
 def test_the_standing_is_what_the_trials_say(database: str) -> None:
@@ -34,6 +36,48 @@ def test_a_network_that_could_not_train_never_leads(stored: StoredStudy) -> None
     assert (now.finished, now.untrainable, now.leaders, now.best) == (2, 2, [], None)
     stored.study.add_trial(create_trial(value=1.0))
     assert [trial.number for trial in reader.read().leaders] == [2]
+
+
+@pytest.mark.parametrize(
+    "reason", ["interrupted by Ctrl-C", "interrupted by SIGTERM", "the study was full when it began"]
+)
+def test_ones_own_ctrl_c_is_no_failure(stored: StoredStudy, reason: str) -> None:
+    back = {"fail_reason": reason, "to_be_retried": "free"}
+    stored.study.add_trial(create_trial(value=0.5, user_attrs={"seconds": 1}))
+    stored.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=back))
+    for attributes in ({"retry_of": 1}, {}):  # that it waits, and that it was enqueued
+        stored.study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=attributes))
+    check_standing(stored)
+    figures = as_json(stored, StatusReader(stored).read())
+    assert figures["trials"]["fail"] == figures["handed_back"] == 1  # the state is Optuna's
+    assert figures["retried"] == 0
+    assert counted(figures) == "1 complete, 2 waiting"
+    assert "0 pruned, 0 failed" in drawn(StudyView(stored))
+    assert "retried" not in drawn(StudyView(stored))
+    died = {"fail_reason": "its process died"}
+    stored.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=died))
+    stored.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=died))
+    stored.study.add_trial(create_trial(state=TrialState.WAITING, user_attrs={"retry_of": 4}))
+    figures = as_json(stored, StatusReader(stored).read())
+    assert counted(figures) == "1 complete, 3 waiting, 1 failed, 1 retried"
+    assert "0 pruned, 1 failed, 1 retried" in drawn(StudyView(stored))
+
+
+def test_a_complete_trial_with_such_a_reason_is_complete(stored: StoredStudy) -> None:
+    odd = {"fail_reason": "interrupted by nobody"}
+    stored.study.add_trial(create_trial(value=1.0, user_attrs=odd))
+    assert counted(as_json(stored, StatusReader(stored).read())) == "1 complete"
+
+
+def test_epochs_are_counted_from_one_for_people_and_from_nothing_in_json(
+    stored: StoredStudy, run: Run
+) -> None:
+    run(stored, 1)
+    now = StatusReader(stored).read()
+    epoch = as_json(stored, now)["best"]["best_epoch"]
+    assert stored.study.trials[0].intermediate_values[epoch] == stored.study.trials[0].value
+    row = drawn(best_table(stored.space, now.leaders)).splitlines()[1].split()
+    assert int(row[4]) == epoch + 1
 
 
 def test_what_ended_since_is_seen(database: str) -> None:
