@@ -51,7 +51,10 @@ class _Network:
 
 def baselines(
     runs: Runs = None,
-    only: Annotated[str | None, typer.Option(help=f"One of {', '.join(NAMES)}.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help=f"One of {', '.join(NAMES)}; may be given again."),
+    ] = None,
     on: On = "alphabets",
     train: Annotated[
         bool,
@@ -65,23 +68,25 @@ def baselines(
     device: Device = "auto",
     json_: AsJson = False,
 ) -> None:
-    """Score simpler methods on the 400 evaluation tasks, beside what others published.
+    """Score simpler methods on the evaluation tasks.
 
-    hausdorff compares the ink as sets of points; affine is the nearest neighbour after the best
+    They stand beside what others published. hausdorff compares the ink as sets of points; affine is the nearest neighbour after the best
     affine alignment, and takes minutes. The two siamese networks are trained first, which takes
     longer; the same line resumes that, and they are kept.
 
     Example: hpo baselines
 
-    Example: hpo baselines --only nearest-neighbour --on mnist
+    Example: hpo baselines --only chance --only nearest-neighbour --on mnist
     """
-    if only is not None and only not in NAMES:
-        raise SettingsError(f"there is no baseline {only}: name one of {', '.join(NAMES)}")
-    if siamese_conv and only not in (None, CONV):
+    for name in only or ():
+        if name not in NAMES:
+            raise SettingsError(f"there is no baseline {name}: name one of {', '.join(NAMES)}")
+    if siamese_conv and only and CONV not in only:
         raise SettingsError(
-            f"--siamese-conv is of the row {CONV}: leave --only out, or give it {CONV}"
+            f"--siamese-conv is of the row {CONV}: leave --only out, or add --only {CONV}"
         )
-    names, where, folder = [only] if only else NAMES, find_device(device), data_folder(data)
+    names = [name for name in NAMES if not only or name in only]
+    where, folder = find_device(device), data_folder(data)
     given = load_checkpoint(siamese_conv, where) if siamese_conv else None
 
     def tasks_at(side: int) -> OneShotTasks:
@@ -117,7 +122,7 @@ def baselines(
         print_json([_as_json(one, published) for one in measured])
     else:
         rest = {name: "not trained" for name, network in networks.items() if network is None}
-        if only is None:
+        if not only:
             rest |= {name: "not run" for name in published if name not in NAMES}
         header = ("name", "accuracy", "95 % interval", "tasks", "published")
         print_table(f"Accuracy on {tasks.source}", header, _rows(measured, rest, published))

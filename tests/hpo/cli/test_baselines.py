@@ -75,6 +75,12 @@ def test_a_network_is_trained_once(hpo: Hpo, line: str, tmp_path: Path, name: st
     assert alone["accuracy"] == score["accuracy"]
 
 
+def test_some_are_measured_in_the_order_of_the_table(hpo: Hpo, line: str) -> None:
+    some = hpo(f"{line} --only nearest-neighbour --only chance --only chance")
+    assert [one["name"] for one in json.loads(some.out)] == ["chance", "nearest-neighbour"]
+    assert refused(hpo(f"{line} --only chance --only luck"), "there is no baseline luck: name one")
+
+
 def test_what_has_changed_is_trained_anew(
     hpo: Hpo,
     line: str,
@@ -156,7 +162,7 @@ def test_what_cannot_be_done_is_one_sentence(
 ) -> None:
     assert refused(hpo(f"{line} --siamese-conv none"), "none cannot be read")
     wrong = hpo(f"{line} --siamese-conv none --only chance")
-    assert refused(wrong, "leave --only out, or give it siamese-conv")
+    assert refused(wrong, "leave --only out, or add --only siamese-conv")
     line = f"{line} --only siamese-dense"
     assert refused(hpo(f"{line} --device cuda:99"), "CUDA devices")
     file = configurations / "siamese-dense.toml"
