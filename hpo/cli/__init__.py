@@ -35,7 +35,6 @@ COMMANDS: Mapping[str, str] = {
 }
 """What each command does, in the order of the help; a file of this room has its name."""
 OPTIONS: Mapping[str, Any] = {
-    "add_completion": False,
     "rich_markup_mode": None,
     "pretty_exceptions_enable": False,
 }
@@ -65,7 +64,7 @@ def load(name: str) -> Any:
     silence_optuna()
     if isinstance(app := getattr(module, "app", None), typer.Typer):
         return get_command(app)
-    app = typer.Typer(**OPTIONS)
+    app = typer.Typer(add_completion=False, **OPTIONS)
     app.command(name)(getattr(module, name))
     return get_command(app)
 
@@ -94,7 +93,7 @@ def main() -> None:
     keep_freed()
     log_to_stderr()
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(prog_name="hpo", standalone_mode=False))
     except UserError as error:
         _fail(error.sentence)
     except typer.TyperException as error:

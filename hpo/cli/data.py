@@ -17,7 +17,9 @@ from hpo.cli.options import Data
 from hpo.cli.steps import say
 from hpo.study.paths import data_folder
 
-app = typer.Typer(help="Look at, check or fetch the data.", rich_markup_mode=None)
+app = typer.Typer(
+    help="Look at, check or fetch the data.", add_completion=False, rich_markup_mode=None
+)
 Set = Annotated[
     SetName,
     typer.Argument(

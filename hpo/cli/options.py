@@ -5,8 +5,22 @@ from typing import Annotated
 
 import typer
 
+
+
+def _studies() -> list[str]:
+    """The names that a shell completes; looked for when it asks."""
+    from hpo.study.paths import study_files
+
+    return list(study_files())
+
+
 StudyArgument = Annotated[
-    str, typer.Argument(metavar="[STUDY]", help="A name under studies/, or a study file's path.")
+    str,
+    typer.Argument(
+        metavar="[STUDY]",
+        help="A name under studies/, or a study file's path.",
+        autocompletion=_studies,
+    ),
 ]
 Storage = Annotated[
     str | None,
