@@ -58,9 +58,10 @@ def confirm(
     ] = False,
     json_: AsJson = False,
 ) -> None:
-    """Train the best trials again from new seeds, score them on fresh tasks, and rank them.
+    """Train the best trials again, and rank them on fresh tasks.
 
-    The fresh tasks are validation tasks, too; the evaluation set is never touched. The last
+    Each is trained from new seeds. The fresh tasks are validation tasks, too; the evaluation set is
+    never touched. The last
     line says whether the winner's lead over the second is significant, over other tasks and over
     other seeds. The same line resumes it, and `hpo export` then takes the winner.
 

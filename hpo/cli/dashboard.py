@@ -19,7 +19,9 @@ def dashboard(
     writable: Annotated[bool, typer.Option(help="Let the page change and delete.")] = False,
     browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
 ) -> None:
-    """Show a study in a browser, with optuna-dashboard, on this machine alone.
+    """Show a study in a browser, on this machine alone.
+
+    The page is that of optuna-dashboard.
 
     Example: hpo dashboard small
     """

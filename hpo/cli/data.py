@@ -96,7 +96,9 @@ def _check_images(folder: Path) -> None:
 
 @app.command()
 def download(data: Data = None) -> None:
-    """Fetch Omniglot and its one-shot runs (MIT licence, Lake et al. 2015).
+    """Fetch Omniglot and its one-shot runs.
+
+    They are by Lake et al. 2015, under the MIT licence.
 
     Example: hpo data download --data ~/omniglot
     """

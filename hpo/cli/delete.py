@@ -22,9 +22,9 @@ def delete(
     results: Results = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Delete a study: its trials, their pictures, its unfinished trainings.
+    """Delete a study with its trials.
 
-    Checkpoints and configurations stay. Example: hpo delete demo
+    Their pictures and the unfinished trainings go too. Checkpoints and configurations stay. Example: hpo delete demo
     """
     with opened_study(study, storage) as (place, stored):
         folder = results or place.folder

@@ -49,9 +49,9 @@ def evaluate(
     device: Device = "auto",
     json_: AsJson = False,
 ) -> None:
-    """Score a checkpoint on the 400 evaluation tasks, which no search ever sees.
+    """Score a checkpoint on the evaluation tasks.
 
-    Every look is counted in the study that the checkpoint comes from.
+    No search ever sees these 400. Every look is counted in the study that the checkpoint comes from.
 
     Example: hpo evaluate best.safetensors
 

@@ -24,9 +24,9 @@ def export(
     ] = None,
     storage: Storage = None,
 ) -> None:
-    """Write the best trial as a configuration: layers, rates, recipe, data, where it is from.
+    """Write the best trial as a configuration.
 
-    The best is the winner of `hpo confirm` where it was run, else the trial of the lowest error.
+    That is layers, rates, recipe, data, and where it is from. The best is the winner of `hpo confirm` where it was run, else the trial of the lowest error.
 
     Example: hpo export small -o best.toml
     """

@@ -26,7 +26,9 @@ def report(
     parquet: Annotated[Path | None, typer.Option(help="The same as Parquet.")] = None,
     storage: Storage = None,
 ) -> None:
-    """Write what a study found as one HTML page, which needs no network; print its path.
+    """Write what a study found as one HTML page.
+
+    The page needs no network; its path is printed.
 
     Example: hpo report small -o small.html --csv trials.csv
     """

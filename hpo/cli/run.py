@@ -130,9 +130,9 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Search: run trials until the study holds as many as are wanted, or its budget is spent.
+    """Search until the study is full or its budget spent.
 
-    The same line resumes it.
+    It is full once it holds as many finished trials as are wanted. The same line resumes it.
 
     Example: hpo run small --trials 20
     """

@@ -28,7 +28,9 @@ def status(
     json_: AsJson = False,
     watch: Annotated[bool, typer.Option(help="Show it until it is full, or Ctrl-C.")] = False,
 ) -> None:
-    """Show how far a study is: trials by state, the best so far, the rate, the time left.
+    """Show how far a study is.
+
+    That is trials by state, the best so far, the rate, and the time left.
 
     Example: hpo status small --watch
     """

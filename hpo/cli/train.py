@@ -39,7 +39,9 @@ def train(
     device: Device = "auto",
     threads: ThreadsOfCpu = None,
 ) -> None:
-    """Train a configuration in full, and write a checkpoint; the same line resumes it.
+    """Train a configuration in full, and write a checkpoint.
+
+    The same line resumes it.
 
     Example: hpo train best.toml -o best.safetensors
     """

@@ -72,9 +72,9 @@ def verify(
     threads: ThreadsOfCpu = None,
     json_: AsJson = False,
 ) -> None:
-    """Train on 30, 90 and 150 thousand pairs, plain and distorted, and measure verification.
+    """Train on six sets of pairs, and measure verification accuracy.
 
-    The same line resumes it. The validation alphabets choose the threshold; each cell looks at
+    They are of 30, 90 and 150 thousand pairs, plain and distorted. The same line resumes it. The validation alphabets choose the threshold; each cell looks at
     the evaluation alphabets once.
 
     Example: hpo verify best.toml --steps 4000

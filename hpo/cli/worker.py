@@ -36,9 +36,10 @@ def worker(
     results: Results = None,
     tensorboard: TensorBoard = None,
 ) -> None:
-    """Join a study that exists, from any machine, and search until it is full or its budget spent.
+    """Join a study from any machine, until it is full.
 
-    Its settings come from the study itself, which this machine's study file has to agree with.
+    The study exists already; its settings are its own, which this machine's study file has to
+    agree with.
 
     Example: hpo worker small --storage postgresql://me@host/hpo
     """

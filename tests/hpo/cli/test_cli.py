@@ -271,10 +271,22 @@ def test_data_commands(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_help_has_an_example_for_every_command(hpo: Hpo) -> None:
     listed = re.findall(r"^  (\w+) ", hpo("--help").out.partition("Commands:")[2], re.MULTILINE)
-    assert {"run", "status", "dashboard", "export", "train", "evaluate", "data"} <= set(listed)
+    assert {"run", "status", "list", "dashboard", "export", "train", "data"} <= set(listed)
     commands = [c for c in listed if c != "data"] + ["data show", "data check", "data download"]
     for command in commands:
         assert f"Example: hpo {command}" in hpo(f"{command} --help").out
+
+
+@pytest.mark.parametrize("line", ["--help", "data --help"])
+def test_every_command_is_told_in_a_whole_sentence(
+    hpo: Hpo, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = hpo(line).out.partition("Commands:\n")[2].splitlines()
+    assert len(lines) >= 3
+    for one in lines:
+        assert re.fullmatch(r"  \w+ +[A-Z][^.]+\.", one), one
+        assert len(one) <= 80
 
 
 def test_the_traceback_shows_only_when_asked_for(hpo: Hpo) -> None:
