@@ -1,4 +1,4 @@
-"""What a trial will cost here, from a timed step."""
+"""What a trial will cost here, from timed steps and a timed validation."""
 
 import time
 from collections.abc import Sequence
@@ -8,21 +8,30 @@ from statistics import mean
 import numpy as np
 
 from hpo.study.space import SearchSpace
+from hpo.study.trials import images_per_epoch
 from model.configuration import Configuration
 from model.fast.cuda_graph import steps_before_the_pace
 from model.inputs import Inputs
 from model.recipe import AllPairs, RandomPairs, Sampling
 
 DRAWS = 101  # configurations that stand for the space
-LONG_ENOUGH = 0.4  # seconds; a shorter step is timed again with more pairs
+FEW, MORE = 2, 4  # pairs of the smallest step that is timed; how many times as many are timed next
+LONG_ENOUGH = 0.2  # seconds that further pairs have to add to a step, to tell what a pair takes
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of one trial that trains to its last epoch, and of one training step."""
+    """What one trial costs that trains to its last epoch.
+
+    Attributes:
+        trial: seconds.
+        step: seconds of one training step.
+        multiply_adds: of the forward passes over the training images.
+    """
 
     trial: float
     step: float
+    multiply_adds: float
 
 
 def estimate(space: SearchSpace, inputs: Inputs) -> Estimate:
@@ -44,35 +53,52 @@ def of_mean_cost(configurations: Sequence[Configuration]) -> Configuration:
 
 
 def estimate_one(configuration: Configuration, inputs: Inputs) -> Estimate:
-    """Time a step of one network; where a whole batch would take long, a part of it.
+    """Time the steps of one network, and its validation.
 
     Args:
         configuration: of the network, its sampling and its epochs.
         inputs: as in `estimate`.
     """
-    training, timed_steps = configuration.training, steps_before_the_pace(inputs.device) + 1
+    training = configuration.training
     match training.sampling:
         case AllPairs(steps=steps):
-            few: Sampling = training.sampling.model_copy(update={"steps": timed_steps})
+            few = training.sampling.model_copy(update={"steps": _timed_steps(inputs)})
             step = _timed_step(_with_sampling(configuration, few), inputs)
         case RandomPairs(pairs=pairs, copies=copies, batch=batch):
             steps = training.sampling.steps or -(-pairs * (1 + copies) // batch)
-            timed, step = 2, 0.0
-            while True:
-                few = RandomPairs(pairs=timed_steps * timed, copies=1, batch=timed)
-                step = _timed_step(_with_sampling(configuration, few), inputs)
-                if step > LONG_ENOUGH or timed >= batch:
-                    break
-                timed *= 2
-            step = step * batch / timed
-    # Validation is a forward pass, about a third of a training step, of two images a task.
-    validation = step / training.sampling.images * 2 * len(inputs.tasks) / 3
-    return Estimate((steps * step + validation) * training.epochs, step)
+            step = _step_of_pairs(configuration, batch, inputs)
+    seconds = training.epochs * (steps * step + _timed_validation(configuration, inputs))
+    work = training.epochs * images_per_epoch(training) * configuration.network.multiply_adds
+    return Estimate(seconds, step, float(work))
+
+
+def _step_of_pairs(configuration: Configuration, batch: int, inputs: Inputs) -> float:
+    """Seconds of a step of ``batch`` pairs; where that is long, reckoned from shorter ones.
+
+    A step takes a time for each pair, and one of its own however many there are: every weight is
+    updated. That time is not multiplied.
+    """
+    seconds: dict[int, float] = {}
+    pairs = min(FEW, batch)
+    while True:
+        few = RandomPairs(pairs=_timed_steps(inputs) * pairs, copies=1, batch=pairs)
+        seconds[pairs] = _timed_step(_with_sampling(configuration, few), inputs)
+        fewest, shortest = next(iter(seconds.items()))
+        added = seconds[pairs] - shortest
+        if pairs == batch:
+            return seconds[pairs]
+        if added > LONG_ENOUGH:
+            return seconds[pairs] + added / (pairs - fewest) * (batch - pairs)
+        pairs = min(MORE * pairs, batch)
 
 
 def _with_sampling(configuration: Configuration, sampling: Sampling) -> Configuration:
     training = configuration.training.model_copy(update={"sampling": sampling})
     return configuration.model_copy(update={"training": training})
+
+
+def _timed_steps(inputs: Inputs) -> int:
+    return steps_before_the_pace(inputs.device) + 1
 
 
 def _timed_step(configuration: Configuration, inputs: Inputs) -> float:
@@ -82,4 +108,14 @@ def _timed_step(configuration: Configuration, inputs: Inputs) -> float:
         next(steps)[0].item()
     start = time.perf_counter()
     next(steps)[0].item()
+    return time.perf_counter() - start
+
+
+def _timed_validation(configuration: Configuration, inputs: Inputs) -> float:
+    """Seconds of a validation at the pace of all later ones."""
+    trainer = inputs.trainer(configuration)
+    if inputs.device.type == "cuda":
+        trainer.validate()  # prepares what all later ones use
+    start = time.perf_counter()
+    trainer.validate()
     return time.perf_counter() - start
