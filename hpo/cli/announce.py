@@ -1,15 +1,17 @@
 """What a search says before it begins, and what it found at its end."""
 
+from math import ceil
+
 import torch
 
 from data.errors import in_a_line
 from hpo.cli.steps import print_wide, say
-from hpo.search.cost_estimate import estimate
-from hpo.study.limits import spending_of, wanted_trials
+from hpo.search.cost_estimate import Estimate, estimate
+from hpo.study.limits import Budget, budget_of, spending_of, wanted_trials
 from hpo.study.storage import shown
 from hpo.study.study import StoredStudy
 from hpo.study.trials import finished, trained_trials
-from hpo.view.format import amount, duration, percent
+from hpo.view.format import amount, duration, magnitude, percent
 from hpo.view.status import LEADERS, StatusReader
 from hpo.view.terminal import best_table
 from model.fast.device import device_name
@@ -18,7 +20,7 @@ from model.inputs import Inputs
 
 
 def announce(
-    stored: StoredStudy, created: bool, url: str, inputs: Inputs, estimate_here: bool
+    stored: StoredStudy, created: bool, url: str, inputs: Inputs, workers: int | None, timed: bool
 ) -> None:
     """Say what is about to happen, and what it will cost.
 
@@ -27,7 +29,8 @@ def announce(
         created: whether it was made just now.
         url: of its database.
         inputs: its data.
-        estimate_here: whether its trials run in this process, on the device of the data.
+        workers: how many processes search at once, or None for this one alone.
+        timed: whether a trial can be timed here, as it runs on the device of the data.
     """
     done, settings = finished(stored.study), stored.settings
     limit, spent = wanted_trials(stored.study), spending_of(stored)
@@ -35,7 +38,7 @@ def announce(
     say(f"study    {stored.study.study_name} {'(new)' if created else '(resumed)'} in {shown(url)}")
     if stored.changes:
         say(f"changes  {', '.join(stored.changes)}")
-    if estimate_here:
+    if workers is None:
         say(f"device   {device_name(inputs.device)}")
     say(
         f"data     {settings.data.set} at {settings.network.image_size}×"
@@ -53,14 +56,15 @@ def announce(
     if seconds:
         whole = "" if left is None else f"about {duration(seconds * left)} of work, as "
         cost = f"{whole}the trials so far took {duration(seconds)} each"
-    elif estimate_here:
-        cost = _estimated(stored, left, inputs)
+    elif timed:
+        cost = _estimated(stored, left, inputs, workers or 1)
     else:
         cost = "each worker takes one at a time"
     say(f"trials   {done} finished{'' if left is None else f', {left} left'}: {cost}")
 
 
-def _estimated(stored: StoredStudy, left: int | None, inputs: Inputs) -> str:
+def _estimated(stored: StoredStudy, left: int | None, inputs: Inputs, at_once: int) -> str:
+    """What the trials that are left will cost, if so many run at once."""
     try:
         guess = estimate(stored.space, inputs)
     except torch.AcceleratorError as error:  # the first trial meets it again, and is handed back
@@ -71,10 +75,26 @@ def _estimated(stored: StoredStudy, left: int | None, inputs: Inputs) -> str:
         return "how long is unknown, as a network of mean cost does not fit the memory"
     if inputs.device.type == "cpu" and guess.trial > 3600:
         say("         it is made for a GPU; for a CPU there is: hpo run small --trials 20")
-    whole = "" if left is None else f"up to {duration(guess.trial * left)}, or "
+    budget = budget_of(stored.study)
+    if budget:
+        _warn(budget, guess, at_once)
+    whole = "" if left is None else f"up to {duration(guess.trial * ceil(left / at_once))}, or "
     return (
         f"{whole}{duration(guess.trial)} a trial that is not pruned ({duration(guess.step)} a step)"
     )
+
+
+def _warn(budget: Budget, guess: Estimate, at_once: int) -> None:
+    """Say so where the budget will be used up before a trial has ended."""
+    by_time = budget.unit == "seconds"
+    cost = at_once * (guess.trial if by_time else guess.multiply_adds)
+    if cost > budget.amount:
+        what = "one trial" if at_once == 1 else f"the {at_once} trials that run at once"
+        takes = duration(cost) if by_time else f"{magnitude(cost)} multiply-adds"
+        say(
+            f"         {what} may take {takes}, more than the whole budget: give a larger "
+            "--budget, or take a smaller study"
+        )
 
 
 def print_best(stored: StoredStudy, study: str) -> None:

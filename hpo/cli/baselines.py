@@ -70,9 +70,10 @@ def baselines(
 ) -> None:
     """Score simpler methods on the evaluation tasks.
 
-    They stand beside what others published. hausdorff compares the ink as sets of points; affine is the nearest neighbour after the best
-    affine alignment, and takes minutes. The two siamese networks are trained first, which takes
-    longer; the same line resumes that, and they are kept.
+    They stand beside what others published. hausdorff compares the ink as sets of points; affine is
+    the nearest neighbour after the best affine alignment, and takes minutes. The two siamese
+    networks are trained first, which takes longer; the same line resumes that, and they are
+    kept.
 
     Example: hpo baselines
 

@@ -38,8 +38,9 @@ def classify(
 ) -> None:
     """Tell which class one's own pictures belong to.
 
-    It takes a picture or a few of each class. The probabilities rank the classes at hand; they are not calibrated. A picture that cannot be
-    read is told of at the end, and the status is then 2.
+    It takes a picture or a few of each class. The probabilities rank the classes at hand; they are
+    not calibrated. A picture that cannot be read is told of at the end, and the status is then
+    2.
 
     Example: hpo classify best.safetensors --support classes --query drawn/*.png
     """

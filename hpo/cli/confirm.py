@@ -61,9 +61,9 @@ def confirm(
     """Train the best trials again, and rank them on fresh tasks.
 
     Each is trained from new seeds. The fresh tasks are validation tasks, too; the evaluation set is
-    never touched. The last
-    line says whether the winner's lead over the second is significant, over other tasks and over
-    other seeds. The same line resumes it, and `hpo export` then takes the winner.
+    never touched. The last line says whether the winner's lead over the second is significant, over
+    other tasks and over other seeds. The same line resumes it, and `hpo export` then takes the
+    winner.
 
     A short training's best need not be a long one's: --full trains the first of those that are
     confirmed as `hpo train` would, and `hpo export` takes the winner of that.

@@ -24,7 +24,9 @@ def delete(
 ) -> None:
     """Delete a study with its trials.
 
-    Their pictures and the unfinished trainings go too. Checkpoints and configurations stay. Example: hpo delete demo
+    Their pictures and the unfinished trainings go too. Checkpoints and configurations stay.
+
+    Example: hpo delete demo
     """
     with opened_study(study, storage) as (place, stored):
         folder = results or place.folder

@@ -51,7 +51,8 @@ def evaluate(
 ) -> None:
     """Score a checkpoint on the evaluation tasks.
 
-    No search ever sees these 400. Every look is counted in the study that the checkpoint comes from.
+    No search ever sees these 400. Every look is counted in the study that the checkpoint comes
+    from.
 
     Example: hpo evaluate best.safetensors
 

@@ -26,7 +26,8 @@ def export(
 ) -> None:
     """Write the best trial as a configuration.
 
-    That is layers, rates, recipe, data, and where it is from. The best is the winner of `hpo confirm` where it was run, else the trial of the lowest error.
+    That is layers, rates, recipe, data, and where it is from. The best is the winner of `hpo
+    confirm` where it was run, else the trial of the lowest error.
 
     Example: hpo export small -o best.toml
     """

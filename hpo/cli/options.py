@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 
-
 def _studies() -> list[str]:
     """The names that a shell completes; looked for when it asks."""
     from hpo.study.paths import study_files

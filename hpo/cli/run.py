@@ -1,17 +1,15 @@
 """The command that searches: run."""
 
 import dataclasses
-import json
 import shlex
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
 
 from hpo.cli.announce import announce, print_best
+from hpo.cli.changes import kept_changes, print_keys
 from hpo.cli.device import find_device, use_threads
 from hpo.cli.options import (
     Data,
@@ -23,26 +21,24 @@ from hpo.cli.options import (
     ThreadsOfCpu,
     Timeout,
 )
-from hpo.cli.steps import end, opened_study, say, typed
+from hpo.cli.steps import end, say, typed
 from hpo.search.loop import DeviceFailure, search
 from hpo.search.objective import Objective
 from hpo.search.observer import Observer
 from hpo.search.stopping import Stop
 from hpo.search.tensorboard import check_tensorboard
 from hpo.search.warm_start import WarmStart, begun_with, plan
-from hpo.study.limits import read_budget, set_limits, spending_of
+from hpo.study.limits import read_budget, set_limits, spending_of, waiting_to_go_on
 from hpo.study.paths import data_folder, find_study
 from hpo.study.settings import (
     PrunerName,
     SamplerName,
     SettingsError,
-    StudySettings,
-    keys_of,
     merged_changes,
     read_settings,
 )
 from hpo.study.space import SearchSpace
-from hpo.study.storage import NoStudy, StorageError, open_storage, shown, storage_errors
+from hpo.study.storage import StorageError, open_storage, shown, storage_errors
 from hpo.study.study import StoredStudy, StudyError, create_or_resume
 from hpo.study.widen import widen
 from hpo.view.dashboard import note, write_note
@@ -66,7 +62,8 @@ def run(
             metavar="TIME",
             help="Training time that all its trials may take together, those of two workers "
             "added: 2h, 90m, 45s; or their multiply-adds, forward: 3e15. Once it is used up no "
-            "new trial is begun, and those that run are finished.",
+            "new trial is begun; those that run may use as much again, and go on with a larger "
+            "budget if that is not enough.",
         ),
     ] = None,
     study: StudyArgument = "paper",
@@ -97,11 +94,14 @@ def run(
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a setting of the study, which keeps that; --keys lists them."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting of the study, which keeps it; --keys lists all.",
         ),
     ] = None,
     keys: Annotated[
-        bool, typer.Option("--keys", help="Print the study file's settings, each as --set takes it.")
+        bool,
+        typer.Option("--keys", help="Print the settings of the study file, as --set takes them."),
     ] = False,
     widen_: Annotated[
         list[str] | None,
@@ -141,7 +141,7 @@ def run(
     changes = (set_ or []) + [f"space.{change}" for change in widen_ or []]
     changes += [f"search.{key}={value}" for key, value in chosen.items() if value is not None]
     if keys:
-        _print_keys(read_settings(place.file, changes))
+        print_keys(read_settings(place.file, changes))
         return
     if trials is None and budget is None:
         raise SettingsError("a search needs an end: give --trials 20, --budget 2h, or both")
@@ -149,7 +149,7 @@ def run(
     where = find_device(device)
     if trials_per_gpu is not None and ray is None:
         workers = _for_gpus(trials_per_gpu, workers, where)
-    changes = merged_changes(_kept_changes(study, storage), changes)
+    changes = merged_changes(kept_changes(study, storage), changes)
     settings = read_settings(place.file, changes)
     SearchSpace(settings).checked_first()
     if ray not in (None, "local") and place.url.startswith("sqlite"):
@@ -196,9 +196,14 @@ def run(
             say(f"study    {place.name} {made} in {shown(place.url)}")
             print(f"join it with: hpo worker {typed(study, place.url)}")
             return
-        announce(stored, created, place.url, inputs, estimate_here=alone)
-        kept = (results or place.folder).absolute()
+        kept, count = (results or place.folder).absolute(), workers or 1
         job = Work(place.name, place.url, folder, str(where), kept, asked, runs)
+        if alone:
+            announce(stored, created, place.url, inputs, workers=None, timed=True)
+        else:
+            as_there = dataclasses.replace(inputs, threads=_threads_of_each(job, count))
+            timed = where.type == "cpu" and ray in (None, "local")
+            announce(stored, created, place.url, as_there, workers=count, timed=timed)
         with show_progress(stored) as observer:
             if alone:
                 objective = Objective(stored, inputs, job.results, observer, stop.check, runs)
@@ -207,7 +212,6 @@ def run(
                 except DeviceFailure as error:
                     reason = go_on_in_a_process_of_its_own(error, job, stored, stop, observer)
             else:
-                count = workers or 1
                 reason = (
                     _on_this_machine(stored, job, where, count, timeout, observer)
                     if ray is None
@@ -218,34 +222,16 @@ def run(
             say(f"stopped by {reason}; the study is whole, and the same line goes on: hpo {line}")
         spent = spending_of(stored)
         if spent:
-            say(f"budget   {amount(spent)} spent")
+            say(f"budget   {amount(spent)} spent{_left_behind(stored) if spent.used_up else ''}")
         print_best(stored, typed(study, storage))
         if reason:
             end(reason)
 
 
-def _kept_changes(study: str, storage: str | None) -> Sequence[str]:
-    """What was changed of the study file when the study was made, if it is there."""
-    with (
-        suppress(NoStudy, StudyError),  # what is wrong with it is said when it is resumed
-        opened_study(study, storage, read_only=True) as (_, stored),
-    ):
-        return stored.changes or ()
-    return ()
-
-
-def _print_keys(settings: StudySettings) -> None:
-    for key, value in keys_of(settings).items():
-        print(f"{key} is not set" if value is None else f"{key}={_in_toml(value)}")
-
-
-def _in_toml(value: Any) -> str:
-    """A value on one line, as ``--set`` reads it."""
-    if isinstance(value, dict):
-        return f"{{ {', '.join(f'{name} = {_in_toml(one)}' for name, one in value.items())} }}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_in_toml, value))}]"
-    return json.dumps(value, ensure_ascii=False)
+def _left_behind(stored: StoredStudy) -> str:
+    """What was not finished in spite of a budget that is used up."""
+    trials = len(waiting_to_go_on(stored.study))
+    return f"; {trials} unfinished: a larger --budget goes on with that" if trials else ""
 
 
 def _tell_of_warm_start(stored: StoredStudy, warm_start: WarmStart | None) -> None:

@@ -87,8 +87,8 @@ def _taken(target: Path, config: Configuration) -> str:
         return f"{target} is there and no checkpoint: name another file with -o"
     if found.recipe_key == config.recipe_key:
         return (
-            f"{target} is already trained: score it with `hpo evaluate {shlex.quote(str(target))}`, "
-            "or train it again with --force"
+            f"{target} is already trained: score it with `hpo evaluate "
+            f"{shlex.quote(str(target))}`, or train it again with --force"
         )
     return (
         f"{target} holds the training of another configuration or seed: name another file with "

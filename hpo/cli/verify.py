@@ -74,8 +74,8 @@ def verify(
 ) -> None:
     """Train on six sets of pairs, and measure verification accuracy.
 
-    They are of 30, 90 and 150 thousand pairs, plain and distorted. The same line resumes it. The validation alphabets choose the threshold; each cell looks at
-    the evaluation alphabets once.
+    They are of 30, 90 and 150 thousand pairs, plain and distorted. The same line resumes it. The
+    validation alphabets choose the threshold; each cell looks at the evaluation alphabets once.
 
     Example: hpo verify best.toml --steps 4000
     """

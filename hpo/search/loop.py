@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from data.errors import UserError, in_a_line
 from hpo.search.objective import Objective
 from hpo.search.observer import Observer
+from hpo.search.overrun import OverBudget
 from hpo.search.pruners import make_pruner
 from hpo.search.sampler import make_sampler
 from hpo.search.stopping import Stop
@@ -68,7 +69,8 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
 
     Other processes may do the same at once. A trial is begun only where the finished ones
     and those that run leave a place, so that the study ends with exactly as many as are wanted; and
-    none once the budget is used up. A worker without a place waits, and takes over if another's
+    none once the budget is used up; those that run then go on until it is overdrawn, and are handed
+    back. A worker without a place waits, and takes over if another's
     trial is lost.
 
     Args:
@@ -105,8 +107,9 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
         except _Surplus:
             retry_later(trial, SURPLUS, counted=False)
             raise
-        except (Interrupted, KeyboardInterrupt):
-            retry_later(trial, f"{INTERRUPTED}{stop.reason or 'Ctrl-C'}", counted=False)
+        except (Interrupted, KeyboardInterrupt) as error:
+            by = str(error) or stop.reason or "Ctrl-C"
+            retry_later(trial, f"{INTERRUPTED}{by}", counted=False)
             raise
         except StorageInternalError as error:
             lost.append(error)
@@ -166,6 +169,8 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
                         f"{len(failures)} trials in a row failed (the last: {failures[-1]}): see "
                         "to the machine, or to the study file, then type the same line"
                     )
+            except OverBudget:
+                continue  # it is handed back, and the study is as far as it goes
             except (Interrupted, KeyboardInterrupt):
                 hand_back()
                 return stop.reason or "Ctrl-C"

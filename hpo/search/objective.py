@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 from data.errors import first_line
 from hpo.search.observer import Observer
+from hpo.search.overrun import BudgetWatch
 from hpo.search.pictures import attach, filters, learning_curve, mistakes
 from hpo.search.tensorboard import TrialRun
 from hpo.study.paths import artifacts_folder, snapshots_folder
@@ -25,7 +26,8 @@ from model.snapshot import Snapshot, train_resumably
 from model.training import Trainer
 
 NEWS = 5.0
-"""Seconds at least between two writes of how long a trial has taken: each costs milliseconds."""
+"""Seconds at least between two writes of how long a trial has taken, and two looks at what is
+spent of the budget: each costs milliseconds."""
 WORST = 1.0
 """The error of a network that cannot train: it moves the sampler away, as a failure would not."""
 
@@ -58,6 +60,7 @@ class Objective:
         self._artifacts = artifacts_folder(results)
         self._inputs, self._observer, self._on_step = inputs, observer, on_step
         self._runs = runs
+        self._budget = BudgetWatch(stored, observer)
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Run the trial; what it is and what it did is kept in its attributes."""
@@ -130,10 +133,14 @@ class Objective:
             write_seconds()
             self._catch_up(trial, trainer, run)
 
-        def on_epoch(epoch: int, error: float) -> None:
-            nonlocal paced
+        def on_step() -> None:
             if time.perf_counter() - written > NEWS:
                 write_seconds()
+                self._budget.check()
+            self._on_step()
+
+        def on_epoch(epoch: int, error: float) -> None:
+            nonlocal paced
             trial.report(error, epoch)
             run.add_epoch(epoch, history.epochs[epoch])
             if not paced:
@@ -151,7 +158,7 @@ class Objective:
             Record(precision=trainer.precision).write(trial)
             history = trainer.history
             try:
-                train_resumably(trainer, snapshot, self._on_step, on_epoch, on_resume)
+                train_resumably(trainer, snapshot, on_step, on_epoch, on_resume)
             except optuna.TrialPruned:
                 self._keep_pictures(trial, trainer, run)
                 raise

@@ -6,10 +6,13 @@ from model.configuration import Configuration
 
 
 class Observer:
-    """Is told when trials start and end; this base class does nothing with it."""
+    """Is told how trials and the budget go; this base class does nothing with it."""
 
     def trial_started(self, number: int, configuration: Configuration) -> None:
         """A trial begins."""
 
     def trial_finished(self, trial: FrozenTrial) -> None:
         """A trial ended, whatever its state."""
+
+    def budget_used_up(self, running: int) -> None:
+        """No new trial is begun, and this many still run."""

@@ -19,7 +19,7 @@ from pydantic import Field, TypeAdapter
 from hpo.study.checked import checked
 from hpo.study.settings import SettingsError
 from hpo.study.study import StoredStudy
-from hpo.study.trials import finished, multiply_adds_spent, record, seconds_spent
+from hpo.study.trials import finished, multiply_adds_spent, record, running, seconds_spent
 from model.recipe import Training
 
 SECONDS = {"h": 3600, "m": 60, "s": 1}
@@ -27,6 +27,8 @@ WANTED = "trials_wanted"
 """The attribute of a study that holds how many finished trials it is to have."""
 BUDGET = "budget"
 """The attribute of a study that holds what its trials may spend together."""
+OVERRUN = 2
+"""How many times its budget a study may spend so that trials that were begun are finished."""
 LEAST = 1e6
 """Multiply-adds of the smallest budget: no study takes fewer, and a forgotten unit is noticed."""
 
@@ -78,6 +80,11 @@ class Spending:
     def used_up(self) -> bool:
         """Whether nothing is left."""
         return self.spent >= self.budget.amount
+
+    @property
+    def overdrawn(self) -> bool:
+        """Whether the trials that run are to end too."""
+        return self.spent >= OVERRUN * self.budget.amount
 
     @property
     def seconds_left(self) -> float | None:
@@ -149,20 +156,26 @@ def spending_of(stored: StoredStudy) -> Spending | None:
 def reached(stored: StoredStudy) -> bool:
     """Whether no process has anything left to do.
 
-    The trials that were begun before the budget was used up are still finished.
+    The trials that were begun before the budget was used up are finished, unless it is overdrawn.
     """
     study, limit = stored.study, wanted_trials(stored.study)
     if limit is not None and finished(study) >= limit:
         return True
-    return _used_up(stored) and not _running(study) and not _waiting_to_go_on(study)
+    spent = spending_of(stored)
+    if spent is None or not spent.used_up:
+        return False
+    return spent.overdrawn or not (running(study) or waiting_to_go_on(study))
 
 
 def has_place(stored: StoredStudy) -> bool:
     """Whether a process may take up a trial now: a new one, or one that waits to go on."""
     study, limit = stored.study, wanted_trials(stored.study)
-    if limit is not None and finished(study) + len(_running(study)) >= limit:
+    if limit is not None and finished(study) + len(running(study)) >= limit:
         return False
-    return not _used_up(stored) or bool(_waiting_to_go_on(study))
+    spent = spending_of(stored)
+    if spent is None or not spent.used_up:
+        return True
+    return not spent.overdrawn and bool(waiting_to_go_on(study))
 
 
 def may_begin(stored: StoredStudy, trial: optuna.Trial) -> bool:
@@ -170,19 +183,12 @@ def may_begin(stored: StoredStudy, trial: optuna.Trial) -> bool:
     study, limit = stored.study, wanted_trials(stored.study)
     if limit is not None and _ahead_of(study, trial.number) >= limit:
         return False
-    return _was_begun(trial) or not _used_up(stored)
-
-
-def _used_up(stored: StoredStudy) -> bool:
     spent = spending_of(stored)
-    return spent is not None and spent.used_up
+    return _was_begun(trial) or spent is None or not spent.used_up
 
 
-def _running(study: optuna.Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-
-
-def _waiting_to_go_on(study: optuna.Study) -> list[FrozenTrial]:
+def waiting_to_go_on(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that wait to go on from where an earlier try was stopped."""
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
     return [trial for trial in waiting if _was_begun(trial)]
 

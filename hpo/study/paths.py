@@ -76,7 +76,9 @@ def storage_named(given: str | None) -> str | None:
 def storages(given: str | None) -> list[str]:
     """The storage that was asked for; without one, those of the studies in ``studies/``."""
     named = storage_named(given)
-    return [named] if named else [_database_in(file.parent) for file in sorted(STUDIES.glob(f"*/{DATABASE}"))]
+    if named:
+        return [named]
+    return [_database_in(file.parent) for file in sorted(STUDIES.glob(f"*/{DATABASE}"))]
 
 
 def _database_in(folder: Path) -> str:

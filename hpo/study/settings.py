@@ -208,10 +208,10 @@ def read_settings(path: Path, changes: Sequence[str] = ()) -> StudySettings:
             unchanged = _changed(content, {})
         except ValidationError:
             raise SettingsError(f"{path}: {problem}: correct the study file") from error
-        blamed = _to_blame(content, asked)
+        blamed, typed = _to_blame(content, asked), shlex.quote(str(path))
         raise SettingsError(
             f"--set {' and --set '.join(blamed)}: {problem}{_meant(blamed, keys_of(unchanged))}: "
-            f"correct it; `hpo run {shlex.quote(str(path))} --keys` lists all keys with their values"
+            f"correct it; `hpo run {typed} --keys` lists all keys with their values"
         ) from error
 
 

@@ -184,6 +184,11 @@ def finished(study: optuna.Study) -> int:
     return len(study.get_trials(deepcopy=False, states=FINISHED))
 
 
+def running(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that run, and those whose process died unnoticed."""
+    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+
 def finite_errors(trial: FrozenTrial) -> dict[int, float]:
     """The errors that a trial reported, by epoch; what is no finite number is left out."""
     reported = sorted(trial.intermediate_values.items())

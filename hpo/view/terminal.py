@@ -195,7 +195,16 @@ def best_table(space: SearchSpace, leaders: Sequence[FrozenTrial]) -> Table:
     return table
 
 
-class PlainLines(Observer):
+class BudgetLine(Observer):
+    """Logs a line when the budget is used up while trials run."""
+
+    def budget_used_up(self, running: int) -> None:
+        """Say that they are finished."""
+        trials = "1 trial" if running == 1 else f"{running} trials"
+        logger.info("budget used up, finishing %s", trials)
+
+
+class PlainLines(BudgetLine):
     """Logs a line for a trial's start and one for its end; an epoch alone is no line."""
 
     def __init__(self, stored: StoredStudy) -> None:
@@ -239,4 +248,4 @@ def show_progress(stored: StoredStudy) -> Iterator[Observer]:
         yield PlainLines(stored)
         return
     with live_view(stored, sys.stderr):
-        yield Observer()
+        yield BudgetLine()

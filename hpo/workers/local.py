@@ -6,17 +6,19 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
-import optuna
 import torch
 
 from data.errors import UserError
 from hpo.search.loop import DeviceFailure, MachineFailure
+from hpo.search.objective import NEWS
 from hpo.search.observer import Observer
+from hpo.search.overrun import BudgetWatch
 from hpo.search.stopping import Stop
 from hpo.study.limits import reached
 from hpo.study.study import StoredStudy
@@ -75,7 +77,7 @@ class Workers:
         Raises:
             MachineFailure: workers die again and again, or tell of a failure of the machine.
         """
-        study, seen = stored.study, Seen(stored.study, observer)
+        study, seen = stored.study, Seen(stored, observer)
         stop = Stop(timeout, SUPERVISOR_GRACE)
         deaths, before = 0, finished(study)
         with stop.on_signals():
@@ -153,11 +155,12 @@ def go_on_in_a_process_of_its_own(
 
 
 class Seen:
-    """Tells an observer of the trials that end in a study."""
+    """Tells an observer of the trials that end in a study, and of its budget."""
 
-    def __init__(self, study: optuna.Study, observer: Observer) -> None:
-        self._study, self._observer = study, observer
-        ended = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
+    def __init__(self, stored: StoredStudy, observer: Observer) -> None:
+        self._study, self._observer = stored.study, observer
+        self._budget, self._looked = BudgetWatch(stored, observer), time.monotonic()
+        ended = [t for t in self._study.get_trials(deepcopy=False) if t.state.is_finished()]
         self._told = {trial.number for trial in ended}
 
     def look(self) -> None:
@@ -166,6 +169,9 @@ class Seen:
             if trial.state.is_finished() and trial.number not in self._told:
                 self._told.add(trial.number)
                 self._observer.trial_finished(trial)
+        if time.monotonic() - self._looked > NEWS:
+            self._looked = time.monotonic()
+            self._budget.look()
 
 
 def _start_forkserver() -> None:

@@ -62,7 +62,7 @@ def run_on_ray(
         raise MachineFailure(
             f"there is no Ray cluster at {address} ({reason}): give its address, or local"
         ) from error
-    stop, seen = Stop(timeout), Seen(stored.study, observer)
+    stop, seen = Stop(timeout), Seen(stored, observer)
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     gpus = resources.get("GPU", 0)
     share = 1 / (trials_per_gpu or 1) if gpus else 0.0

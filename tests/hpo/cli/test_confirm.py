@@ -230,7 +230,9 @@ def test_bad_input_is_one_sentence(hpo: Hpo, tmp_path: Path, line: str, part: st
 def test_a_study_without_trials_and_one_of_other_data(hpo: Hpo, tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies")
     assert hpo("run tiny --trials 1 --workers 0").status == 0
-    assert refused(hpo("confirm tiny"), "no complete trial yet: go on with `hpo run tiny --trials 20`")
+    assert refused(
+        hpo("confirm tiny"), "no complete trial yet: go on with `hpo run tiny --trials 20`"
+    )
     stored = open_tiny(tmp_path)
     assert hpo("run tiny --trials 1").status == 0
     stored.study.set_user_attr("data_fingerprint", "of others")

@@ -18,7 +18,9 @@ def test_a_study_is_typed_as_a_shell_takes_it() -> None:
     assert typed("small", there) == "small --storage 'postgresql://me:***@host/my hpo'"
 
 
-@pytest.mark.parametrize("named", ["tiny", "'studies/my study.toml'", "tiny --storage sqlite:///a.db"])
+@pytest.mark.parametrize(
+    "named", ["tiny", "'studies/my study.toml'", "tiny --storage sqlite:///a.db"]
+)
 def test_a_study_that_is_not_there_says_how_to_start_one(
     hpo: Hpo, tmp_path: Path, named: str
 ) -> None:
@@ -29,7 +31,9 @@ def test_a_study_that_is_not_there_says_how_to_start_one(
     assert refused(absent, "there is no study in ", line)
     assert absent.err.endswith(f"{line}\n")
     open_storage("sqlite:///a.db", create=True)
-    assert refused(hpo("status tiny --storage sqlite:///a.db"), "no study tiny in sqlite", "a.db --t")
+    assert refused(
+        hpo("status tiny --storage sqlite:///a.db"), "no study tiny in sqlite", "a.db --t"
+    )
 
 
 def test_every_line_to_type_next_quotes_names_and_paths(hpo: Hpo, tmp_path: Path) -> None:

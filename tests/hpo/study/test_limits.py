@@ -185,13 +185,17 @@ def test_a_worker_obeys_the_budget(hpo: Hpo, tiny: Searched) -> None:
     assert len(tiny().study.trials) == 1
 
 
-def test_a_trial_that_was_begun_is_finished_beyond_the_budget(hpo: Hpo, tiny: Searched) -> None:
+def test_a_trial_that_was_begun_is_finished_beyond_the_budget_not_beyond_twice_of_it(
+    hpo: Hpo, tiny: Searched
+) -> None:
     with stopped_at(7):  # in the second epoch
         assert hpo("run tiny --budget 1e6").status == 130
     images = 2 * 20 * 4
     (begun, _) = tiny().study.trials
     assert spent(tiny()) == images * begun.user_attrs["multiply_adds"] > 1e6
     assert hpo("run tiny --budget 1e6").status == 0
+    assert [t.state for t in tiny().study.trials] == [TrialState.FAIL, TrialState.WAITING]
+    assert hpo(f"run tiny --budget {0.9 * spent(tiny()):e}").status == 0
     assert [t.state for t in tiny().study.trials] == [TrialState.FAIL, TrialState.COMPLETE]
     assert [spent(tiny())] == costs(tiny())
 
@@ -244,11 +248,26 @@ def test_who_may_begin_when_the_budget_is_used_up(stored: StoredStudy) -> None:
     assert not has_place(stored)
     assert not reached(stored)  # another process may have to take it over
     assert may_begin(stored, running)
+    running.set_user_attr("seconds", 4200.0)  # with the others twice the budget
+    assert reached(stored)  # it is to end too, and nobody takes it over
+    set_limits(stored.study, None, Budget(3601, "seconds"))
+    assert not reached(stored)
     stored.study.tell(running, 0.4)
     assert reached(stored)
     stored.study.enqueue_trial({"conv1_kernel": 3})  # enqueued, and never begun
     assert reached(stored)
     assert not may_begin(stored, stored.study.ask())
+
+
+def test_what_was_begun_goes_on_until_the_budget_is_overdrawn(stored: StoredStudy) -> None:
+    stored.study.add_trial(create_trial(value=0.5, user_attrs={"seconds": 3600.0}))
+    stored.study.enqueue_trial({"conv1_kernel": 3}, user_attrs={"seed": 1})  # handed back
+    set_limits(stored.study, None, HOUR)
+    assert has_place(stored)
+    assert not reached(stored)
+    set_limits(stored.study, None, Budget(1800, "seconds"))
+    assert not has_place(stored)
+    assert reached(stored)
 
 
 def test_an_old_study_ends_as_it_did(stored: StoredStudy) -> None:

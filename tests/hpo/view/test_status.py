@@ -7,6 +7,7 @@ from sqlalchemy.exc import OperationalError
 from hpo.study import sparse
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy, load
+from hpo.study.trials import SURPLUS
 from hpo.view import status
 from hpo.view.status import StatusReader, as_json, counted
 from hpo.view.terminal import StudyView, best_table
@@ -39,7 +40,8 @@ def test_a_network_that_could_not_train_never_leads(stored: StoredStudy) -> None
 
 
 @pytest.mark.parametrize(
-    "reason", ["interrupted by Ctrl-C", "interrupted by SIGTERM", "the study was full when it began"]
+    "reason",
+    ["interrupted by Ctrl-C", "interrupted by SIGTERM", SURPLUS],
 )
 def test_ones_own_ctrl_c_is_no_failure(stored: StoredStudy, reason: str) -> None:
     back = {"fail_reason": reason, "to_be_retried": "free"}

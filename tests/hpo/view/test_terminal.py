@@ -126,6 +126,20 @@ def test_the_five_best_are_listed_with_their_settings(stored: StoredStudy, run: 
     assert f"{ranked[0].params['out_lr']:.2g}" in shown[1]
 
 
+def test_a_budget_that_is_used_up_is_a_line(
+    stored: StoredStudy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_to_stderr()
+    for terminal in (False, True):
+        monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
+        with show_progress(stored) as progress:
+            progress.budget_used_up(1)
+            progress.budget_used_up(3)
+        said = capsys.readouterr().err
+        for line in ("budget used up, finishing 1 trial\n", "budget used up, finishing 3 trials\n"):
+            assert said.count(line) == 1
+
+
 def test_piped_lines_are_plain(stored: StoredStudy, capsys: pytest.CaptureFixture[str]) -> None:
     log_to_stderr()
     stored.study.set_user_attr(WANTED, 5)

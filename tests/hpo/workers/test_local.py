@@ -13,12 +13,12 @@ from hpo.cli.device import find_device
 from hpo.cli.run import _for_gpus
 from hpo.search.loop import DeviceFailure, MachineFailure
 from hpo.search.observer import Observer
-from hpo.study.limits import WANTED
+from hpo.study.limits import WANTED, Budget, set_limits
 from hpo.study.settings import SettingsError
 from hpo.study.study import StoredStudy
 from hpo.study.trials import finished
 from hpo.workers import local
-from hpo.workers.local import Workers, cores_for, devices
+from hpo.workers.local import Seen, Workers, cores_for, devices
 from hpo.workers.ray import run_on_ray
 from hpo.workers.worker import Work
 from tests.hpo.command import Hpo
@@ -98,6 +98,20 @@ def test_a_worker_whose_gpu_broke_is_replaced(
     assert workers.run(stored, None, Observer()) is None
     assert marker.exists()
     assert finished(stored.study) == 1
+
+
+def test_who_watches_workers_tells_once_that_the_budget_is_used_up(
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "NEWS", 0.0)
+    observer = Mock(spec=Observer)
+    seen = Seen(stored, observer)
+    set_limits(stored.study, None, Budget(10, "seconds"))
+    for _ in range(2):
+        stored.study.ask().set_user_attr("seconds", 6.0)
+        seen.look()
+        seen.look()
+    observer.budget_used_up.assert_called_once_with(2)
 
 
 @pytest.mark.parametrize("line", ["run tiny --trials 1", "worker tiny"])

@@ -185,6 +185,25 @@ def test_sigterm_hands_the_trials_back_and_the_same_line_goes_on(tmp_path: Path)
     assert any("resumed_at" in t.user_attrs for t in stored.study.trials), output
 
 
+def test_a_budget_ends_workers_in_the_middle_of_their_trials(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies", "short")
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    line = f"run short --budget 8s --workers 2 --storage {url}"
+    output, _ = begin(tmp_path, f"{line} --set training.sampling.steps=100000").communicate(
+        timeout=200
+    )
+    stored = opened(url, "short")
+    states = [trial.state for trial in some(stored)]
+    assert states.count(TrialState.FAIL) == states.count(TrialState.WAITING) == 2, output
+    assert len(states) == 4
+    assert output.count("budget used up, finishing 2 trials\n") == 1
+    assert "the 2 trials that run at once may take" in output
+    assert "2 unfinished: a larger --budget goes on with that" in output
+    spent = spending_of(stored)
+    assert spent is not None
+    assert 16 <= spent.spent < 60  # each worker looks every five seconds
+
+
 def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies", "orphans")
     url = f"sqlite:///{tmp_path / 'study.db'}"

@@ -1,0 +1,64 @@
+"""What `hpo run` says of the cost before it begins."""
+
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from hpo.search.cost_estimate import Estimate
+from hpo.workers.local import cores_for
+from model.fast.threads import Threads
+from tests.hpo.command import Hpo
+from tests.hpo.tiny_study import write_tiny
+
+
+@pytest.fixture
+def estimate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Mock:
+    """A trial takes a minute and 10⁹ multiply-adds; no search follows."""
+    made_up = Mock(return_value=Estimate(trial=60, step=1, multiply_adds=1e9))
+    monkeypatch.setattr("hpo.cli.announce.estimate", made_up)
+    monkeypatch.setattr("hpo.cli.run.search", Mock(return_value=None))
+    workers = Mock()
+    workers.return_value.run.return_value = None
+    monkeypatch.setattr("hpo.cli.run.Workers", workers)
+    monkeypatch.setattr("hpo.cli.run.run_on_ray", Mock(return_value=None))
+    write_tiny(tmp_path / "studies")
+    return made_up
+
+
+def test_the_cost_is_estimated_with_workers_too(hpo: Hpo, estimate: Mock) -> None:
+    alone = hpo("run tiny --trials 5").err
+    assert "5 left: up to 5.0 min, or 60 s a trial that is not pruned (1.0 s a step)" in alone
+    for more in ("", " --ray local"):
+        two = hpo(f"run tiny --trials 5 --device cpu --workers 2{more}").err
+        assert "5 left: up to 3.0 min, or 60 s a trial" in two  # three rounds of two
+        assert estimate.call_args.args[1].threads == Threads(cores_for(2))
+    assert "device " in alone
+    assert "device " not in two
+
+
+def test_trials_elsewhere_are_not_timed_here(hpo: Hpo, estimate: Mock) -> None:
+    url = "--storage postgresql://me@nowhere.invalid/hpo"
+    assert hpo(f"run tiny --trials 5 --ray 10.0.0.1:6379 {url}").status == 2
+    estimate.assert_not_called()
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("--budget 50s", "one trial may take 60 s, more than the whole budget: give a larger"),
+        ("--budget 9e8", "one trial may take 1.00 × 10⁹ multiply-adds, more than the whole budget"),
+        ("--budget 100s --workers 2", "the 2 trials that run at once may take 2.0 min, more than"),
+        ("--budget 100s", None),
+        ("--budget 3e9", None),
+        ("--budget 3m --workers 2", None),
+        ("--trials 1", None),
+    ],
+)
+def test_a_budget_that_no_trial_fits_in_is_told(
+    hpo: Hpo, estimate: Mock, limit: str, said: str | None
+) -> None:
+    outcome = hpo(f"run tiny --device cpu {limit}")
+    assert outcome.status == 0
+    assert ("more than the whole budget" in outcome.err) == (said is not None)
+    assert said is None or said in outcome.err
