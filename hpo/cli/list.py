@@ -38,8 +38,8 @@ class _Listed:
 def list(storage: Storage = None, json_: AsJson = False) -> None:
     """List the studies that there are, and those that can be begun.
 
-    The studies are those of the database, where --storage or HPO_STORAGE names one; else those of
-    every studies/*/study.db here, and of the study files that are not begun.
+    They are those of the database, where --storage or HPO_STORAGE names one, else those of every
+    studies/*/study.db here; then the study files that are found by name and are not begun.
 
     Example: hpo list
     """
