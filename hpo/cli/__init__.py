@@ -17,23 +17,23 @@ from hpo.view.log import log_to_stderr, silence_optuna
 from model.fast.heap import keep_freed
 
 COMMANDS: Mapping[str, str] = {
-    "run": "Search: run trials until the study holds enough.",
-    "worker": "Join a study that exists, from any machine.",
-    "status": "Say where a study stands.",
-    "list": "List the studies that there are, and those to begin.",
-    "dashboard": "Show a study in a browser.",
+    "run": "Search until the study is full or its budget spent.",
+    "worker": "Join a study from any machine, until it is full.",
+    "status": "Show how far a study is.",
+    "list": "List the studies that there are, and those that can be begun.",
+    "dashboard": "Show a study in a browser, on this machine alone.",
     "confirm": "Train the best trials again, and rank them on fresh tasks.",
     "export": "Write the best trial as a configuration.",
-    "delete": "Delete a study with all that belongs to it.",
-    "report": "Write a study as one HTML page, or as a table.",
-    "train": "Train a configuration in full.",
+    "delete": "Delete a study with its trials.",
+    "report": "Write what a study found as one HTML page.",
+    "train": "Train a configuration in full, and write a checkpoint.",
     "evaluate": "Score a checkpoint on the evaluation tasks.",
-    "baselines": "Score simpler methods on the same tasks.",
-    "verify": "Measure verification accuracy on six sets of pairs.",
-    "classify": "Tell which class your own pictures belong to.",
+    "baselines": "Score simpler methods on the evaluation tasks.",
+    "verify": "Train on six sets of pairs, and measure verification accuracy.",
+    "classify": "Tell which class one's own pictures belong to.",
     "data": "Look at, check or fetch the data.",
 }
-"""What each command does, in the order of the help; a file of this room has its name."""
+"""What each command does, as its own help begins, in order; a file of this room has its name."""
 OPTIONS: Mapping[str, Any] = {
     "rich_markup_mode": None,
     "pretty_exceptions_enable": False,

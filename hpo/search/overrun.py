@@ -4,7 +4,7 @@ from hpo.search.observer import Observer
 from hpo.study.limits import Spending, spending_of
 from hpo.study.study import StoredStudy
 from hpo.study.trials import running
-from model.training import Interrupted
+from model.history import Interrupted
 
 
 class OverBudget(Interrupted):
