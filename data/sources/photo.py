@@ -8,6 +8,7 @@ content: it is neither cropped nor straightened, so leave a margin, and light th
 import struct
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,9 @@ BROKEN = (
 """What Pillow raises over files that are cut short or forged."""
 
 
-def read_photo(path: Path, side: int, channels: int = 1) -> Tensor:
+def read_photo(
+    picture: Path | Image.Image, side: int, channels: int = 1, name: str | None = None
+) -> Tensor:
     """Read a picture of any size, shape and colour.
 
     It is turned upright as its camera noted, laid on white where it is transparent, and padded to a
@@ -60,9 +63,11 @@ def read_photo(path: Path, side: int, channels: int = 1) -> Tensor:
     out as the training's own `Drawings.resized` makes it.
 
     Args:
-        path: of the file; of an animation or a stack the first picture counts.
+        picture: the path of a file, of which the first picture counts if it is an animation or a
+            stack; or a picture that is open already, which stays as it is.
         side: height and width that are wanted, in pixels.
         channels: 1 or 3.
+        name: what an error calls it; left out, the path.
 
     Returns:
         (channels, side, side) uint8, as `Drawings` has it.
@@ -70,10 +75,12 @@ def read_photo(path: Path, side: int, channels: int = 1) -> Tensor:
     Raises:
         DataError: no such file, no picture, one that is too large, or a drawing that is blank.
     """
+    called = name or str(picture)
     if channels == 1:
-        pixels, around = _ink(_brightness(path), path)[None] * 255, np.zeros(1)
+        pixels, around = _ink(_brightness(picture, called), called)[None] * 255, np.zeros(1)
     else:
-        pixels = np.asarray(_picture(path, _on_white), dtype=np.float32).transpose(2, 0, 1)
+        upright = _upright(picture, called, _on_white)
+        pixels = np.asarray(upright, dtype=np.float32).transpose(2, 0, 1)
         around = np.median(pixels[:, _border(pixels.shape[1:])], axis=1)
     _, height, width = pixels.shape
     longest = max(height, width)
@@ -85,40 +92,48 @@ def read_photo(path: Path, side: int, channels: int = 1) -> Tensor:
     return functional.interpolate(whole, size=(side, side), mode="area")[0].round().byte()
 
 
-def _brightness(path: Path) -> NDArray[np.float32]:
+def _brightness(picture: Path | Image.Image, name: str) -> NDArray[np.float32]:
     """(H, W) in [0, 1], white = 1, upright, its longer side at most `WORKING`."""
-    grey = _picture(path, lambda i: _deep(i) if _is_deep(i) else _on_white(i).convert("L"))
+    grey = _upright(picture, name, lambda i: _deep(i) if _is_deep(i) else _on_white(i).convert("L"))
     return np.asarray(grey, dtype=np.float32) / np.float32(1 if _is_deep(grey) else 255)
 
 
-def _picture(path: Path, converted: Callable[[Image.Image], Image.Image]) -> Image.Image:
+def _upright(
+    picture: Path | Image.Image, name: str, converted: Callable[[Image.Image], Image.Image]
+) -> Image.Image:
     """The picture upright and converted, its longer side at most `WORKING`."""
-    if path.is_dir():
-        raise DataError(f"{path} is a folder: name the images in it, as in {path}/*.png")
     try:
-        check_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own limits; this one is checked below
-            with Image.open(path, formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > MOST_PIXELS:
-                    raise DataError(
-                        f"{path} has {width}×{height} pixels: give it with fewer than "
-                        f"{MOST_PIXELS // 1_000_000} million"
-                    )
-                upright = converted(ImageOps.exif_transpose(image))
-            factor = -(-max(width, height) // WORKING)
-            return upright.reduce(factor) if factor > 1 else upright
+        # Pillow warns of its own limits; this one is checked here.
+        with warnings.catch_warnings(action="ignore"), _opened(picture) as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                raise DataError(
+                    f"{name} has {width}×{height} pixels: give it with fewer than "
+                    f"{MOST_PIXELS // 1_000_000} million"
+                )
+            upright = converted(ImageOps.exif_transpose(image))
+        factor = -(-max(width, height) // WORKING)
+        return upright.reduce(factor) if factor > 1 else upright
     except FileNotFoundError as error:
-        raise DataError(f"there is no image {path}: check the path") from error
+        raise DataError(f"there is no image {name}: check the path") from error
     except UnidentifiedImageError as error:
         raise DataError(
-            f"{path} is not a readable image: give one of {', '.join(FORMATS)}"
+            f"{name} is not a readable image: give one of {', '.join(FORMATS)}"
         ) from error
     except BROKEN as error:
         raise DataError(
-            f"{path} is not a readable image ({error}): give another, or save it again as PNG"
+            f"{name} is not a readable image ({error}): give another, or save it again as PNG"
         ) from error
+
+
+def _opened(picture: Path | Image.Image) -> AbstractContextManager[Image.Image]:
+    """The picture, of which a file is closed again."""
+    if isinstance(picture, Image.Image):
+        return nullcontext(picture)
+    if picture.is_dir():
+        raise DataError(f"{picture} is a folder: name the images in it, as in {picture}/*.png")
+    check_file(picture)
+    return Image.open(picture, formats=FORMATS)
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -148,14 +163,14 @@ def _deep(image: Image.Image) -> Image.Image:
     return Image.fromarray(pixels / max(float(pixels.max()), 1e-12))
 
 
-def _ink(brightness: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+def _ink(brightness: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     """(H, W) in [0, 1], ink = 1, from the brightness of paper and ink."""
     paper = float(np.median(brightness[_border(brightness.shape)]))
     darker = paper - float(brightness.min()) >= float(brightness.max()) - paper
     contrast = paper - brightness if darker else brightness - paper
     strongest = float(contrast.max())
     if strongest < FAINTEST:
-        raise DataError(f"{path} is blank: give a picture with dark ink on light paper")
+        raise DataError(f"{name} is blank: give a picture with dark ink on light paper")
     # Not the strongest pixel itself, which may be a speck: the middle one of all that is ink.
     full = float(np.median(contrast[contrast > strongest / 2]))
     stretched: NDArray[np.float32] = ((contrast / full - PAPER) / (INK - PAPER)).clip(0, 1)

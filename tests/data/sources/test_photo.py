@@ -157,6 +157,17 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path, width: int, height: int
         read_photo(path, SIDE)
 
 
+def test_an_open_picture_is_read_as_its_file_and_stays_as_it_is(
+    page: Image.Image, tmp_path: Path
+) -> None:
+    before = page.tobytes()
+    assert torch.equal(read_photo(page, SIDE), read(page, tmp_path))
+    assert page.tobytes() == before
+    blank = Image.new("L", page.size, 255)
+    with pytest.raises(DataError, match="^image 7 is blank: give"):
+        read_photo(blank, SIDE, name="image 7")
+
+
 def test_what_is_no_picture_is_one_sentence(page: Image.Image, tmp_path: Path) -> None:
     path = tmp_path / "p.png"
     with pytest.raises(DataError, match="there is no image .*p.png: check the path"):
