@@ -114,16 +114,8 @@ def classify(
     Raises:
         DataError: an image of the support set cannot be read, or is blank.
     """
-    network = checkpoint.network.eval()
-    encode = encoder(
-        network, resolve_precision(checkpoint.configuration.training.precision, device)
-    )
     side = checkpoint.configuration.network.image_size
     channels = checkpoint.configuration.network.channels
-
-    def embedded(photos: Sequence[Tensor]) -> Tensor:
-        images = torch.stack(list(photos)).to(device)
-        return torch.cat([encode(as_input(block)) for block in images.split(BLOCK)])
 
     def read(path: Path) -> Tensor | DataError:
         try:
@@ -133,17 +125,54 @@ def classify(
 
     photos = [read(path) for path in queries]
     readable = [photo for photo in photos if isinstance(photo, Tensor)]
+    images = {
+        name: torch.stack([read_photo(path, side, channels) for path in paths])
+        for name, paths in support.images.items()
+    }
+    if not readable:
+        return [photo for photo in photos if isinstance(photo, DataError)]
+    guesses = iter(rank(checkpoint, images, torch.stack(readable), device))
+    return [photo if isinstance(photo, DataError) else next(guesses) for photo in photos]
+
+
+def rank(
+    checkpoint: Checkpoint, support: Mapping[str, Tensor], queries: Tensor, device: torch.device
+) -> list[list[Guess]]:
+    """All classes for each query, the likeliest first, as `classify` has them.
+
+    Args:
+        checkpoint: its network on ``device``.
+        support: of each class (M, K, S, S) uint8 images as `Drawings` has them, at the network's
+            size; one class at least.
+        queries: (N, K, S, S) uint8, likewise.
+        device: where to compute.
+    """
+    shown = embed(checkpoint, torch.cat(list(support.values())), device)
+    asked = embed(checkpoint, queries, device)
     with torch.inference_mode():
-        every = [path for paths in support.images.values() for path in paths]
-        images = [read_photo(path, side, channels) for path in every]
-        if not readable:
-            return [photo for photo in photos if isinstance(photo, DataError)]
-        logits = network.score_all(embedded(readable), embedded(images)).double().cpu()
-    shots = [len(paths) for paths in support.images.values()]
+        logits = checkpoint.network.score_all(asked, shown).double().cpu()
+    shots = [len(images) for images in support.values()]
     scores = torch.stack([part.mean(dim=1) for part in logits.split(shots, dim=1)], dim=1)
     probabilities = scores.softmax(dim=1)
-    guesses = (
-        sorted(map(Guess, support.images, *rows), key=lambda guess: -guess.probability)
+    return [
+        sorted(map(Guess, support, *rows), key=lambda guess: -guess.probability)
         for rows in zip(scores.tolist(), probabilities.tolist(), strict=True)
-    )
-    return [photo if isinstance(photo, DataError) else next(guesses) for photo in photos]
+    ]
+
+
+def embed(checkpoint: Checkpoint, images: Tensor, device: torch.device) -> Tensor:
+    """Embed images, in the precision that the configuration names.
+
+    Args:
+        checkpoint: its network on ``device``.
+        images: (N, K, S, S) uint8 as `Drawings` has them, at the network's size; one at least.
+        device: where to compute.
+
+    Returns:
+        (N, F) float32 in [0, 1], on ``device``.
+    """
+    precision = resolve_precision(checkpoint.configuration.training.precision, device)
+    encode = encoder(checkpoint.network.eval(), precision)
+    with torch.inference_mode():
+        blocks = images.to(device).split(BLOCK)
+        return torch.cat([encode(as_input(block)) for block in blocks]).float()
