@@ -15,11 +15,10 @@ from data.sources import omniglot
 from data.sources.by_name import open_set
 from data.sources.mnist import SIDE as MNIST_SIDE
 from data.tasks import OneShotTasks
-from hpo.cli.device import find_device
 from hpo.cli.evaluate import On, Runs, chosen_tasks, count_looks
 from hpo.cli.options import AsJson, Data, Device, Storage
 from hpo.cli.steps import print_json, print_table, say
-from hpo.cli.train import train_in_full
+from hpo.cli.train import train_until_stopped
 from hpo.paper.baselines import BASELINES, NAMES, Measured, keep, measure, measure_network
 from hpo.paper.published import MNIST, OMNIGLOT
 from hpo.paper.reference_networks import (
@@ -35,7 +34,7 @@ from hpo.study.settings import SettingsError
 from hpo.view.format import duration, percent, shape
 from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from model.configuration import DataChoice
-from model.fast.device import device_name
+from model.fast.device import device_name, find_device
 from model.inputs import inputs_from
 
 CONV = "siamese-conv"
@@ -165,7 +164,7 @@ def _trained_network(name: str, folder: Path, device: torch.device, train: bool)
         f"{file}, and Ctrl-C stops it until the same line goes on"
     )
     inputs = inputs_from(drawings, choice, side, device)
-    return _Network(train_in_full(configuration, inputs, file), key)
+    return _Network(train_until_stopped(configuration, inputs, file), key)
 
 
 def _keep(one: Measured, drawn_from: str | None, key: str | None, runs: Path | None) -> None:

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from data.errors import DataError
-from hpo.cli.device import find_device
 from hpo.cli.options import AsJson, Device
 from hpo.cli.steps import print_json, say
 from hpo.results.classify import Guess, check_queries, find_support
 from hpo.results.classify import classify as guesses_for
 from hpo.view.format import percent
 from model.checkpoint import load_checkpoint
+from model.fast.device import find_device
 
 SHOWN = 5
 """Classes that are printed for each query; JSON has them all."""

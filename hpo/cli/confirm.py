@@ -9,7 +9,6 @@ import typer
 from optuna.trial import FrozenTrial
 
 from data.tasks import OneShotTasks
-from hpo.cli.device import find_device, use_threads
 from hpo.cli.options import (
     AsJson,
     Data,
@@ -30,7 +29,8 @@ from hpo.study.storage import shown
 from hpo.study.study import StoredStudy
 from hpo.study.trials import images_per_epoch, record
 from hpo.view.format import duration, percent
-from model.fast.device import device_name
+from model.fast.device import device_name, find_device
+from model.fast.threads import use_threads
 from model.history import Interrupted
 from model.inputs import Inputs
 

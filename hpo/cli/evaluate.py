@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 import typer
 
 from data.tasks import OneShotTasks
-from hpo.cli.device import find_device
 from hpo.cli.options import AsJson, Data, Device, Storage
 from hpo.cli.steps import print_json, say
 from hpo.results.evaluate import evaluate_checkpoint, evaluation_tasks, mnist_tasks
@@ -22,6 +21,7 @@ from hpo.view.format import percent
 from model.architecture import Channels
 from model.checkpoint import load_checkpoint
 from model.configuration import DataChoice, Provenance
+from model.fast.device import find_device
 from model.scoring import Score, right_by_pixels, score
 
 Runs = Annotated[Path | None, typer.Option(help="Runs in the official format.")]

@@ -10,7 +10,6 @@ import typer
 
 from hpo.cli.announce import announce, print_best
 from hpo.cli.changes import kept_changes, print_keys
-from hpo.cli.device import find_device, use_threads
 from hpo.cli.options import (
     Data,
     Device,
@@ -47,8 +46,8 @@ from hpo.view.terminal import show_progress
 from hpo.workers.local import Workers, cores_for, devices, go_on_in_a_process_of_its_own
 from hpo.workers.ray import run_on_ray
 from hpo.workers.worker import Work
-from model.fast.device import device_name
-from model.fast.threads import Threads
+from model.fast.device import device_name, find_device
+from model.fast.threads import Threads, use_threads
 from model.inputs import open_inputs
 
 

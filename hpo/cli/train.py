@@ -8,19 +8,17 @@ import torch
 import typer
 
 from data.files import check_writable, writing
-from hpo.cli.device import find_device, use_threads
 from hpo.cli.options import Data, Device, ThreadsOfCpu
 from hpo.cli.steps import say
-from hpo.search.stopping import Stop
-from hpo.study.paths import data_folder
+from hpo.results.full_training import inputs_of, train_in_full
 from hpo.view.format import epoch_line, percent
 from hpo.workers.local import cores_for
-from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from model.configuration import Configuration, ConfigurationError, Provenance
-from model.fast.device import computes_bf16, device_name, threads_in
-from model.history import Diverged, Interrupted
-from model.inputs import Inputs, open_inputs
-from model.snapshot import Snapshot, train_resumably
+from model.fast.device import computes_bf16, device_name, find_device, threads_in
+from model.fast.threads import use_threads
+from model.history import History, Interrupted
+from model.inputs import Inputs
 
 
 def train(
@@ -63,15 +61,11 @@ def train(
         config = config.model_copy(update={"seed": seed})
     if target.exists() and not force:
         raise CheckpointError(_taken(target, config))
-    size, asked = (config.network.image_size, config.network.channels), use_threads(threads)
+    asked = use_threads(threads)
     if trial:
         _say_what_differs(trial, where)
-    folder = data_folder(data, config.data.path)
-    inputs = open_inputs(config.data, *size, folder, where, asked)
-    if config.provenance and config.provenance.data_fingerprint != inputs.fingerprint:
-        changed = f"{config.provenance.data_fingerprint} → {inputs.fingerprint}"
-        say(f"the data is not the trial's: {changed}")
-    history = train_in_full(config, inputs, target).history
+    inputs = inputs_of(config, data, where, asked)
+    history = train_until_stopped(config, inputs, target).history
     print(
         f"{target}: one-shot validation error {percent(history.best_error)} in epoch "
         f"{history.best_epoch + 1} of {len(history.epochs)}"
@@ -113,43 +107,20 @@ def _say_what_differs(trial: Provenance, device: torch.device) -> None:
         say("the trial was computed in bf16, which this device only imitates, and slowly")
 
 
-def train_in_full(config: Configuration, inputs: Inputs, target: Path) -> Checkpoint:
-    """Train a configuration, or go on with a training that was stopped, and write its checkpoint.
-
-    What is not finished is in ``target`` with ``.unfinished`` after its name.
-
-    Args:
-        config: what to train.
-        inputs: its data.
-        target: the file of the checkpoint.
+def train_until_stopped(config: Configuration, inputs: Inputs, target: Path) -> Checkpoint:
+    """Train a configuration as `train_in_full` does, and tell of every epoch.
 
     Raises:
         CheckpointError: a file cannot be written.
-        Diverged: in the first epoch; later on, the best epoch before is kept.
+        Diverged: in the first epoch.
         typer.Exit: the training was stopped; the status is 130.
     """
-    trainer, stop = inputs.trainer(config), Stop(None)
-    snapshot = Snapshot(target.with_name(f"{target.name}.unfinished"))
-    history = trainer.history
 
-    def on_resume() -> None:
-        say(f"going on after {len(history.epochs)} epochs that were trained before")
-
-    def on_epoch(number: int, error: float) -> None:
+    def on_epoch(history: History) -> None:
         say(epoch_line(history, config.training.epochs))
 
     try:
-        advice = "see to the disk, then type the same line"
-        with writing(snapshot.path, advice, CheckpointError), stop.on_signals():
-            train_resumably(trainer, snapshot, stop.check, on_epoch, on_resume)
+        return train_in_full(config, inputs, target, on_epoch)
     except Interrupted as error:
         say(f"stopped by {error}; the same line goes on from here")
         raise typer.Exit(130) from error
-    except Diverged as error:
-        if not history.epochs:
-            raise
-        say(f"{error}; the best epoch before is kept")
-    checkpoint = Checkpoint(trainer.network, config, history, inputs.fingerprint)
-    save_checkpoint(target, checkpoint)
-    snapshot.remove()
-    return checkpoint

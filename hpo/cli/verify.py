@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from data.files import check_writable, writing
-from hpo.cli.device import find_device, use_threads
 from hpo.cli.options import AsJson, Data, Device, ThreadsOfCpu
 from hpo.cli.steps import print_json, print_table, say
 from hpo.paper.published import VERIFICATION
@@ -30,7 +29,8 @@ from hpo.study.paths import data_folder
 from hpo.study.settings import SettingsError
 from hpo.view.format import duration, epoch_line, percent, shape
 from model.configuration import Configuration
-from model.fast.device import device_name
+from model.fast.device import device_name, find_device
+from model.fast.threads import use_threads
 from model.history import History, Interrupted
 from model.inputs import Inputs, open_inputs
 from model.recipe import Training

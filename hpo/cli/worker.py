@@ -1,6 +1,5 @@
 """The command that joins a search: worker."""
 
-from hpo.cli.device import find_device, use_threads
 from hpo.cli.options import (
     Data,
     Device,
@@ -23,7 +22,8 @@ from hpo.view.format import how_far
 from hpo.view.terminal import show_progress
 from hpo.workers.local import go_on_in_a_process_of_its_own
 from hpo.workers.worker import Work, work
-from model.fast.device import device_name
+from model.fast.device import device_name, find_device
+from model.fast.threads import use_threads
 
 
 def worker(

@@ -1,1 +1,1 @@
-"""What comes after a search: retrain, compare, export, evaluate, classify; never imports `view`."""
+"""What comes after a search: confirm, export, train, evaluate, classify; never imports `view`."""

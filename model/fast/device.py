@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from data.errors import UserError
 from model.recipe import Precision
 
 
@@ -59,6 +60,28 @@ def threads_in(name: str) -> int | None:
     """The threads in a `device_name`, if it is a CPU that used the same number all the time."""
     found = re.fullmatch(r"CPU, ([0-9]{1,3}) threads", name)
     return int(found[1]) if found else None
+
+
+def find_device(name: str) -> torch.device:
+    """The device of this name; ``auto`` is a GPU where there is one.
+
+    Raises:
+        UserError: it is not there, or of a kind that is not supported.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"{name} is no device: name cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"the device {name} is not supported: name cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"there is no device {name}, as this machine has {torch.cuda.device_count()} CUDA "
+            "devices that PyTorch can use: leave the device out, or name cpu"
+        )
+    return current(device)
 
 
 def current(device: torch.device) -> torch.device:

@@ -142,3 +142,13 @@ class FreeThreads:
         self.remember(number, number)
         self._choose(number)
         self._measure_anew()
+
+
+def use_threads(asked: int | None) -> Threads:
+    """The threads of the CPU for each training: always this many, or as PyTorch has it, or fewer.
+
+    PyTorch is set to the number that was asked for, so that all that follows has it.
+    """
+    if asked:
+        torch.set_num_threads(asked)
+    return Threads(fixed=asked)

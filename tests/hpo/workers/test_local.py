@@ -9,7 +9,7 @@ import pytest
 import torch
 from optuna.trial import create_trial
 
-from hpo.cli.device import find_device
+from data.errors import UserError
 from hpo.cli.run import _for_gpus
 from hpo.search.loop import DeviceFailure, MachineFailure
 from hpo.search.observer import Observer
@@ -21,6 +21,7 @@ from hpo.workers import local
 from hpo.workers.local import Seen, Workers, cores_for, devices
 from hpo.workers.ray import run_on_ray
 from hpo.workers.worker import Work
+from model.fast.device import find_device
 from tests.hpo.command import Hpo
 from tests.hpo.processes import check_whole
 from tests.hpo.tiny_study import open_tiny, write_tiny
@@ -46,7 +47,7 @@ def test_a_gpu_that_is_named_is_where_pytorch_works(monkeypatch: pytest.MonkeyPa
     assert find_device("cuda:1") == SECOND
     assert find_device("cuda") == ALL
     assert chosen == [SECOND]
-    with pytest.raises(SettingsError, match="has 2 CUDA devices"):
+    with pytest.raises(UserError, match="has 2 CUDA devices"):
         find_device("cuda:2")
 
 
