@@ -6,6 +6,8 @@ import signal
 import sys
 from types import FrameType
 
+from hpo import check_names
+
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
     """End at once: nothing is begun yet, or all is done."""
@@ -16,6 +18,11 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGINT, _leave)
+    try:
+        check_names()
+    except ImportError as error:
+        sys.stderr.write(f"hpo: {error}\n")
+        sys.exit(2)
     from hpo import cli  # takes seconds
 
     try:

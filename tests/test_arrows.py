@@ -21,7 +21,7 @@ FLOORS = (
     {"results", "view"},
     {"workers", "paper"},
     {"report"},
-    {"cli"},
+    {"cli", "api"},
 )
 """The rooms of `hpo`: each imports from floors before its own, and from itself."""
 MOST = 15  # modules of a folder
