@@ -40,7 +40,7 @@ def inputs_of(
     inputs = open_inputs(config.data, *size, folder, device, threads)
     if config.provenance and config.provenance.data_fingerprint != inputs.fingerprint:
         changed = f"{config.provenance.data_fingerprint} → {inputs.fingerprint}"
-        logger.info("the data is not the trial's: %s", changed)
+        logger.warning("the data is not the trial's: %s", changed)
     return inputs
 
 
@@ -83,7 +83,7 @@ def train_in_full(
     except Diverged as error:
         if not history.epochs:
             raise
-        logger.info("%s; the best epoch before is kept", error)
+        logger.warning("%s; the best epoch before is kept", error)
     checkpoint = Checkpoint(trainer.network, config, history, inputs.fingerprint)
     save_checkpoint(target, checkpoint)
     snapshot.remove()

@@ -34,7 +34,7 @@ def test_the_names_of_the_package_are_the_apis() -> None:
     for name in hpo.__all__:
         assert getattr(hpo, name) is getattr(api, name)
     with pytest.raises(AttributeError, match="has no attribute tain"):
-        _ = hpo.tain  # type: ignore[attr-defined]
+        _ = hpo.tain
 
 
 def test_the_import_alone_loads_nothing(tmp_path: Path) -> None:

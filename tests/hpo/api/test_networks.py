@@ -42,7 +42,7 @@ def test_embeddings_are_the_networks_own(
     with torch.no_grad():
         expected = network.checkpoint.network.eval().encode(as_input(small)).numpy()
     units = network.checkpoint.configuration.network.fc_units
-    assert (found.dtype, found.shape) == (np.float32, (5, units))
+    assert (str(found.dtype), found.shape) == ("float32", (5, units))
     assert np.abs(found - expected).max() < 0.01  # which bf16 makes
 
 
@@ -62,7 +62,7 @@ def test_all_forms_of_a_picture_are_one(network: hpo.TrainedNetwork, paper: Pixe
 
 def test_compared_pictures_have_a_probability(network: hpo.TrainedNetwork, paper: Pixels) -> None:
     found = network.compare(paper, paper[::-1])
-    assert (found.dtype, found.shape) == (np.float32, (5,))
+    assert (str(found.dtype), found.shape) == ("float32", (5,))
     first, second = (torch.from_numpy(network.embed(one)) for one in (paper, paper[::-1]))
     with torch.no_grad():
         logits = network.checkpoint.network.score(first, second)

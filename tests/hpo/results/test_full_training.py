@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from data.pairs import PairBatch
+from hpo.results.full_training import inputs_of, train_in_full
+from model.checkpoint import load_checkpoint
+from model.configuration import Configuration
+from model.training import Diverged, Trainer
+from tests.hpo.fixture_types import Searched
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def configuration(searched: Searched) -> Configuration:
+    """Of the tiny study's best trial."""
+    searched()
+    return Configuration.read(Path("best.toml"))
+
+
+def test_other_data_than_the_trials_is_told(
+    configuration: Configuration, caplog: pytest.LogCaptureFixture
+) -> None:
+    inputs_of(configuration, None, CPU)
+    assert not caplog.messages
+    assert configuration.provenance is not None
+    other = configuration.provenance.model_copy(update={"data_fingerprint": "strokes-1-9"})
+    inputs_of(configuration.model_copy(update={"provenance": other}), None, CPU)
+    assert caplog.messages == ["the data is not the trial's: strokes-1-9 → strokes-1-0"]
+
+
+@pytest.mark.parametrize("good", [0, 2])
+def test_divergence_leaves_the_best_epoch_before(
+    configuration: Configuration,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    good: int,
+) -> None:
+    plain, target = Trainer._backward, Path("new.safetensors")
+
+    def later_wild(trainer: Trainer, batch: PairBatch) -> Tensor:
+        loss = plain(trainer, batch)
+        return loss if len(trainer.history.epochs) < good else loss * float("nan")
+
+    monkeypatch.setattr(Trainer, "_backward", later_wild)
+    inputs = inputs_of(configuration, None, CPU)
+    if good:
+        assert len(train_in_full(configuration, inputs, target).history.epochs) == good
+        assert "no longer finite in epoch 3, by step 1; the best epoch before" in caplog.text
+        assert len(load_checkpoint(target, CPU).history.epochs) == good
+    else:
+        with pytest.raises(Diverged):
+            train_in_full(configuration, inputs, target)
+        assert not target.exists()
