@@ -19,9 +19,8 @@ from model.checkpoint import Checkpoint, CheckpointError
 from model.checkpoint import load_checkpoint as read_checkpoint
 from model.configuration import Configuration
 from model.fast.device import find_device
-from model.fast.memory import keep_freed
-from model.history import History
-from model.training import Interrupted
+from model.fast.heap import keep_freed
+from model.history import History, Interrupted
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,9 @@ from hpo.study.paths import data_folder
 from model.checkpoint import Checkpoint, CheckpointError, save_checkpoint
 from model.configuration import Configuration
 from model.fast.threads import Threads
-from model.history import History
+from model.history import Diverged, History
 from model.inputs import Inputs, open_inputs
 from model.snapshot import Snapshot, train_resumably
-from model.training import Diverged
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from data.pairs import PairBatch
 from hpo.results.full_training import inputs_of, train_in_full
 from model.checkpoint import load_checkpoint
 from model.configuration import Configuration
-from model.training import Diverged, Trainer
+from model.history import Diverged
+from model.training import Trainer
 from tests.hpo.fixture_types import Searched
 
 CPU = torch.device("cpu")
