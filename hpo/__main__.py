@@ -23,10 +23,9 @@ def main() -> None:
     except ImportError as error:
         sys.stderr.write(f"hpo: {error}\n")
         sys.exit(2)
-    from hpo import cli  # takes seconds
+    from hpo import cli
 
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         cli.main()
     except KeyboardInterrupt:  # where the command line itself had begun to end
         _leave(signal.SIGINT, None)

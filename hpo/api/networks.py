@@ -12,6 +12,7 @@ from torch import Tensor
 
 from data.errors import DataError
 from data.files import check_writable, writing
+from hpo.api.errors import in_a_sentence
 from hpo.api.pictures import Picture, read_pictures
 from hpo.results.classify import FEWEST, Guess, embed, rank
 from hpo.results.full_training import inputs_of, train_in_full
@@ -111,6 +112,7 @@ class TrainedNetwork:
         return found
 
 
+@in_a_sentence
 def load_checkpoint(path: str | os.PathLike[str], device: str = "auto") -> TrainedNetwork:
     """A network that `train` or ``hpo train`` wrote; nothing in the file is ever executed.
 
@@ -126,6 +128,7 @@ def load_checkpoint(path: str | os.PathLike[str], device: str = "auto") -> Train
     return TrainedNetwork(read_checkpoint(Path(path), where), where)
 
 
+@in_a_sentence
 def train(
     configuration: Configuration,
     path: str | os.PathLike[str],

@@ -6,6 +6,7 @@ import warnings
 import pandas as pd
 from optuna.exceptions import ExperimentalWarning
 
+from hpo.api.errors import in_a_sentence
 from hpo.report.table import trials_table
 from hpo.results.export import export_best
 from hpo.study.paths import find_study
@@ -14,6 +15,7 @@ from hpo.study.study import StoredStudy, load
 from model.configuration import Configuration
 
 
+@in_a_sentence
 def load_study(study: str | os.PathLike[str], storage: str | None = None) -> StoredStudy:
     """A study that `hpo run` made; it is read, and never changed.
 
@@ -36,6 +38,7 @@ def load_study(study: str | os.PathLike[str], storage: str | None = None) -> Sto
         return load(place.name, open_storage(place.url, create=False, read_only=True))
 
 
+@in_a_sentence
 def trials_dataframe(study: StoredStudy) -> pd.DataFrame:
     """The trials of a study as ``hpo report --csv`` writes them, as they are now.
 
@@ -50,6 +53,7 @@ def trials_dataframe(study: StoredStudy) -> pd.DataFrame:
         return trials_table(study)
 
 
+@in_a_sentence
 def best_configuration(study: StoredStudy) -> Configuration:
     """The configuration that ``hpo export`` writes, to be trained in full.
 

@@ -1,6 +1,7 @@
 """The command line: its commands, each loaded when it is typed, and how it ends."""
 
 import logging
+import signal
 import sys
 import traceback
 from collections.abc import Mapping
@@ -62,6 +63,8 @@ def load(name: str) -> Any:
     """The command of this name, a Click command or a group of some."""
     module = import_module(f"{__name__}.{name}")
     silence_optuna()
+    # While libraries load, Ctrl-C ends the process at once: some take it for an error of theirs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if isinstance(app := getattr(module, "app", None), typer.Typer):
         return get_command(app)
     app = typer.Typer(add_completion=False, **OPTIONS)

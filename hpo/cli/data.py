@@ -42,7 +42,9 @@ def show(
         bool, typer.Option(help="A folder's images in colour, not as ink on paper.")
     ] = False,
 ) -> None:
-    """Draw a contact sheet: a row a character, a column a drawer or an image.
+    """Draw a contact sheet of a data set.
+
+    It has a row for each character, and a column for each drawer, or image of a folder.
 
     Example: hpo data show strokes -o strokes.png
 

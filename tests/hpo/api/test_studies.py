@@ -60,5 +60,5 @@ def test_a_mistake_is_one_sentence(command: Hpo, tmp_path: Path) -> None:
     with pytest.raises(hpo.UserError, match="not a database URL that is supported"):
         hpo.load_study("tiny", storage="study.db")
     assert command("run tiny --trials 1 --workers 0").status == 0
-    with pytest.raises(hpo.UserError, match="has no complete trial yet: go on with `hpo run tiny`"):
+    with pytest.raises(hpo.UserError, match="has no complete trial yet: go on with `hpo run tiny"):
         hpo.best_configuration(hpo.load_study("tiny"))

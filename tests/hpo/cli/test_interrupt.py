@@ -24,7 +24,7 @@ def interrupted(process: subprocess.Popen[str]) -> str:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at what a process has loaded")
 @pytest.mark.parametrize("library", ["libtorch", "_multiarray_umath"])
 def test_ctrl_c_while_libraries_load_is_one_line(tmp_path: Path, library: str) -> None:
-    process = begin(tmp_path, "status demo", own_group=True)
+    process = begin(tmp_path, "run demo --trials 9", own_group=True)
     maps = Path(f"/proc/{process.pid}/maps")
     wait_until(lambda: library in maps.read_text() or process.poll() is not None)
     assert interrupted(process) == "hpo: interrupted\n"

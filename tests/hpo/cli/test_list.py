@@ -7,7 +7,7 @@ from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Searched
 from tests.hpo.tiny_study import write_tiny
 
-SHIPPED = ["classic", "demo", "modern", "paper", "small"]
+SHIPPED = ["classic", "demo", "images", "modern", "paper", "small"]
 
 
 def test_the_studies_here_are_listed_and_those_that_can_be_begun(

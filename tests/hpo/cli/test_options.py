@@ -9,7 +9,7 @@ from tests.hpo.tiny_study import write_tiny
 @pytest.mark.parametrize(
     ("typed", "names"),
     [
-        ("hpo run ", ["classic", "demo", "mine", "modern", "paper", "small"]),
+        ("hpo run ", ["classic", "demo", "images", "mine", "modern", "paper", "small"]),
         ("hpo status m", ["mine", "modern"]),
         ("hpo stat", ["status"]),
         ("hpo export none", []),

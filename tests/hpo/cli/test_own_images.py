@@ -132,7 +132,7 @@ def test_the_data_commands_tell_what_is_there(hpo: Hpo, photos: Path) -> None:
     ],
 )
 def test_what_cannot_be_is_one_sentence(hpo: Hpo, photos: Path, change: str, sentence: str) -> None:
-    assert refused(hpo(f"run tiny --trials 1 --set {change}"), sentence)
+    assert refused(hpo(f'run tiny --trials 1 --set "{change}"'), sentence)
 
 
 def test_a_class_with_one_image_and_a_broken_one(hpo: Hpo, photos: Path) -> None:

@@ -25,7 +25,7 @@ def test_the_shipped_studies_are_valid(file: Path) -> None:
 
 
 def test_the_studies_are_shipped() -> None:
-    assert {"classic", "demo", "modern", "paper", "small"} == {f.stem for f in SHIPPED}
+    assert {"classic", "demo", "images", "modern", "paper", "small"} == {f.stem for f in SHIPPED}
 
 
 def test_a_classic_trial_is_the_beginning_of_its_full_training() -> None:
@@ -79,7 +79,7 @@ def test_paper_holds_the_papers_ranges() -> None:
         ("training.epochs=0", "training.epochs = 0"),
         ("training.sampling.kind=some", "training.sampling"),
         ("full_training.epoch=4", "full_training: unknown key epoch"),
-        ("data.validation_tasks=30", "data.validation_tasks = 30"),
+        ("data.validation_tasks=30", "validation_tasks = 30 is not a multiple of way = 20"),
         ("space.momentum.high=1.2", "high of a range in space: momentum = 1.2"),
         ("space.multiply_adds=1000", "space.multiply_adds = 1000: even the smallest network takes"),
         ("search.opening={ multiply_adds = 1e6, trials = 9 }", "unknown key search.opening"),
