@@ -35,6 +35,9 @@ COMMANDS: Mapping[str, str] = {
     "data": "Look at, check or fetch the data.",
 }
 """What each command does, as its own help begins, in order; a file of this room has its name."""
+TRAINING = ("run", "worker", "confirm", "train", "baselines", "verify")
+"""Commands that take Ctrl-C into their own hands when they begin to train. Until then it ends the
+process at once, as it does while libraries load, some of which take it for an error of theirs."""
 OPTIONS: Mapping[str, Any] = {
     "rich_markup_mode": None,
     "pretty_exceptions_enable": False,
@@ -63,8 +66,8 @@ def load(name: str) -> Any:
     """The command of this name, a Click command or a group of some."""
     module = import_module(f"{__name__}.{name}")
     silence_optuna()
-    # While libraries load, Ctrl-C ends the process at once: some take it for an error of theirs.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if name not in TRAINING:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if isinstance(app := getattr(module, "app", None), typer.Typer):
         return get_command(app)
     app = typer.Typer(add_completion=False, **OPTIONS)
