@@ -1,7 +1,11 @@
 """A folder of one's own images, from the search to the class of a new one."""
 
 import json
+import re
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,14 @@ from model.configuration import Configuration
 from tests.hpo.command import Hpo, refused
 from tests.hpo.tiny_study import TINY, open_tiny
 
+DOCS = Path(__file__).parents[3] / "docs"
+SHORT = (
+    "training.epochs=1",
+    "training.sampling.steps=2",
+    "full_training.epochs=1",
+    "full_training.patience=1",
+    "data.validation_tasks=20",
+)
 MINE = TINY.replace(
     'set = "strokes"\nvalidation_tasks = 40',
     'set = "folder"\npath = "my photos"\nway = 3\nvalidation_tasks = 30',
@@ -141,3 +153,36 @@ def test_a_class_with_one_image_and_a_broken_one(hpo: Hpo, photos: Path) -> None
     assert refused(hpo("run tiny --trials 1"), "1.png is not a readable image")
     (alone / "1.png").unlink()
     assert refused(hpo("run tiny --trials 1"), "thing 3 has 1 image where 2 are needed")
+
+
+def lines_of(page: Path) -> Iterator[str]:
+    """The lines to type of a page, in their order."""
+    for block in re.findall(r"^```\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE):
+        yield from (line for line in block.splitlines() if line.startswith(("hpo ", "python ")))
+
+
+def test_the_page_runs_as_it_stands_but_for_its_length(hpo: Hpo) -> None:
+    shutil.copytree(DOCS, "docs")
+    short = " ".join(f"--set {change}" for change in SHORT)
+    seen = []
+    for line in lines_of(Path("docs/your-own-images.md")):
+        program, *words = line.split()
+        seen.append(words[0])
+        if program == "python":
+            drawn = subprocess.run(
+                [sys.executable, *words, "--images", "3"], capture_output=True, text=True
+            )
+            if "install DejaVu" in drawn.stderr:
+                pytest.skip("needs the fonts of DejaVu")
+            assert drawn.returncode == 0, drawn.stderr
+            continue
+        words = [
+            w
+            for word in words
+            for w in (sorted(map(str, Path().glob(word))) if "*" in word else [word])
+        ]
+        words = ["1" if word == "12" else word for word in words]
+        outcome = hpo(" ".join(words) + (f" {short}" if words[0] == "run" else ""))
+        assert outcome.status == 0, (line, outcome.err)
+    assert seen.count("classify") == seen.count("evaluate") == seen.count("run") == 2
+    assert outcome.out.count("inks-new/queries/") == 24
