@@ -23,7 +23,7 @@ SETS = {
     "georgian": "აბგდევზთიკლმნოპჟრსტუფქღყშჩცძწჭხჯჰ",
 }
 """Characters that do not look like another one here."""
-NEW = "ÆŒÞßæœø¥"
+NEW = "ß¥§¶Þøæ€"
 """Characters of which the folder has none: one image each to compare with, and some to classify."""
 PLACES = ("/usr/share/fonts", "/Library/Fonts", "/System/Library/Fonts", "C:/Windows/Fonts")
 SIDE = 96  # pixels of an image
