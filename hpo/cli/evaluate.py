@@ -120,7 +120,7 @@ def chosen_tasks(
         raise SettingsError(
             "runs in the official format have one image of each class: leave --runs or --shots out"
         )
-    folder = data_folder(data, choice.path)
+    folder = data_folder(data, choice)
     if on == "mnist":
         return mnist_tasks(folder, side, shots)
     return evaluation_tasks(choice, folder, runs, shots, side, channels)

@@ -165,7 +165,7 @@ def run(
     if runs:
         check_tensorboard(runs)
     alone, stop = workers is None and ray is None, Stop(timeout)
-    folder = data_folder(data, settings.data.path).absolute()
+    folder = data_folder(data, settings.data).absolute()
     # Workers in processes of their own load the data again, each onto its device.
     here = where if alone else torch.device("cpu")
     size, asked = (settings.network.image_size, settings.network.channels), use_threads(threads)

@@ -79,10 +79,10 @@ def opened_study(
 
 def folder_of(stored: StoredStudy, place: StudyPlace, given: Path | None) -> Path:
     """The folder of a study's data; where its images are, only the study file says."""
-    path = None
-    if given is None and stored.settings.data.set == "folder":
-        path = read_settings(place.file, stored.changes or ()).data.path
-    return data_folder(given, path)
+    choice = stored.settings.data
+    if given is None and choice.set == "folder":
+        choice = read_settings(place.file, stored.changes or ()).data
+    return data_folder(given, choice)
 
 
 def end(reason: str) -> None:

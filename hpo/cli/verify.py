@@ -90,7 +90,7 @@ def verify(
     with writing(file, UNWRITABLE):
         check_writable(file)
     size, asked = (config.network.image_size, config.network.channels), use_threads(threads)
-    folder_of_data = data_folder(data, config.data.path)
+    folder_of_data = data_folder(data, config.data)
     inputs = open_inputs(config.data, *size, folder_of_data, where, asked)
     keys = [fingerprint(one, inputs.fingerprint) for one in configurations]
     cells_of = zip(chosen, configurations, strict=True)

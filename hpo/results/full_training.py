@@ -35,7 +35,7 @@ def inputs_of(
         DataError: the data is absent, broken or too small.
     """
     size = config.network.image_size, config.network.channels
-    folder = data_folder(data, config.data.path)
+    folder = data_folder(data, config.data)
     inputs = open_inputs(config.data, *size, folder, device, threads)
     if config.provenance and config.provenance.data_fingerprint != inputs.fingerprint:
         changed = f"{config.provenance.data_fingerprint} → {inputs.fingerprint}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data.sets import default_folder, packed_folder
 from hpo.study.settings import SettingsError
+from model.configuration import DataChoice
 
 STUDIES = Path("studies")
 DATABASE = "study.db"
@@ -159,10 +160,16 @@ def storage_of(given: str | None, study: str) -> str:
     return storage_named(given) or find_study(study).url
 
 
-def data_folder(given: Path | None, path: str | None = None) -> Path:
-    """The folder of the data: ``--data``, a file's ``data.path``, ``HPO_DATA``, or the default."""
-    written = path or os.environ.get("HPO_DATA")
+def data_folder(given: Path | None, choice: DataChoice | None = None) -> Path:
+    """The folder of the data: ``--data``, a file's ``data.path``, ``HPO_DATA``, or the default.
+
+    Raises:
+        SettingsError: it does not exist, or nobody says where a person's own images are.
+    """
+    written = (choice and choice.path) or os.environ.get("HPO_DATA")
     named = given or (Path(written).expanduser() if written else None)
+    if named is None and choice and choice.set == "folder":
+        raise SettingsError("where the images are is not said: name their folder with --data")
     if named and not named.is_dir():
         raise SettingsError(
             f"the data folder {named} does not exist: make it, or name the one with the data"

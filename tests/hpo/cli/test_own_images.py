@@ -108,14 +108,8 @@ def test_grey_is_the_ink_of_a_drawing(hpo: Hpo, photos: Path) -> None:
     grey = hpo("run tiny --trials 1 --set network.channels=1")
     assert grey.status == 0, grey.err
     assert hpo("export tiny -o best.toml").status == 0
-    assert (
-        hpo(
-            "train best.toml --data",
-        ).status
-        == 2
-    )
     trained = hpo("train best.toml -o a.safetensors")
-    assert refused(trained, "holds no images")
+    assert refused(trained, "where the images are is not said: name their folder with --data")
 
 
 def test_the_data_commands_tell_what_is_there(hpo: Hpo, photos: Path) -> None:
