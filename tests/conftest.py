@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from data.drawings import Drawings
 from data.sources import omniglot
@@ -16,6 +17,8 @@ from data.split import Split, split
 from data.tasks import OneShotTasks, draw_tasks
 from model.inputs import Inputs
 
+settings.register_profile("ours", deadline=None, derandomize=True, database=None)
+settings.load_profile("ours")  # the same cases everywhere, however slow the machine is
 torch.set_num_threads(1)  # several workers share the cores, and trainings repeat exactly
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported

@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -151,7 +152,6 @@ class PatientStorage(RDBStorage):
     get_trial_id_from_study_id_trial_number = _patient(
         RDBStorage.get_trial_id_from_study_id_trial_number
     )
-    record_heartbeat = _patient(RDBStorage.record_heartbeat)
     set_study_system_attr = _patient(RDBStorage.set_study_system_attr)
     set_study_user_attr = _patient(RDBStorage.set_study_user_attr)
     set_trial_intermediate_value = _patient(RDBStorage.set_trial_intermediate_value)
@@ -193,6 +193,15 @@ class PatientStorage(RDBStorage):
         if number > 1:
             logger.info("the database is back")
         return result
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Tell that a trial's process lives, once a minute.
+
+        A heartbeat that cannot be written is left out: Optuna's thread would end with a traceback.
+        The search itself meets what is wrong, and says so.
+        """
+        with suppress(StorageInternalError, DBAPIError):
+            self.outlast(lambda _: RDBStorage.record_heartbeat(self, trial_id))
 
     def silent_trial_ids(self, study_id: int) -> list[int]:
         """Running trials of a study that sent no heartbeat for the grace period.

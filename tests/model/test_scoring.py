@@ -1,6 +1,10 @@
+import random
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.split import Split
 from data.tasks import OneShotTasks, draw_tasks
@@ -173,3 +177,38 @@ def test_it_is_short() -> None:
     assert len(pack(np.ones(320, np.bool_))) == 54
     assert len(pack(np.ones(4000, np.bool_))) == 667
     assert pack(np.array([True, False, False, False, False, False, False, True])) == "gQ"
+
+
+@given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilsons_interval_holds_the_share_and_is_alike_for_its_opposite(
+    right_of: tuple[int, int],
+) -> None:
+    right, count = right_of
+    low, high = wilson_interval(right / count, count)
+    assert 0 <= low <= right / count + 1e-12
+    assert right / count - 1e-12 <= high <= 1
+    assert wilson_interval(1 - right / count, count) == pytest.approx((1 - high, 1 - low))
+    more = wilson_interval(right / count, 4 * count)
+    assert more[1] - more[0] < high - low
+
+
+@given(
+    st.integers(1, 8).flatmap(
+        lambda way: st.lists(
+            st.lists(st.booleans(), min_size=way, max_size=way), min_size=1, max_size=12
+        )
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_the_interval_over_draws_holds_the_mean_whatever_their_order(
+    draws: list[list[bool]], chance: random.Random
+) -> None:
+    right = np.array(draws, dtype=float)
+    low, high = interval_over_draws(right)
+    assert 0 <= low <= right.mean() + 1e-9
+    assert right.mean() - 1e-9 <= high <= 1
+    least = wilson_interval(float(right.mean()), right.size)
+    assert low <= least[0] + 1e-12
+    assert high >= least[1] - 1e-12
+    chance.shuffle(draws)
+    assert interval_over_draws(np.array(draws, dtype=float)) == pytest.approx((low, high))

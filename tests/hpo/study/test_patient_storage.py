@@ -146,3 +146,19 @@ def test_on_sqlite_one_process_at_a_time_begins_a_trial(
     assert not is_held()
     stored.storage.set_trial_state_values(1, TrialState.FAIL)
     assert alone == [True, False]
+
+
+def test_a_heartbeat_that_cannot_be_written_is_left_out(
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial_id = stored.study.ask()._trial_id
+    full = StorageInternalError("commit")
+    full.__cause__ = OperationalError("UPDATE", {}, Exception("database or disk is full"))
+    with monkeypatch.context() as patch:
+        patch.setattr(RDBStorage, "record_heartbeat", Mock(side_effect=full))
+        stored.storage.record_heartbeat(trial_id)
+    stored.storage.record_heartbeat(trial_id)
+    with stored.storage.engine.connect() as connection:
+        assert connection.execute(text("SELECT trial_id FROM trial_heartbeats")).all() == [
+            (trial_id,)
+        ]

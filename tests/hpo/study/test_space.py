@@ -3,11 +3,14 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution, IntDistribution
+from pydantic import ValidationError
 
 from hpo.study.checked import BrokenStudy
-from hpo.study.settings import SettingsError, read_settings
-from hpo.study.space import SearchSpace
+from hpo.study.settings import SettingsError, StudySettings, read_settings
+from hpo.study.space import SearchSpace, holds
 from tests.hpo.tiny_study import tiny_settings
 
 PAPER = read_settings(Path(__file__).parents[3] / "studies/paper.toml")
@@ -106,3 +109,29 @@ def test_the_first_trial_of_paper_is_the_published_network() -> None:
     params = {**space.draw(np.random.default_rng(0)), **first}
     network = space.configuration(params, 0).network
     assert (network.weights, network.multiply_adds) == (38_951_745, 908_623_872)
+
+
+@settings(max_examples=60)
+@given(
+    convolutions=st.integers(1, 4),
+    image=st.integers(16, 60),
+    low=st.integers(1, 4),
+    more=st.integers(0, 12),
+    seed=st.integers(0, 2**32),
+)
+def test_every_draw_from_any_space_can_be_built(
+    convolutions: int, image: int, low: int, more: int, seed: int
+) -> None:
+    content = PAPER.model_dump()
+    content["network"] |= {"convolutions": convolutions, "image_size": image}
+    content["space"]["kernel"] = {"low": low, "high": min(low + more, image)}
+    content["search"]["first"] = ()
+    try:
+        space = SearchSpace(StudySettings.model_validate(content))
+    except ValidationError:
+        return  # not even the smallest network fits
+    params = space.draw(np.random.default_rng(seed))
+    assert all(holds(space.distributions[name], value) for name, value in params.items())
+    network = space.configuration(params, seed).network
+    assert min(network.sides) >= 1
+    assert network.image_size == image

@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
+from urllib.parse import quote, quote_plus, unquote
 
 import pytest
-from sqlalchemy import text
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import URL, text
 from sqlalchemy.exc import OperationalError
 
 from hpo.study.patient_storage import PatientStorage
@@ -167,3 +170,23 @@ def test_a_connection_that_is_cut_while_it_is_opened_is_made_again(
         with contextlib.suppress(StorageError):
             open_storage(database, create=True)
         assert init.call_count == tries
+
+
+PLAIN = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"))
+
+
+@given(
+    driver=st.sampled_from(["postgresql+psycopg", "mysql+pymysql", "mariadb+pymysql"]),
+    password=st.text(PLAIN, min_size=1, max_size=12).map(lambda some: f"<{some}>"),
+    in_query=st.booleans(),
+)
+def test_no_password_is_ever_shown(driver: str, password: str, in_query: bool) -> None:
+    """The brackets tell the password from what else is in the URL."""
+    url = URL.create(driver, "me", None if in_query else password, "host", 5, "studies")
+    if in_query:
+        url = url.update_query_dict({"password": password})
+    written = url.render_as_string(hide_password=False)
+    said = shown(written)
+    assert "***" in unquote(said)
+    for form in (password, quote(password), quote_plus(password), quote(password, safe="")):
+        assert form not in said
