@@ -91,8 +91,9 @@ def find(root: Path) -> Folder:
     for place in [root / part for part in PARTS] if in_parts else [root]:
         prefix = f"{place.name}/" if in_parts else ""
         for name, folder in _classes(place, passed_over):
-            images = [path for path in visible(folder) if is_image(path)]
-            passed_over += [path for path in visible(folder) if not is_image(path)]
+            inside = visible(folder)
+            images = [path for path in inside if is_image(path)]
+            passed_over += [path for path in inside if not is_image(path)]
             if len(images) < FEWEST:
                 raise DataError(
                     f"the class {folder} has {len(images)} image{'s' * (len(images) != 1)} where "

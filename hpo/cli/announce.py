@@ -64,7 +64,7 @@ def announce(
 
 
 def _estimated(stored: StoredStudy, left: int | None, inputs: Inputs, at_once: int) -> str:
-    """What the trials that are left will cost, if so many run at once."""
+    """What the trials that are left will cost, if ``at_once`` of them run at a time."""
     try:
         guess = estimate(stored.space, inputs)
     except torch.AcceleratorError as error:  # the first trial meets it again, and is handed back

@@ -9,7 +9,7 @@ import typer
 
 from data.errors import DataError
 from hpo.cli.options import AsJson, Device
-from hpo.cli.steps import print_json, say
+from hpo.cli.steps import passed_over, print_json, say
 from hpo.results.classify import Guess, check_queries, find_support
 from hpo.results.classify import classify as guesses_for
 from hpo.view.format import percent
@@ -18,8 +18,6 @@ from model.fast.device import find_device
 
 SHOWN = 5
 """Classes that are printed for each query; JSON has them all."""
-NAMED = 5
-"""Files that are named of those that were passed over."""
 
 
 def classify(
@@ -47,9 +45,8 @@ def classify(
     queries = [*(query or []), *(more or [])]
     check_queries(queries)
     classes, where = find_support(support), find_device(device)
-    if passed := [str(path) for path in classes.passed_over]:
-        more_of_them = f" and {len(passed) - NAMED} more" if len(passed) > NAMED else ""
-        say(f"passed over, as no image by its name: {', '.join(passed[:NAMED])}{more_of_them}")
+    if classes.passed_over:
+        say(passed_over(classes.passed_over))
     answers = guesses_for(load_checkpoint(checkpoint, where), classes, queries, where)
     found = list(zip(queries, answers, strict=True))
     if json_:

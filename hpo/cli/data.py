@@ -14,7 +14,7 @@ from data.sources.by_name import open_set
 from data.sources.png import SIDE
 from data.tasks import find_official_runs
 from hpo.cli.options import Data
-from hpo.cli.steps import say
+from hpo.cli.steps import passed_over, say
 from hpo.study.paths import data_folder
 
 app = typer.Typer(
@@ -27,8 +27,6 @@ Set = Annotated[
     ),
 ]
 COLUMNS = 20  # of a contact sheet, at the most
-NAMED = 5
-"""Files that are named of those that were passed over."""
 
 
 @app.command()
@@ -91,9 +89,8 @@ def _check_images(folder: Path) -> None:
     print(f"{folder}: {groups}{len(counts)} classes, {sum(counts)} images")
     print(f"images of a class: {min(counts)} to {max(counts)}")
     print(f"images: {drawings.fingerprint}")
-    if passed := [str(path) for path in found.passed_over]:
-        more = f" and {len(passed) - NAMED} more" if len(passed) > NAMED else ""
-        print(f"passed over, as no image by its name: {', '.join(passed[:NAMED])}{more}")
+    if found.passed_over:
+        print(passed_over(found.passed_over))
 
 
 @app.command()

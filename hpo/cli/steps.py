@@ -18,6 +18,9 @@ from hpo.study.settings import read_settings
 from hpo.study.storage import NoStudy, open_storage, shown, storage_errors
 from hpo.study.study import StoredStudy, load
 
+NAMED = 5
+"""Files that are named of those that were passed over."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -44,6 +47,13 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]
 def print_wide(table: Table) -> None:
     """Print a table on stdout, on lines as long as it needs."""
     Console(width=200, highlight=False, color_system=None).print(table)
+
+
+def passed_over(files: Sequence[Path]) -> str:
+    """Which files of a folder of images are none, with the names of the first."""
+    names = ", ".join(map(str, files[:NAMED]))
+    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+    return f"passed over, as no image by its name: {names}{more}"
 
 
 def typed(study: str, storage: str | None) -> str:

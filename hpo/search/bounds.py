@@ -76,7 +76,7 @@ def bindings(space: SearchSpace, best: Sequence[Mapping[str, float]]) -> list[Bi
             if isinstance(distribution, IntDistribution):
                 values = range(distribution.low, distribution.high + 1, distribution.step)
                 by_chance = sum(is_near(place(value)) for value in values) / len(values)
-            p = bdtrc(near - 1, len(best), by_chance)  # so many or more
+            p = bdtrc(near - 1, len(best), by_chance)  # as many or more
             if 2 * near >= len(best) and p < CHANCE:
                 key = f"{space.ranges[name]}.{end}"
                 known = found[key].near if key in found else {}

@@ -34,7 +34,7 @@ def test_omniglot_is_cut_as_the_paper_does(real_omniglot: Drawings) -> None:
 
 
 def made_up(sizes: dict[str, int]) -> Drawings:
-    """Groups of so many classes, of two images each; an image is full of its class's number."""
+    """Groups of these numbers of classes, of two images each, full of the number of their class."""
     group_of = [place for place, size in enumerate(sizes.values()) for _ in range(size)]
     numbers = torch.arange(len(group_of)).byte().repeat_interleave(2)
     images = numbers.view(-1, 1, 1, 1).expand(-1, 1, 2, 2)

@@ -39,6 +39,14 @@ pruner = "none"
 seed = 7
 """
 
+UNTRAINABLE = (
+    "space.lr={ low = 9.9, high = 10 }",
+    "space.momentum={ low = 1, high = 1 }",
+    "space.l2={ low = 1, high = 1 }",
+    "training.sampling.steps=200",
+)
+"""Changes with which every trial diverges."""
+
 
 def write_tiny(folder: Path, name: str = "tiny", **changes: str) -> Path:
     """The study file, each old text in ``changes`` replaced by its new one."""

@@ -25,7 +25,7 @@ def write(file: Path, number: int) -> Path:
 
 
 def write_classes(root: Path, counts: dict[str, int]) -> Path:
-    """A folder with so many images of each class."""
+    """A folder with this number of images of each class."""
     number = 0
     for name, count in counts.items():
         for image in range(count):

@@ -24,7 +24,7 @@ from model.scoring import unpack
 from model.training import Trainer, train
 from tests.hpo.fixture_types import Open, Run
 from tests.hpo.processes import begin, check_whole, opened, some, wait_until
-from tests.hpo.tiny_study import write_tiny
+from tests.hpo.tiny_study import UNTRAINABLE, write_tiny
 
 KEPT = {
     "best_epoch",
@@ -152,12 +152,7 @@ def test_poor_trials_are_pruned_and_count_as_finished(open_study: Open, run: Run
 def test_a_network_that_diverges_has_the_reason_and_the_worst_error(
     open_study: Open, run: Run
 ) -> None:
-    stored = open_study(
-        "space.lr={ low = 9.9, high = 10 }",
-        "space.momentum={ low = 1, high = 1 }",
-        "space.l2={ low = 1, high = 1 }",
-        "training.sampling.steps=200",
-    )
+    stored = open_study(*UNTRAINABLE)
     run(stored, 2)
     for trial in stored.study.trials:
         assert trial.state == TrialState.COMPLETE

@@ -16,7 +16,7 @@ from model.training import Trainer
 from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Open, Run
 from tests.hpo.made_up import killed_at
-from tests.hpo.tiny_study import open_tiny, write_tiny
+from tests.hpo.tiny_study import UNTRAINABLE, open_tiny, write_tiny
 
 accumulator = pytest.importorskip(
     "tensorboard.backend.event_processing.event_accumulator",
@@ -113,12 +113,7 @@ def test_a_trial_that_resumes_has_every_epoch_once(
 def test_a_network_that_cannot_train_has_the_worst_error(
     tmp_path: Path, open_study: Open, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored = open_study(
-        "space.lr={ low = 9.9, high = 10 }",
-        "space.momentum={ low = 1, high = 1 }",
-        "space.l2={ low = 1, high = 1 }",
-        "training.sampling.steps=200",
-    )
+    stored = open_study(*UNTRAINABLE)
     run(stored, 1, tmp_path / "runs")
     shown = Shown(tmp_path / "runs/trial-0000")
     assert shown.scalar("validation_error") == shown.scalar("best_error") == [(1, WORST)]
