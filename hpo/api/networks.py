@@ -16,6 +16,7 @@ from hpo.api.errors import in_a_sentence
 from hpo.api.pictures import Picture, read_pictures
 from hpo.results.classify import FEWEST, Guess, embed, rank
 from hpo.results.full_training import inputs_of, train_in_full
+from hpo.study.paths import shipped_network
 from model.checkpoint import Checkpoint, CheckpointError
 from model.checkpoint import load_checkpoint as read_checkpoint
 from model.configuration import Configuration
@@ -113,11 +114,14 @@ class TrainedNetwork:
 
 
 @in_a_sentence
-def load_checkpoint(path: str | os.PathLike[str], device: str = "auto") -> TrainedNetwork:
+def load_checkpoint(
+    path: str | os.PathLike[str] | None = None, device: str = "auto"
+) -> TrainedNetwork:
     """A network that `train` or ``hpo train`` wrote; nothing in the file is ever executed.
 
     Args:
-        path: of the file.
+        path: of the file; left out, the network that comes with the program, which was trained on
+            Omniglot.
         device: ``cpu``, ``cuda`` or ``cuda:1``; ``auto`` takes a GPU if there is one.
 
     Raises:
@@ -125,7 +129,8 @@ def load_checkpoint(path: str | os.PathLike[str], device: str = "auto") -> Train
         UserError: there is no such device.
     """
     where = find_device(device)
-    return TrainedNetwork(read_checkpoint(Path(path), where), where)
+    file = shipped_network() if path is None else Path(path)
+    return TrainedNetwork(read_checkpoint(file, where), where)
 
 
 @in_a_sentence

@@ -1,15 +1,16 @@
 """The command that tries a network on one's own pictures: classify."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from data.errors import DataError
+from data.sources.photo import SUFFIXES
 from hpo.cli.options import AsJson, Device
-from hpo.cli.steps import passed_over, print_json, say
+from hpo.cli.steps import default_network, passed_over, print_json, say
 from hpo.results.classify import Guess, check_queries, find_support
 from hpo.results.classify import classify as guesses_for
 from hpo.view.format import percent
@@ -21,15 +22,20 @@ SHOWN = 5
 
 
 def classify(
-    checkpoint: Annotated[Path, typer.Argument(help="From hpo train.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[CHECKPOINT] [IMAGE]...",
+            help="The network, from hpo train, and more images to classify.  [default: the network "
+            "that comes with hpo]",
+        ),
+    ] = None,
+    *,
     support: Annotated[
         Path, typer.Option(help="Folder with a subfolder, or an image, for each class.")
     ],
     query: Annotated[
         list[Path] | None, typer.Option(help="An image to classify; more may follow it.")
-    ] = None,
-    more: Annotated[
-        list[Path] | None, typer.Argument(metavar="IMAGE", help="More queries.")
     ] = None,
     device: Device = "auto",
     json_: AsJson = False,
@@ -40,14 +46,18 @@ def classify(
     not calibrated. A picture that cannot be read is told of at the end, and the status is then
     2.
 
+    Example: hpo classify --support classes --query drawn/*.png
+
     Example: hpo classify best.safetensors --support classes --query drawn/*.png
     """
-    queries = [*(query or []), *(more or [])]
+    named, more = _network_and_images(files or [])
+    queries = [*(query or []), *more]
     check_queries(queries)
     classes, where = find_support(support), find_device(device)
     if classes.passed_over:
         say(passed_over(classes.passed_over))
-    answers = guesses_for(load_checkpoint(checkpoint, where), classes, queries, where)
+    checkpoint = load_checkpoint(named or default_network(), where)
+    answers = guesses_for(checkpoint, classes, queries, where)
     found = list(zip(queries, answers, strict=True))
     if json_:
         print_json([_as_json(path, answer) for path, answer in found])
@@ -58,6 +68,13 @@ def classify(
         say(f"hpo: {error.sentence}")
     if unread:
         raise typer.Exit(2)
+
+
+def _network_and_images(files: Sequence[Path]) -> tuple[Path | None, Sequence[Path]]:
+    """The checkpoint, if the first file is one by its name, and the images."""
+    if files and files[0].suffix.lower() not in SUFFIXES:
+        return files[0], files[1:]
+    return None, files
 
 
 def _as_json(path: Path, answer: list[Guess] | DataError) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The command that scores on tasks that no search ever sees: evaluate; and how it is counted."""
 
-import dataclasses
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,8 +10,14 @@ import typer
 
 from data.tasks import OneShotTasks
 from hpo.cli.options import AsJson, Data, Device, Storage
-from hpo.cli.steps import print_json, say
-from hpo.results.evaluate import evaluate_checkpoint, evaluation_tasks, mnist_tasks
+from hpo.cli.steps import default_network, print_json, say
+from hpo.results.evaluate import (
+    COUNT,
+    evaluate_checkpoint,
+    evaluate_together,
+    evaluation_tasks,
+    mnist_tasks,
+)
 from hpo.study.evaluations import Look, evaluations, keep_look, look
 from hpo.study.paths import data_folder, storage_of
 from hpo.study.settings import SettingsError
@@ -19,7 +25,7 @@ from hpo.study.storage import StorageError, open_storage, shown, storage_errors
 from hpo.study.study import StudyError, load
 from hpo.view.format import percent
 from model.architecture import Channels
-from model.checkpoint import load_checkpoint
+from model.checkpoint import Checkpoint, load_checkpoint
 from model.configuration import DataChoice, Provenance
 from model.fast.device import find_device
 from model.scoring import Score, right_by_pixels, score
@@ -34,7 +40,14 @@ On = Annotated[
 
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="From hpo train.")],
+    checkpoints: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[CHECKPOINT]...",
+            help="From hpo train; several are scored each and together.  [default: the network "
+            "that comes with hpo]",
+        ),
+    ] = None,
     runs: Runs = None,
     on: On = "alphabets",
     shots: Annotated[
@@ -44,37 +57,51 @@ def evaluate(
             "random draws.  [default: the configuration's]"
         ),
     ] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(help="How many random draws, or several such numbers.  [default: 400]"),
+    ] = None,
     storage: Storage = None,
     data: Data = None,
     device: Device = "auto",
     json_: AsJson = False,
 ) -> None:
-    """Score a checkpoint on the evaluation tasks.
+    """Score a network, or several together, on the evaluation tasks.
 
     No search ever sees these 400. Every look is counted in the study that the checkpoint comes
-    from.
+    from. Several networks together answer with the class whose probabilities, multiplied, are the
+    largest.
 
-    Example: hpo evaluate best.safetensors
+    Example: hpo evaluate
 
     Example: hpo evaluate best.safetensors --shots 1,3,5
 
+    Example: hpo evaluate best-1.safetensors best-2.safetensors --tasks 8000
+
     Example: hpo evaluate best.safetensors --on mnist
     """
-    numbers, where = _numbers(shots) if shots else None, find_device(device)
-    loaded = load_checkpoint(checkpoint, where)
-    choice, network = loaded.configuration.data, loaded.configuration.network
-    size = network.image_size, network.channels
-    tasks = chosen_tasks(on, choice, runs, data, numbers or [choice.shots], *size)
+    numbers = _numbers("--shots", shots, "1,3,5") if shots else None
+    wanted = _numbers("--tasks", tasks, "400,8000") if tasks else None
+    where = find_device(device)
+    files = checkpoints or [default_network()]
+    loaded = [load_checkpoint(file, where) for file in files]
+    choice, side, channels = _in_common(loaded)
+    numbers = numbers or [choice.shots]
+    drawn = chosen_tasks(on, choice, runs, data, numbers, side, channels, wanted)
     scores: list[Score] = []
-    looks: list[Look] = []
-    for those in tasks:
-        scores.append(evaluate_checkpoint(loaded, those, where))
-        looks.append(look(checkpoint.name, scores[-1]))  # at its own time, which orders the looks
+    looks: list[list[Look]] = [[] for _ in files]
+    for those in drawn:
+        for network, file, kept in zip(loaded, files, looks, strict=True):
+            found = evaluate_checkpoint(network, those, where)
+            kept.append(look(file.name, found))  # at its own time, which orders the looks
+            scores.append(found if len(files) == 1 else replace(found, name=file.name))
+        if len(files) > 1:
+            scores.append(evaluate_together(loaded, those, where))
     if choice.set == "folder":  # whose network has no published figures to stand beside
-        plain = [those.resized(network.image_size) for those in tasks]
+        plain = [those.resized(side) for those in drawn]
         scores += [score(NEIGHBOUR, right_by_pixels(those), those) for those in plain]
     if json_:
-        print_json([dataclasses.asdict(one) for one in scores])
+        print_json([asdict(one) for one in scores])
     else:
         for one in scores:
             low, high = one.interval
@@ -83,15 +110,34 @@ def evaluate(
                 f"(95 % interval {percent(low)} to {percent(high)}) on {one.source}"
             )
     sys.stdout.flush()  # whatever becomes of the study's database, the scores are out
-    count_looks(looks, loaded.configuration.provenance, storage)
+    if checkpoints:  # the study of the network that comes with hpo is elsewhere
+        for network, kept in zip(loaded, looks, strict=True):
+            count_looks(kept, network.configuration.provenance, storage)
 
 
-def _numbers(text: str) -> list[int]:
-    """The numbers of ``--shots``."""
+def _in_common(checkpoints: Sequence[Checkpoint]) -> tuple[DataChoice, int, Channels]:
+    """The data of networks that are scored together, the largest size, and the channels."""
+    first, *others = checkpoints
+
+    def kind(one: Checkpoint) -> object:
+        data = one.configuration.data.model_dump(exclude={"path", "validation_tasks", "task_seed"})
+        return data, one.configuration.network.channels
+
+    if any(kind(one) != kind(first) for one in others):
+        raise SettingsError(
+            "these networks were trained on different data, so they have no tasks in common: "
+            "score them one by one"
+        )
+    side = max(one.configuration.network.image_size for one in checkpoints)
+    return first.configuration.data, side, first.configuration.network.channels
+
+
+def _numbers(option: str, text: str, example: str) -> list[int]:
+    """The numbers of an option."""
     numbers = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
     if min(numbers) < 1 or len(set(numbers)) < len(numbers):
         raise SettingsError(
-            f"--shots {text} is not a list of different numbers from 1: give some, as in 1,3,5"
+            f"{option} {text} is not a list of different numbers from 1: give some, as in {example}"
         )
     return numbers
 
@@ -104,8 +150,9 @@ def chosen_tasks(
     shots: Sequence[int],
     side: int,
     channels: Channels = 1,
+    wanted: Sequence[int] | None = None,
 ) -> list[OneShotTasks]:
-    """The tasks that were asked for, of every number of shots.
+    """The tasks that were asked for, of every number of shots and of tasks.
 
     ``side`` and ``channels`` are those of MNIST's digits, and of a folder's images.
     """
@@ -120,10 +167,12 @@ def chosen_tasks(
         raise SettingsError(
             "runs in the official format have one image of each class: leave --runs or --shots out"
         )
+    if runs and wanted:
+        raise SettingsError("runs are a number of tasks already: leave --runs or --tasks out")
     folder = data_folder(data, choice)
     if on == "mnist":
-        return mnist_tasks(folder, side, shots)
-    return evaluation_tasks(choice, folder, runs, shots, side, channels)
+        return mnist_tasks(folder, side, shots, wanted or [COUNT])
+    return evaluation_tasks(choice, folder, runs, shots, side, channels, wanted)
 
 
 def count_looks(looks: list[Look], origin: Provenance | None, storage: str | None) -> None:

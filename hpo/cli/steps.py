@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hpo.search.stopping import TIMEOUT
-from hpo.study.paths import StudyPlace, data_folder, find_study
+from hpo.study.paths import StudyPlace, data_folder, find_study, shipped_network
 from hpo.study.settings import read_settings
 from hpo.study.storage import NoStudy, open_storage, shown, storage_errors
 from hpo.study.study import StoredStudy, load
@@ -54,6 +54,13 @@ def passed_over(files: Sequence[Path]) -> str:
     names = ", ".join(map(str, files[:NAMED]))
     more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
     return f"passed over, as no image by its name: {names}{more}"
+
+
+def default_network() -> Path:
+    """The file of the network that comes with the program, where none is named; tells which."""
+    file = shipped_network()
+    say(f"no checkpoint is named: this is the network that comes with hpo, {file.name}")
+    return file
 
 
 def typed(study: str, storage: str | None) -> str:

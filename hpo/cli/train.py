@@ -30,6 +30,9 @@ def train(
         bool, typer.Option(help="As the trial was trained, to get its error again.")
     ] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the configuration's.")] = None,
+    networks: Annotated[
+        int, typer.Option(min=1, max=99, help="Train several, a seed each from the first on.")
+    ] = 1,
     force: Annotated[
         bool, typer.Option("--force", help="Train again where the checkpoint is there already.")
     ] = False,
@@ -42,11 +45,11 @@ def train(
     The same line resumes it.
 
     Example: hpo train best.toml -o best.safetensors
+
+    Example: hpo train best.toml --networks 3
     """
     config, where = Configuration.read(configuration), find_device(device)
     target = output or configuration.with_suffix(".safetensors")
-    with writing(target, "give another place with -o", CheckpointError):
-        check_writable(target)
     trial = config.provenance if as_trial else None
     if as_trial:
         if trial is None:
@@ -59,35 +62,63 @@ def train(
             threads = known if known and known <= cores_for(1) else None
     if seed is not None:
         config = config.model_copy(update={"seed": seed})
-    if target.exists() and not force:
-        raise CheckpointError(_taken(target, config))
+    wanted = _one_each(config, target, networks)
+    line = f"hpo evaluate {shlex.join(map(str, wanted))}"
+    for file in wanted:
+        with writing(file, "give another place with -o", CheckpointError):
+            check_writable(file)
+    left = {file: one for file, one in wanted.items() if force or not _is_trained(file, one)}
+    if not left:
+        these = f"{target} is" if networks == 1 else "all of them are"
+        raise CheckpointError(
+            f"{these} already trained: score with `{line}`, or train again with --force"
+        )
     asked = use_threads(threads)
     if trial:
         _say_what_differs(trial, where)
     inputs = inputs_of(config, data, where, asked)
-    history = train_until_stopped(config, inputs, target).history
-    print(
-        f"{target}: one-shot validation error {percent(history.best_error)} in epoch "
-        f"{history.best_epoch + 1} of {len(history.epochs)}"
-    )
-    say(f"score it with: hpo evaluate {shlex.quote(str(target))}")
+    for file, one in left.items():
+        history = train_until_stopped(one, inputs, file).history
+        print(
+            f"{file}: one-shot validation error {percent(history.best_error)} in epoch "
+            f"{history.best_epoch + 1} of {len(history.epochs)}",
+            flush=True,
+        )
+    say(f"score it with: {line}" if networks == 1 else f"score them with: {line}")
 
 
-def _taken(target: Path, config: Configuration) -> str:
-    """What is in the way of a checkpoint, and what to do about it."""
+def _one_each(config: Configuration, target: Path, networks: int) -> dict[Path, Configuration]:
+    """What is trained, by the file of its checkpoint: one seed after the other."""
+    if networks == 1:
+        return {target: config}
+    return {
+        target.with_stem(f"{target.stem}-{number + 1}"): config.model_copy(
+            update={"seed": config.seed + number}
+        )
+        for number in range(networks)
+    }
+
+
+def _is_trained(target: Path, config: Configuration) -> bool:
+    """Whether the checkpoint of a configuration is there.
+
+    Raises:
+        CheckpointError: something else is in its place.
+    """
+    if not target.exists():
+        return False
     try:
         found = load_checkpoint(target, torch.device("cpu")).configuration
-    except CheckpointError:
-        return f"{target} is there and no checkpoint: name another file with -o"
-    if found.recipe_key == config.recipe_key:
-        return (
-            f"{target} is already trained: score it with `hpo evaluate "
-            f"{shlex.quote(str(target))}`, or train it again with --force"
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{target} is there and no checkpoint: name another file with -o"
+        ) from error
+    if found.recipe_key != config.recipe_key:
+        raise CheckpointError(
+            f"{target} holds the training of another configuration or seed: name another file with "
+            "-o, or --force to lose what it holds"
         )
-    return (
-        f"{target} holds the training of another configuration or seed: name another file with "
-        "-o, or --force to lose what it holds"
-    )
+    return True
 
 
 def _as_trial(config: Configuration, trial: Provenance) -> Configuration:

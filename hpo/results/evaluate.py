@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from data.sources import mnist
 from data.sources.by_name import open_set
@@ -15,7 +16,7 @@ from model.configuration import DataChoice
 from model.fast.device import resolve_precision
 from model.fast.encoder import encoder
 from model.inputs import split_as
-from model.scoring import Score, one_shot_right, score
+from model.scoring import Score, correct_share, one_shot_scores, score
 
 COUNT = 400  # tasks, as in Koch et al. 2015, §4.3
 SEED = 0  # of the random draws
@@ -28,6 +29,7 @@ def evaluation_tasks(
     shots: Sequence[int] = (1,),
     side: int = SIDE,
     channels: Channels = 1,
+    wanted: Sequence[int] | None = None,
 ) -> list[OneShotTasks]:
     """The tasks to score on: the given runs, else the official ones at hand, else random draws.
 
@@ -42,47 +44,70 @@ def evaluation_tasks(
         runs: official-format runs that were asked for, with one shot.
         shots: images of each class in a support set, for each of the results.
         side, channels: that a folder's images are read at.
+        wanted: so many random draws, or nearly, each for every number of shots; left out, the
+            official runs at hand, or 400.
 
     Raises:
         DataError: runs or data that cannot be read, or more shots than there are images.
     """
-    if tuple(shots) == (1,):
+    if tuple(shots) == (1,) and not wanted:
         path = runs or (find_official_runs(folder) if choice.set == "omniglot" else None)
         if path:
             return [load_official_runs(path)]
     drawings = open_set(choice.set, choice.seed, folder, side, channels)
     kept = split_as(choice, drawings).evaluation
-    askers, count = len(kept.drawers), choice.whole_draws(COUNT)
+    askers = len(kept.drawers)
+    counts = [choice.whole_draws(count) for count in wanted or (COUNT,)]
     if askers:
         others = [drawer for drawer in drawings.drawers if drawer not in kept.drawers]
         kept = drawings.select(kept.alphabets, [*kept.drawers, *others])
-    return [draw_tasks(kept, count, SEED, choice.way, k, askers) for k in shots]
+    return [draw_tasks(kept, n, SEED, choice.way, k, askers) for n in counts for k in shots]
 
 
-def mnist_tasks(folder: Path, side: int, shots: Sequence[int] = (1,)) -> list[OneShotTasks]:
+def mnist_tasks(
+    folder: Path, side: int, shots: Sequence[int] = (1,), wanted: Sequence[int] = (COUNT,)
+) -> list[OneShotTasks]:
     """10-way tasks of MNIST's test digits, fetched where they are absent (Koch et al. 2015, §4.4).
 
     Args:
         folder: the data folder.
         side: height and width of the images, in pixels.
         shots: images of each digit in a support set, for each of the results.
+        wanted: so many tasks, multiples of 10, each for every number of shots.
 
     Raises:
-        DataError: the digits are broken, or absent and cannot be fetched.
+        DataError: a number is no such multiple, or the digits are broken, or absent and cannot
+            be fetched.
     """
     if mnist.find(folder) is None:
         from data.sources.download import download_mnist  # torchvision takes seconds to import
 
         download_mnist(folder)
     digits = mnist.load_digits(folder)
-    return [mnist.draw_digit_tasks(digits, COUNT, SEED, side, k) for k in shots]
+    return [mnist.draw_digit_tasks(digits, n, SEED, side, k) for n in wanted for k in shots]
 
 
 def evaluate_checkpoint(checkpoint: Checkpoint, tasks: OneShotTasks, device: torch.device) -> Score:
     """Score a trained network on tasks of any image size, of images as it takes them."""
+    return score("siamese", correct_share(_scores(checkpoint, tasks, device), tasks.target), tasks)
+
+
+def evaluate_together(
+    checkpoints: Sequence[Checkpoint], tasks: OneShotTasks, device: torch.device
+) -> Score:
+    """Score several networks as one: the logarithms of their probabilities of a class are added.
+
+    A network's probabilities are the softmax of its scores over the classes of the support set.
+    """
+    logarithms = [_scores(one, tasks, device).log_softmax(dim=-1) for one in checkpoints]
+    shares = correct_share(torch.stack(logarithms).sum(dim=0), tasks.target)
+    return score(f"{len(checkpoints)} networks together", shares, tasks)
+
+
+def _scores(checkpoint: Checkpoint, tasks: OneShotTasks, device: torch.device) -> Tensor:
+    """(R, Q, W) float32 on the CPU: how like each class of its support set every query is."""
     configuration, network = checkpoint.configuration, checkpoint.network.eval()
     precision = resolve_precision(configuration.training.precision, device)
     sized = tasks.resized(configuration.network.image_size).to(device)
     with torch.inference_mode():
-        right = one_shot_right(sized, encoder(network, precision), network.score_all)
-    return score("siamese", right, tasks)
+        return one_shot_scores(sized, encoder(network, precision), network.score_all).float().cpu()

@@ -97,6 +97,12 @@ def find_configuration(name: str) -> Path:
     return next((file for file in files if file.is_file()), files[-1])
 
 
+def shipped_network() -> Path:
+    """The trained network that comes with the program."""
+    files = [folder / "networks" / "omniglot.safetensors" for folder in _shipped_folders()]
+    return next((file for file in files if file.is_file()), files[-1])
+
+
 def artifacts_folder(results: Path) -> Path:
     """Where the trials' pictures stand among the results of a study."""
     return results / "artifacts"

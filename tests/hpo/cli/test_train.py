@@ -98,6 +98,24 @@ def test_what_is_not_finished_goes_on_with_the_same_line_that_overwrites(
     assert "going on after 2 epochs" in hpo("train best.toml --seed 3 --force").err
 
 
+def test_several_networks_have_a_seed_each(hpo: Hpo, exported: Configuration) -> None:
+    made = hpo("train best.toml --networks 2")
+    assert made.status == 0
+    files = [Path(f"best-{number}.safetensors") for number in (1, 2)]
+    trained = [load_checkpoint(file, torch.device("cpu")).configuration for file in files]
+    assert [one.seed for one in trained] == [exported.seed, exported.seed + 1]
+    assert [line.partition(":")[0] for line in made.out.splitlines()] == [f.name for f in files]
+    line = "hpo evaluate best-1.safetensors best-2.safetensors"
+    assert made.err.endswith(f"score them with: {line}\n")
+    assert refused(hpo("train best.toml --networks 2"), "all of them are already trained", line)
+    before = [file.read_bytes() for file in files]
+    third = hpo("train best.toml --networks 3")
+    assert third.out.startswith("best-3.safetensors: ")
+    assert len(third.out.splitlines()) == 1
+    assert [file.read_bytes() for file in files] == before
+    assert refused(hpo("train best.toml --networks 2 --seed 7"), "another configuration or seed")
+
+
 def test_a_seed_below_nothing_is_refused(hpo: Hpo, exported: Configuration) -> None:
     assert refused(hpo("train best.toml --seed -1"), "--seed")
 

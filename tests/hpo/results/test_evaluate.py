@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ import torch
 from data.drawings import Drawings
 from data.split import split
 from data.tasks import draw_tasks
-from hpo.results.evaluate import evaluation_tasks
+from hpo.results.evaluate import evaluate_together, evaluation_tasks
 from hpo.study.evaluations import evaluations
 from model.configuration import DataChoice
 from tests.data.fake_mnist import write_fake_mnist
@@ -74,6 +75,61 @@ def test_shots_that_cannot_be_drawn(
     assert refused(hpo(f"{line} 1,3"), "have one image of each class: leave --runs or --shots out")
     assert hpo(f"{line} 1").status == 0
     assert len(evaluations(searched().study)) == 1
+
+
+def test_as_many_tasks_as_are_wanted(hpo: Hpo, searched: Searched, strokes: Drawings) -> None:
+    both = evaluation_tasks(DataChoice(set="strokes"), Path(), None, (1, 3), wanted=(819, 40))
+    assert [(len(one), one.shots) for one in both] == [(800, 1), (800, 3), (40, 1), (40, 3)]
+    lines = hpo("evaluate best.safetensors --tasks 800,400").out.splitlines()
+    assert ["on 800 random draws" in line for line in lines] == [True, False]
+    assert f"{lines[1]}\n" == hpo("evaluate best.safetensors").out
+    runs = write_runs(Path("runs"), strokes, runs=1)
+    line = "evaluate best.safetensors --tasks"
+    assert refused(hpo(f"{line} 40 --runs {runs}"), "leave --runs or --tasks out")
+    assert refused(hpo(f"{line} 0"), "--tasks 0 is not a list of different numbers from 1")
+
+
+def test_the_probabilities_of_networks_together_are_multiplied(
+    monkeypatch: pytest.MonkeyPatch, strokes: Drawings
+) -> None:
+    tasks = draw_tasks(split(strokes).evaluation, 20, seed=0)
+    right = torch.nn.functional.one_hot(tasks.target, 20).float()
+    wrong = right.roll(1, dims=-1)
+    # One prefers a wrong class by a little, the other the right one by more, on another level.
+    answers = [wrong * 2, 100 + right * 3, wrong * 2]
+    monkeypatch.setattr("hpo.results.evaluate._scores", lambda one, *_: answers[one])
+    device = torch.device("cpu")
+
+    def accuracy(*networks: Any) -> float:
+        found = evaluate_together(networks, tasks, device)
+        assert found.name == f"{len(networks)} networks together"
+        return found.accuracy
+
+    assert accuracy(0, 1) == 1
+    assert accuracy(0, 2) == accuracy(0, 1, 2) == 0
+
+
+def test_a_row_for_each_network_and_one_for_all_together(hpo: Hpo, searched: Searched) -> None:
+    hpo("train best.toml --seed 5 -o other.safetensors")
+    alone = hpo("evaluate other.safetensors").out.partition(": ")[2]
+    outcome = hpo("evaluate best.safetensors other.safetensors")
+    lines = outcome.out.splitlines(keepends=True)
+    named = [line.partition(": ")[0] for line in lines]
+    assert named == ["best.safetensors", "other.safetensors", "2 networks together"]
+    assert lines[1].endswith(alone)
+    kept = evaluations(searched().study)
+    assert [one.checkpoint for one in kept] == [
+        f"{x}.safetensors" for x in ("other", "best", "other")
+    ]
+    assert kept[0].accuracy == kept[2].accuracy
+
+
+def test_networks_of_different_data_have_no_tasks_in_common(hpo: Hpo, searched: Searched) -> None:
+    text = Path("best.toml").read_text()
+    Path("other.toml").write_text(text.replace("\nway = 20\n", "\nway = 10\n"))
+    assert hpo("train other.toml").status == 0
+    line = "evaluate best.safetensors other.safetensors"
+    assert refused(hpo(line), "different data, so they have no tasks in common")
 
 
 def test_a_network_on_mnist(hpo: Hpo, searched: Searched, tmp_path: Path) -> None:
