@@ -48,6 +48,11 @@ class RandomPairs(Frozen):
         """Images a step, two of each pair."""
         return 2 * self.batch
 
+    @property
+    def epoch_steps(self) -> int:
+        """Steps an epoch."""
+        return self.steps or -(-self.pairs * (1 + self.copies) // self.batch)
+
 
 class AllPairs(Frozen):
     """Every pair inside a batch: N characters by two drawers each give N² pairs."""
@@ -72,6 +77,11 @@ class AllPairs(Frozen):
         """Images a step, two of each character."""
         return 2 * self.characters
 
+    @property
+    def epoch_steps(self) -> int:
+        """Steps an epoch."""
+        return self.steps
+
 
 Sampling = RandomPairs | AllPairs
 
@@ -91,6 +101,9 @@ class Training(Frozen):
     """``decay``: every learning rate is multiplied by ``lr_decay`` after each epoch, as in the
     paper; the others go from the full rate to nothing over ``epochs``."""
     lr_decay: Annotated[float, Field(gt=0, le=1)] = 0.99
+    averaging: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The weights that are validated and kept are a running average over about this share of all
+    steps; 0: they are the last ones, as in the paper."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """``auto``: bf16 where the device computes in it, else fp32 (which PyTorch's convolutions
     on a GPU take as TF32)."""

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +55,8 @@ class Snapshot:
         partial = trainer.partial
         tensors = {"generator": partial.generator, "loss": partial.loss}
         tensors |= {f"weights.{k}": v for k, v in trainer.network.state_dict().items()}
+        if trainer.average:
+            tensors |= {f"average.{k}": v for k, v in trainer.average.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in trainer.best.items()}
         tensors |= {f"optimizer.{k}": v for k, v in _optimizer_state(trainer).items()}
         figures = {name: getattr(partial, name) for name in ("steps", "pairs", "seconds")}
@@ -95,6 +97,8 @@ class Snapshot:
         except (OSError, SafetensorError, LookupError, TypeError, ValueError, RecursionError):
             return False
         trainer.network.load_state_dict(_under("weights.", tensors))
+        if trainer.average:
+            trainer.average.load_state_dict(_under("average.", tensors))
         trainer.best = {
             k: v.to(trainer.device, copy=True) for k, v in _under("best.", tensors).items()
         }
@@ -164,8 +168,9 @@ def _optimizer_state(trainer: Trainer) -> dict[str, Tensor]:
 
 def _fit(tensors: dict[str, Tensor], trainer: Trainer) -> bool:
     """Whether all tensors of a snapshot have the shapes that they have in this training."""
-    weights = {k: v.shape for k, v in trainer.network.state_dict().items()}
-    best = {k: v.shape for k, v in _under("best.", tensors).items()}
+    weights = _shapes(trainer.network.state_dict())
+    best = _shapes(_under("best.", tensors))
+    average = _shapes(trainer.average.state_dict() if trainer.average else {})
     parameters = dict(trainer.network.named_parameters())
     kept = [
         (parameters[name.partition(".")[2]].shape, saved.shape)
@@ -174,7 +179,8 @@ def _fit(tensors: dict[str, Tensor], trainer: Trainer) -> bool:
     return (
         tensors["generator"].shape == trainer.partial.generator.shape
         and tensors["loss"].shape == ()
-        and {k: v.shape for k, v in _under("weights.", tensors).items()} == weights
+        and _shapes(_under("weights.", tensors)) == weights
+        and _shapes(_under("average.", tensors)) == average
         and best in ({}, weights)
         and all(saved in ((), own) for own, saved in kept)
     )
@@ -182,3 +188,7 @@ def _fit(tensors: dict[str, Tensor], trainer: Trainer) -> bool:
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from data.errors import in_a_line
 from data.pairs import PairBatch, seeded
 from data.tasks import OneShotTasks
 from model.architecture import Architecture
+from model.averaging import averaged
 from model.batches import batches_of
 from model.configuration import Configuration
 from model.fast.cuda_graph import Record, Replayed, constants, recorder
@@ -102,7 +104,9 @@ class Trainer:
         training = configuration.training
         self.precision = resolve_precision(training.precision, device)
         self.network = build(configuration.network, configuration.seed, device)
+        self.average = averaged(self.network, training)
         self._encode = encoder(self.network, self.precision)
+        self._encode_average = self.average and encoder(self.answering, self.precision)
         self.optimizer = layerwise_optimizer(self.network, configuration.rates, training)
         sampling = training.sampling
         self._block = block_that_fits(configuration.network, device)
@@ -117,6 +121,11 @@ class Trainer:
         self.images_at_once: int | None = None
         self.partial = self._new_epoch()
 
+    @property
+    def answering(self) -> SiameseNetwork:
+        """The network that is validated and kept: that of the averaged weights, if there is one."""
+        return cast(SiameseNetwork, self.average.module) if self.average else self.network
+
     def _new_epoch(self) -> PartialEpoch:
         return PartialEpoch(self._chance.get_state(), torch.zeros((), device=self.device))
 
@@ -128,6 +137,7 @@ class Trainer:
         """
         self.fallback, self.precision = reason, "fp32"
         self._encode, self._record = self.network.encode, None
+        self._encode_average = self.average and self.answering.encode
 
     @property
     def device_name(self) -> str:
@@ -149,13 +159,14 @@ class Trainer:
             Epoch(error, loss, done.pairs, done.seconds, validation_seconds, self.right)
         )
         if self.history.best_epoch == len(self.history.epochs) - 1:
-            self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+            self.best = {k: v.detach().clone() for k, v in self.answering.state_dict().items()}
         self.partial = self._new_epoch()
 
     def restore_best(self) -> None:
         """Go back to the weights of the best epoch, if there is one."""
         if self.best:
             self.network.load_state_dict(self.best)
+            self.answering.load_state_dict(self.best)
 
     def steps(self, epoch: int) -> Iterator[tuple[Tensor, int]]:
         """Train the rest of an epoch (from 0).
@@ -168,6 +179,8 @@ class Trainer:
         step = self._replay(self._record) if self._record else self._step
         for batch in islice(self._batches(epoch), self.partial.steps, None):
             loss = (self._step if self.fallback else step)(batch)
+            if self.average:
+                self.average.update_parameters(self.network)
             twins = len(batch.images) // 2
             yield loss, twins if batch.same is not None else twins**2
 
@@ -245,11 +258,13 @@ class Trainer:
         return self._scores().argmax(dim=-1)
 
     def _scores(self) -> Tensor:
-        self.network.eval()
-        return self._fitting(
-            lambda block: one_shot_scores(self.tasks, self._encode, self.network.score_all, block),
-            BLOCK,
-        )
+        network = self.answering.eval()
+
+        def scores(block: int) -> Tensor:
+            encode = self._encode_average or self._encode
+            return one_shot_scores(self.tasks, encode, network.score_all, block)
+
+        return self._fitting(scores, BLOCK)
 
 
 def build(architecture: Architecture, seed: int, device: torch.device) -> SiameseNetwork:

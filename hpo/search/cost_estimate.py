@@ -61,12 +61,12 @@ def estimate_one(configuration: Configuration, inputs: Inputs) -> Estimate:
     """
     training = configuration.training
     match training.sampling:
-        case AllPairs(steps=steps):
+        case AllPairs():
             few = training.sampling.model_copy(update={"steps": _timed_steps(inputs)})
             step = _timed_step(_with_sampling(configuration, few), inputs)
-        case RandomPairs(pairs=pairs, copies=copies, batch=batch):
-            steps = training.sampling.steps or -(-pairs * (1 + copies) // batch)
+        case RandomPairs(batch=batch):
             step = _step_of_pairs(configuration, batch, inputs)
+    steps = training.sampling.epoch_steps
     seconds = training.epochs * (steps * step + _timed_validation(configuration, inputs))
     work = training.epochs * images_per_epoch(training) * configuration.network.multiply_adds
     return Estimate(seconds, step, float(work))

@@ -21,7 +21,7 @@ STEPS = 4  # of an epoch
 
 
 @pytest.fixture(
-    params=["random pairs", "parts of a set", "all pairs", "batch normalisation and AdamW"]
+    params=["random pairs", "parts of a set", "all pairs", "normalisation, AdamW, an average"]
 )
 def configuration(request: pytest.FixtureRequest) -> Configuration:
     if request.param == "parts of a set":
@@ -32,7 +32,9 @@ def configuration(request: pytest.FixtureRequest) -> Configuration:
     sampling = AllPairs(characters=20, per_alphabet=10, steps=STEPS, loss="softmax")
     if request.param == "all pairs":
         return tiny_configuration(4, sampling=sampling)
-    other = tiny_configuration(4, sampling=sampling, optimizer="adamw", schedule="linear")
+    other = tiny_configuration(
+        4, sampling=sampling, optimizer="adamw", schedule="linear", averaging=0.3
+    )
     network = other.network.model_copy(update={"normalisation": "batch"})
     return other.model_copy(update={"network": network})
 
