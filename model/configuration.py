@@ -28,6 +28,8 @@ class DataChoice(Frozen):
     """The folder of the images, for ``folder``; where it is, is never kept."""
     seed: Seed = 0
     """Of the drawn alphabets, for ``strokes``; of the classes held out, for ``folder``."""
+    all_drawers: bool = False
+    """Train on the images of all 20 drawers of the training alphabets, not of the paper's 12."""
     held_out: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
     """The share of each group's classes that validates; as many evaluate. For ``folder``."""
     validation_groups: tuple[str, ...] = ()
@@ -57,6 +59,8 @@ class DataChoice(Frozen):
             )
         if self.set != "folder" and (self.validation_groups or self.path):
             raise ValueError(f"a path and groups are of the set folder, not of {self.set}")
+        if self.set == "folder" and self.all_drawers:
+            raise ValueError("all_drawers is of Omniglot: nobody knows who drew a folder's images")
         return self
 
     def whole_draws(self, count: int) -> int:

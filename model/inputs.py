@@ -82,6 +82,6 @@ def inputs_from(
 def split_as(choice: DataChoice, drawings: Drawings) -> Split:
     """The data cut as a study or configuration has it; raises as `data.split` does."""
     if choice.set != "folder":
-        return split(drawings)
+        return split(drawings, choice.all_drawers)
     groups = choice.validation_groups, choice.evaluation_groups
     return split_classes(drawings, *groups, choice.held_out, choice.way, choice.seed)

@@ -120,7 +120,8 @@ def _in_common(checkpoints: Sequence[Checkpoint]) -> tuple[DataChoice, int, Chan
     first, *others = checkpoints
 
     def kind(one: Checkpoint) -> object:
-        data = one.configuration.data.model_dump(exclude={"path", "validation_tasks", "task_seed"})
+        of_training = {"path", "all_drawers", "validation_tasks", "task_seed"}
+        data = one.configuration.data.model_dump(exclude=of_training)
         return data, one.configuration.network.channels
 
     if any(kind(one) != kind(first) for one in others):

@@ -36,6 +36,12 @@ def test_the_recipe_key_holds_what_bears_on_the_training() -> None:
         ("[rates.out]", "[rates.conv9]", "rates are for conv1, conv2, conv9, fc where"),
         ("fc_units = 32", "fc_units = = 32", "is not TOML"),
         ('set = "strokes"', 'set = "mnist"', "data.set = 'mnist'"),
+        (
+            'set = "strokes"\nseed = 0\nall_drawers = false',
+            'set = "folder"\nseed = 0\nall_drawers = true',
+            "data: all_drawers is of Omniglot",
+        ),
+        ("averaging = 0.0", "averaging = 1.1", "training.averaging = 1.1: input should be less"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -32,6 +32,15 @@ def test_tasks_are_of_the_validation_alphabets_and_drawers_alone() -> None:
     assert inputs.fingerprint == "m"
 
 
+def test_all_drawers_of_the_training_alphabets_and_no_others() -> None:
+    choice = DataChoice(set="strokes", validation_tasks=400, all_drawers=True)
+    inputs = inputs_from(told_apart(), choice, 4, CPU)
+    assert inputs.split.train.images.unique().tolist() == list(range(40, 60))
+    assert inputs.split.train.count_of.tolist() == [20] * 20
+    assert inputs.tasks.support.unique().tolist() == [24, 25, 26, 27]
+    assert inputs.split.evaluation.images.unique().tolist() == [0, 1, 2, 3]
+
+
 def test_tasks_are_those_of_the_seed_that_was_chosen() -> None:
     one, again, other = (
         inputs_from(told_apart(), DataChoice(set="strokes", task_seed=seed), 8, CPU).tasks
