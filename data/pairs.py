@@ -206,6 +206,7 @@ def all_pairs_batches(
     turned: bool,
     generator: Generator,
     at_once: int = 1,
+    alphabet_distortion: float | None = None,
 ) -> Iterator[PairBatch]:
     """Batches of characters in two images each, all of whose pairs are meant to be scored.
 
@@ -224,6 +225,8 @@ def all_pairs_batches(
             eight alphabets out of every one.
         generator: the source of chance, on the device of the drawings.
         at_once: how many batches are made together, from other chance than one by one.
+        alphabet_distortion: factor on the same ranges for a map that each alphabet of a batch gets
+            of its own, all its characters alike, before their own; or None.
     """
     device, images = drawings.images.device, drawings.images
     first_of, count_of = drawings.first_of, drawings.count_of
@@ -252,14 +255,25 @@ def all_pairs_batches(
         other = (one + 1 + step % (of_each - 1)) % of_each
         twins = torch.cat([first + one, first + other], dim=1)
         drawn = as_input(images[twins.flatten()])
-        if distortion is not None or turned:
+        if distortion is not None or turned or alphabet_distortion:
             transforms = draw_transforms(twins.numel(), generator, distortion or 0.0)
-            if turned:
-                of_alphabet = draw_symmetries(count * len(sizes), generator)
-                of_alphabet = of_alphabet.view(count, len(sizes), 2, 2)
+            whole = _maps_of_alphabets(count * len(sizes), turned, alphabet_distortion, generator)
+            if whole is not None:
+                of_alphabet = whole.view(count, len(sizes), 2, 2)
                 chosen = drawings.alphabet_of[picked].view(count, -1, 1, 1)
-                turns = of_alphabet.take_along_dim(chosen, dim=1).repeat(1, 2, 1, 1)
-                transforms = turns.flatten(0, 1) @ transforms
+                maps = of_alphabet.take_along_dim(chosen, dim=1).repeat(1, 2, 1, 1)
+                transforms = maps.flatten(0, 1) @ transforms
             drawn = distort(drawn, transforms)
         for batch_images in drawn.split(twins.shape[1]):
             yield PairBatch(batch_images, None)
+
+
+def _maps_of_alphabets(
+    count: int, turned: bool, width: float | None, generator: Generator
+) -> Tensor | None:
+    """(N, 2, 2) float32 maps from output to input coordinates, if there are to be any."""
+    turns = draw_symmetries(count, generator) if turned else None
+    if not width:
+        return turns
+    maps = draw_transforms(count, generator, width)[..., :2]
+    return maps if turns is None else turns @ maps

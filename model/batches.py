@@ -49,5 +49,6 @@ def batches_of(
                 sampling.turned,
                 generator,
                 at_once,
+                sampling.alphabet_distortion or None,
             )
             return lambda epoch: every()

@@ -72,6 +72,10 @@ class AllPairs(Frozen):
     """Turn by 90° and mirror each alphabet of a batch at random, all its characters alike: eight
     alphabets to learn from for every one."""
 
+    alphabet_distortion: Annotated[float, Field(ge=0, le=3)] = 0.0
+    """Distort each alphabet of a batch as a whole too, all its characters alike: factor on the
+    ranges of the paper's distortions. More alphabets to learn from; 0: none."""
+
     @property
     def images(self) -> int:
         """Images a step, two of each character."""

@@ -192,6 +192,37 @@ def test_an_alphabet_is_turned_as_a_whole(train: Drawings, at_once: int) -> None
     assert len(set(kinds)) > 1
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_an_alphabet_is_distorted_as_a_whole(alike: Drawings, at_once: int, turned: bool) -> None:
+    chance = seeded(5, alike.images.device)
+    batches = all_pairs_batches(alike, 30, 10, 2, None, turned, chance, at_once, 2.0)
+    batch = list(batches)[at_once - 1]
+    shown = []
+    for alphabet in range(3):  # ten characters of each, by two drawers
+        of_it = [batch.images[10 * alphabet + half :][:10] for half in (0, 30)]
+        first = of_it[0][0]
+        torch.testing.assert_close(torch.cat(of_it), first.expand(20, -1, -1, -1))
+        shown.append(first)
+    plain = as_input(alike.images[0])
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert (shown[one] - shown[other]).abs().max() > 0.1
+    assert sum(bool((one - plain).abs().max() > 0.1) for one in shown) >= 2
+
+
+def test_an_alphabet_is_distorted_before_its_images_are(alike: Drawings) -> None:
+    def images(own: float | None, of_alphabet: float | None) -> Tensor:
+        chance = seeded(5, alike.images.device)
+        (batch,) = all_pairs_batches(alike, 30, 10, 1, own, False, chance, 1, of_alphabet)
+        return batch.images
+
+    both = images(1.0, 2.0)
+    first, second = both.flatten(1).chunk(2)
+    assert ((first - second).abs().amax(dim=1) > 1e-3).all()
+    assert (both - images(1.0, None)).abs().max() > 0.1
+    torch.testing.assert_close(images(1e-6, 2.0), images(None, 2.0), atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize("steps", [1, 3, 5, 10, 12])
 def test_an_epoch_of_some_steps_goes_on_from_the_last_one(train: Drawings, steps: int) -> None:
     pairs = draw_pairs(train, 20, copies=2, seed=0)  # 60: 15 batches of 4

@@ -52,3 +52,13 @@ def test_alphabets_are_turned_if_they_are_to_be(small_split: Split) -> None:
     torch.testing.assert_close(
         turned.sort(dim=1).values, plain.sort(dim=1).values, atol=1e-4, rtol=0
     )
+
+
+def test_alphabets_are_distorted_as_wide_as_the_sampling_has_it(small_split: Split) -> None:
+    def moved(width: float) -> float:
+        wide = PLAIN.model_copy(update={"alphabet_distortion": width})
+        return float((images(small_split, wide) - images(small_split, PLAIN)).abs().mean())
+
+    assert moved(0.0) == 0
+    assert 0 < moved(1e-6) < 1e-5
+    assert moved(3.0) > 1.2 * moved(1.0) > 0.01
