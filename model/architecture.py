@@ -52,6 +52,10 @@ class Architecture(Frozen):
     """``batch``: batch normalisation (Ioffe and Szegedy 2015) of every convolution's maps, after
     their pooling and before ReLU."""
 
+    eight_views: bool = False
+    """Answer with the mean score of a pair over its eight turns and mirror images, both pictures
+    turned alike: for a network that is trained on turned alphabets. Training is the same."""
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         for number, (layer, side) in enumerate(

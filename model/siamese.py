@@ -73,12 +73,14 @@ class SiameseNetwork(nn.Module):
         """The logit of "same character" for N pairs.
 
         Args:
-            first, second: (N, F), from `encode`.
+            first, second: (N, F), from `encode`; or (N, V·F), the embeddings of V views of each
+                picture next to each other, whose mean score is taken.
 
         Returns:
             (N,) logits.
         """
-        logits: Tensor = self.layer("out")((first - second).abs())
+        views = (first - second).abs().unflatten(1, (-1, self.architecture.fc_units))
+        logits: Tensor = self.layer("out")(views.mean(dim=1))
         return logits.squeeze(1)
 
     def score_all(self, first: Tensor, second: Tensor) -> Tensor:
@@ -89,15 +91,17 @@ class SiameseNetwork(nn.Module):
         tensor of N × M × F numbers.
 
         Args:
-            first: (…, N, F), from `encode`.
-            second: (…, M, F), likewise.
+            first: (…, N, F) or (…, N, V·F), as `score` takes them.
+            second: (…, M, F) or (…, M, V·F), likewise.
 
         Returns:
             (…, N, M) float32 logits.
         """
         out = self.layer("out")
         first, second = first.float(), second.float()
-        nearer, farther = out.weight.float().clamp(min=0), (-out.weight.float()).clamp(min=0)
+        views = first.shape[-1] // self.architecture.fc_units
+        weight = out.weight.float().repeat(1, views) / views
+        nearer, farther = weight.clamp(min=0), (-weight).clamp(min=0)
         return (
             torch.cdist(first * nearer, second * nearer, p=1.0)
             - torch.cdist(first * farther, second * farther, p=1.0)

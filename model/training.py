@@ -33,6 +33,7 @@ from model.optimizer import layerwise_optimizer, set_epoch
 from model.recipe import AllPairs
 from model.scoring import BLOCK, correct_share, error_of, one_shot_scores, pack
 from model.siamese import SiameseNetwork
+from model.views import in_all_views
 
 LOSS_CHECK = 32
 """Steps between two looks at the loss where a look makes the host wait for the device."""
@@ -261,7 +262,7 @@ class Trainer:
         network = self.answering.eval()
 
         def scores(block: int) -> Tensor:
-            encode = self._encode_average or self._encode
+            encode = in_all_views(self._encode_average or self._encode, network.architecture)
             return one_shot_scores(self.tasks, encode, network.score_all, block)
 
         return self._fitting(scores, BLOCK)

@@ -30,6 +30,7 @@ from model.recipe import RandomPairs
 from model.scoring import wilson_interval
 from model.snapshot import Snapshot, train_resumably
 from model.verification import best_threshold, pair_logits, verification_accuracy
+from model.views import in_all_views
 
 FORMAT: Final = "hpo-verification-1"
 PAIRS = 10_000  # to choose the threshold on, and again to score on (Koch et al. 2015, §4.2)
@@ -188,7 +189,7 @@ def verify_cell(
             raise
         diverged = str(error)
     network, history = trainer.network.eval(), trainer.history
-    encode = encoder(network, trainer.precision)
+    encode = in_all_views(encoder(network, trainer.precision), network.architecture)
 
     def score(drawings: Drawings) -> tuple[Tensor, Tensor]:
         here = drawings.to(inputs.device)

@@ -15,6 +15,7 @@ from model.checkpoint import Checkpoint
 from model.fast.device import resolve_precision
 from model.fast.encoder import encoder
 from model.scoring import BLOCK
+from model.views import in_all_views
 
 FEWEST = 2
 """Classes that a choice is between."""
@@ -169,10 +170,12 @@ def embed(checkpoint: Checkpoint, images: Tensor, device: torch.device) -> Tenso
         device: where to compute.
 
     Returns:
-        (N, F) float32 in [0, 1], on ``device``.
+        (N, F) float32 in [0, 1], on ``device``; (N, 8·F) of a network that answers in eight views.
     """
     precision = resolve_precision(checkpoint.configuration.training.precision, device)
-    encode = encoder(checkpoint.network.eval(), precision)
+    encode = in_all_views(
+        encoder(checkpoint.network.eval(), precision), checkpoint.configuration.network
+    )
     with torch.inference_mode():
         blocks = images.to(device).split(BLOCK)
         return torch.cat([encode(as_input(block)) for block in blocks]).float()

@@ -17,6 +17,7 @@ from model.fast.device import resolve_precision
 from model.fast.encoder import encoder
 from model.inputs import split_as
 from model.scoring import Score, correct_share, one_shot_scores, score
+from model.views import in_all_views
 
 COUNT = 400  # tasks, as in Koch et al. 2015, §4.3
 SEED = 0  # of the random draws
@@ -110,4 +111,5 @@ def _scores(checkpoint: Checkpoint, tasks: OneShotTasks, device: torch.device) -
     precision = resolve_precision(configuration.training.precision, device)
     sized = tasks.resized(configuration.network.image_size).to(device)
     with torch.inference_mode():
-        return one_shot_scores(sized, encoder(network, precision), network.score_all).float().cpu()
+        encode = in_all_views(encoder(network, precision), configuration.network)
+        return one_shot_scores(sized, encode, network.score_all).float().cpu()

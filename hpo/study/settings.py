@@ -87,6 +87,7 @@ class NetworkSettings(Frozen):
     initial_weights: InitialWeights = "paper"
     output_weights: OutputWeights = "any"
     normalisation: Literal["none", "batch"] = "none"
+    eight_views: bool = False
 
 
 class SpaceSettings(Frozen):
