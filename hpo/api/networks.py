@@ -50,8 +50,8 @@ class TrainedNetwork:
             images: N pictures.
 
         Returns:
-            (N, F) float32 in [0, 1], where F is the network's ``fc_units``, or eight times as many
-            where it answers in eight views: the embeddings of the picture's turns and mirror images.
+            (N, F) float32 in [0, 1], where F is the network's ``fc_units``; eight times as many
+            where it answers in eight views, the turns and mirror images of a picture.
 
         Raises:
             DataError: there is no picture, or one is unreadable, blank or of another form.
