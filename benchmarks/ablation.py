@@ -44,7 +44,13 @@ class Change:
 PAPERS_RATES = {"lr": 0.1, "momentum": 0.9, "l2": 1e-5}  # the first trial of `small` has them
 CHANGES: Mapping[str, Change] = {
     "as it stands": Change(),
-    "alphabets not turned": Change(("training.sampling.turned=false",)),
+    "the paper's 12 drawers": Change(("data.all_drawers=false",)),
+    "one view": Change(("network.eight_views=false",)),
+    "the last weights, not an average": Change(("training.averaging=0",)),
+    "alphabets not distorted as a whole": Change(("training.sampling.alphabet_distortion=0",)),
+    "alphabets not turned, one view": Change(
+        ("training.sampling.turned=false", "network.eight_views=false")
+    ),
     "no distortions": Change(("training.sampling.distorted=false",)),
     "the paper's width of distortions": Change(("training.sampling.distortion_width=1.0",)),
     "no normalisation": Change(("network.normalisation=none",)),

@@ -19,9 +19,9 @@ FOLDERS = {0: "classes", 3: "new"}
 """By the drawer."""
 
 
-def main() -> None:
+def main(here: Path = Path(__file__).parent / "drawings") -> None:
     """Write a PNG for each."""
-    drawings, here = draw_strokes(SEED), Path(__file__).parent / "drawings"
+    drawings = draw_strokes(SEED)
     start = drawings.alphabet_of.tolist().index(drawings.alphabets.index(ALPHABET))
     for drawer, folder in FOLDERS.items():
         (here / folder).mkdir(parents=True, exist_ok=True)

@@ -25,9 +25,9 @@ def classify(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[CHECKPOINT] [IMAGE]...",
-            help="The network, from hpo train, and more images to classify.  [default: the network "
-            "that comes with hpo]",
+            metavar="FILE",
+            help="A network from hpo train, and after it more images.  [default: the network that "
+            "comes with hpo]",
         ),
     ] = None,
     *,

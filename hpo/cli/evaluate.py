@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 import typer
 
 from data.tasks import OneShotTasks
@@ -43,7 +44,7 @@ def evaluate(
     checkpoints: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[CHECKPOINT]...",
+            metavar="CHECKPOINT",
             help="From hpo train; several are scored each and together.  [default: the network "
             "that comes with hpo]",
         ),
@@ -68,7 +69,7 @@ def evaluate(
 ) -> None:
     """Score a network, or several together, on the evaluation tasks.
 
-    No search ever sees these 400. Every look is counted in the study that the checkpoint comes
+    No search ever sees them. Every look is counted in the study that the checkpoint comes
     from. Several networks together answer with the class whose probabilities, multiplied, are the
     largest.
 
@@ -88,15 +89,7 @@ def evaluate(
     choice, side, channels = _in_common(loaded)
     numbers = numbers or [choice.shots]
     drawn = chosen_tasks(on, choice, runs, data, numbers, side, channels, wanted)
-    scores: list[Score] = []
-    looks: list[list[Look]] = [[] for _ in files]
-    for those in drawn:
-        for network, file, kept in zip(loaded, files, looks, strict=True):
-            found = evaluate_checkpoint(network, those, where)
-            kept.append(look(file.name, found))  # at its own time, which orders the looks
-            scores.append(found if len(files) == 1 else replace(found, name=file.name))
-        if len(files) > 1:
-            scores.append(evaluate_together(loaded, those, where))
+    scores, looks = _scored(files, loaded, drawn, where)
     if choice.set == "folder":  # whose network has no published figures to stand beside
         plain = [those.resized(side) for those in drawn]
         scores += [score(NEIGHBOUR, right_by_pixels(those), those) for those in plain]
@@ -113,6 +106,25 @@ def evaluate(
     if checkpoints:  # the study of the network that comes with hpo is elsewhere
         for network, kept in zip(loaded, looks, strict=True):
             count_looks(kept, network.configuration.provenance, storage)
+
+
+def _scored(
+    files: Sequence[Path],
+    networks: Sequence[Checkpoint],
+    drawn: Sequence[OneShotTasks],
+    device: torch.device,
+) -> tuple[list[Score], list[list[Look]]]:
+    """The scores of each network and, if they are several, of all together; the looks of each."""
+    scores: list[Score] = []
+    looks: list[list[Look]] = [[] for _ in files]
+    for tasks in drawn:
+        for file, network, kept in zip(files, networks, looks, strict=True):
+            found = evaluate_checkpoint(network, tasks, device)
+            kept.append(look(file.name, found))  # at its own time, which orders the looks
+            scores.append(found if len(files) == 1 else replace(found, name=file.name))
+        if len(files) > 1:
+            scores.append(evaluate_together(networks, tasks, device))
+    return scores, looks
 
 
 def _in_common(checkpoints: Sequence[Checkpoint]) -> tuple[DataChoice, int, Channels]:

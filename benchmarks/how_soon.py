@@ -1,0 +1,78 @@
+"""``python -m benchmarks.how_soon``: from an empty folder to a network, and how good it is.
+
+`hpo train` is run as a person runs it, each time from another seed in an empty folder, with nothing
+kept from before: its seconds are those of the whole process, the packing of the data included. The
+network is then scored on 4,000 fresh tasks of the validation alphabets.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import torch
+
+from benchmarks.stopwatch import Row, machine, table
+from data.files import write_whole
+from hpo.results.evaluate import evaluate_checkpoint
+from hpo.results.retrain import fresh_tasks
+from hpo.study.paths import data_folder
+from model.checkpoint import load_checkpoint
+from model.fast.device import find_device
+from model.inputs import open_inputs
+
+CONFIGURATION = Path(__file__).with_name("how_soon.toml")
+TASKS = 4000
+
+
+def trained_and_scored(configuration: Path, seed: int, data: Path, device: str) -> Row:
+    """Train once in an empty folder, and score."""
+    with TemporaryDirectory() as empty:
+        target = Path(empty) / "network.safetensors"
+        line = [sys.executable, "-m", "hpo", "train", str(configuration), "-o", str(target)]
+        line += ["--seed", str(seed), "--data", str(data), "--device", device]
+        begun = time.perf_counter()
+        subprocess.run(line, env={**os.environ, "HPO_CACHE": empty}, check=True)  # noqa: S603
+        seconds = time.perf_counter() - begun
+        where = find_device(device)
+        checkpoint = load_checkpoint(target, where)
+    choice, network = checkpoint.configuration.data, checkpoint.configuration.network
+    inputs = open_inputs(choice, network.image_size, network.channels, data, where)
+    score = evaluate_checkpoint(checkpoint, fresh_tasks(choice, inputs, TASKS), where)
+    low, high = score.interval
+    return {
+        "seed": seed,
+        "seconds": round(seconds, 1),
+        "correct, %": 100 * score.accuracy,
+        "95 % interval": f"{100 * low:.1f} to {100 * high:.1f}",
+    }
+
+
+def main() -> None:
+    """Train from several seeds, and print a line for each."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.how_soon", description=__doc__)
+    parser.add_argument("configuration", nargs="?", type=Path, default=CONFIGURATION)
+    parser.add_argument("--seeds", type=int, default=3, help="trainings")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--data", type=Path, help="folder with the Omniglot zips")
+    parser.add_argument("-o", "--output", type=Path, help="JSON")
+    chosen = parser.parse_args()
+    folder = data_folder(chosen.data).resolve()
+    rows = [
+        trained_and_scored(chosen.configuration, seed, folder, chosen.device)
+        for seed in range(1, 1 + chosen.seeds)
+    ]
+    print(table(rows))
+    print(f"median: {median(row['seconds'] for row in rows):.0f} s")
+    if chosen.output:
+        found = {"machine": machine(torch.device(find_device(chosen.device))), "rows": rows}
+        write_whole(chosen.output, (json.dumps(found, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
