@@ -1,15 +1,18 @@
-"""An optimizer with a learning rate, momentum and L2 penalty of its own for every layer."""
+"""How the weights move: by an optimizer with rates of its own for every layer, and on average."""
 
 from collections.abc import Mapping
 from itertools import chain
 
 import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from model.recipe import LayerRates, Training
 from model.siamese import SiameseNetwork
 
 SECOND_MOMENT = 0.999
 """β₂ of AdamW."""
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def layerwise_optimizer(
@@ -65,3 +68,25 @@ def set_epoch(
             group["betas"] = (momentum, SECOND_MOMENT)
         else:
             group["momentum"] = momentum
+
+
+def averaged(network: SiameseNetwork, training: Training) -> AveragedModel | None:
+    """An average to be updated after each step; None where the recipe has none.
+
+    It is the plain mean of the first steps, up to the number N that makes the share
+    ``averaging`` of the training, and the exponential one with weight 1/N from then on (Polyak and
+    Juditsky 1992). What batch normalisation keeps is averaged likewise.
+    """
+    steps = training.averaging * training.epochs * training.sampling.epoch_steps
+    if steps <= 1:
+        return None
+
+    def update(average: Tensors, newest: Tensors, _seen: Tensor | int) -> None:
+        if not average[0].is_floating_point():  # how many batches were normalised
+            torch._foreach_copy_(average, newest)
+            return
+        share = 1 / min(steps, 1 + int(model.n_averaged))  # on the CPU: no wait for a GPU
+        torch._foreach_lerp_(average, newest, share)
+
+    model = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+    return model

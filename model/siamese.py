@@ -1,5 +1,6 @@
 """The twin network of Koch et al. 2015, §3.1."""
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -8,6 +9,11 @@ from torch.nn import functional
 
 from model.architecture import POOL, Architecture
 from model.initial_weights import Layer, initialise
+
+Encode = Callable[[Tensor], Tensor]
+"""(N, K, S, S) float images in [0, 1] to (N, F) float32 embeddings."""
+TURNS = tuple((mirrored, quarters) for mirrored in (False, True) for quarters in range(4))
+"""Of a picture: whether it is mirrored, and by how many quarters it is turned."""
 
 
 class SiameseNetwork(nn.Module):
@@ -119,3 +125,20 @@ def shapes_of(architecture: Architecture) -> dict[str, tuple[int, ...]]:
 def bias_of(layer: Layer) -> Tensor:
     """The biases of a layer; zeros where a normalisation has them instead."""
     return layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
+
+
+def in_all_views(encode: Encode, architecture: Architecture) -> Encode:
+    """How the pictures to compare are embedded: in one view, or in eight.
+
+    Returns:
+        An encoder to (N, 8·F), the views of a picture next to each other, of which
+        `SiameseNetwork.score` gives the mean score; or the same one, for any other network.
+    """
+    if not architecture.eight_views:
+        return encode
+    return lambda images: torch.cat([encode(_turned(images, *turn)) for turn in TURNS], dim=1)
+
+
+def _turned(images: Tensor, mirrored: bool, quarters: int) -> Tensor:
+    seen = images.flip(-1) if mirrored else images
+    return seen.rot90(quarters, (-2, -1)).contiguous()

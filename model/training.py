@@ -18,7 +18,6 @@ from data.errors import in_a_line
 from data.pairs import PairBatch, seeded
 from data.tasks import OneShotTasks
 from model.architecture import Architecture
-from model.averaging import averaged
 from model.batches import batches_of
 from model.configuration import Configuration
 from model.fast.cuda_graph import Record, Replayed, constants, recorder
@@ -29,11 +28,10 @@ from model.fast.micro_batches import backward
 from model.fast.threads import FreeThreads, Threads
 from model.history import Diverged, Epoch, History
 from model.loss import batch_loss
-from model.optimizer import layerwise_optimizer, set_epoch
+from model.optimizer import averaged, layerwise_optimizer, set_epoch
 from model.recipe import AllPairs
 from model.scoring import BLOCK, correct_share, error_of, one_shot_scores, pack
-from model.siamese import SiameseNetwork
-from model.views import in_all_views
+from model.siamese import SiameseNetwork, in_all_views
 
 LOSS_CHECK = 32
 """Steps between two looks at the loss where a look makes the host wait for the device."""

@@ -28,7 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "delete": "Delete a study with its trials.",
     "report": "Write what a study found as one HTML page.",
     "train": "Train a configuration in full, and write a checkpoint.",
-    "evaluate": "Score a checkpoint on the evaluation tasks.",
+    "evaluate": "Score a network, or several together, on the evaluation tasks.",
     "baselines": "Score simpler methods on the evaluation tasks.",
     "verify": "Train on six sets of pairs, and measure verification accuracy.",
     "classify": "Tell which class one's own pictures belong to.",

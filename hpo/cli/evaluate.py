@@ -13,7 +13,6 @@ from data.tasks import OneShotTasks
 from hpo.cli.options import AsJson, Data, Device, Storage
 from hpo.cli.steps import default_network, print_json, say
 from hpo.results.evaluate import (
-    COUNT,
     evaluate_checkpoint,
     evaluate_together,
     evaluation_tasks,
@@ -184,7 +183,7 @@ def chosen_tasks(
         raise SettingsError("runs are a number of tasks already: leave --runs or --tasks out")
     folder = data_folder(data, choice)
     if on == "mnist":
-        return mnist_tasks(folder, side, shots, wanted or [COUNT])
+        return mnist_tasks(folder, side, shots, wanted)
     return evaluation_tasks(choice, folder, runs, shots, side, channels, wanted)
 
 

@@ -28,9 +28,9 @@ from model.history import Diverged, Epoch, History
 from model.inputs import Inputs
 from model.recipe import RandomPairs
 from model.scoring import wilson_interval
+from model.siamese import in_all_views
 from model.snapshot import Snapshot, train_resumably
 from model.verification import best_threshold, pair_logits, verification_accuracy
-from model.views import in_all_views
 
 FORMAT: Final = "hpo-verification-1"
 PAIRS = 10_000  # to choose the threshold on, and again to score on (Koch et al. 2015, §4.2)

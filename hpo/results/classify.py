@@ -15,7 +15,7 @@ from model.checkpoint import Checkpoint
 from model.fast.device import resolve_precision
 from model.fast.encoder import encoder
 from model.scoring import BLOCK
-from model.views import in_all_views
+from model.siamese import in_all_views
 
 FEWEST = 2
 """Classes that a choice is between."""

@@ -17,7 +17,7 @@ from model.fast.device import resolve_precision
 from model.fast.encoder import encoder
 from model.inputs import split_as
 from model.scoring import Score, correct_share, one_shot_scores, score
-from model.views import in_all_views
+from model.siamese import in_all_views
 
 COUNT = 400  # tasks, as in Koch et al. 2015, §4.3
 SEED = 0  # of the random draws
@@ -45,8 +45,8 @@ def evaluation_tasks(
         runs: official-format runs that were asked for, with one shot.
         shots: images of each class in a support set, for each of the results.
         side, channels: that a folder's images are read at.
-        wanted: so many random draws, or nearly, each for every number of shots; left out, the
-            official runs at hand, or 400.
+        wanted: numbers of tasks to draw at random, each for every number of shots; rounded down
+            to whole draws. Left out, the official runs at hand, or 400.
 
     Raises:
         DataError: runs or data that cannot be read, or more shots than there are images.
@@ -66,7 +66,7 @@ def evaluation_tasks(
 
 
 def mnist_tasks(
-    folder: Path, side: int, shots: Sequence[int] = (1,), wanted: Sequence[int] = (COUNT,)
+    folder: Path, side: int, shots: Sequence[int] = (1,), wanted: Sequence[int] | None = None
 ) -> list[OneShotTasks]:
     """10-way tasks of MNIST's test digits, fetched where they are absent (Koch et al. 2015, §4.4).
 
@@ -74,7 +74,7 @@ def mnist_tasks(
         folder: the data folder.
         side: height and width of the images, in pixels.
         shots: images of each digit in a support set, for each of the results.
-        wanted: so many tasks, multiples of 10, each for every number of shots.
+        wanted: numbers of tasks, multiples of 10, each for every number of shots; left out, 400.
 
     Raises:
         DataError: a number is no such multiple, or the digits are broken, or absent and cannot
@@ -85,7 +85,8 @@ def mnist_tasks(
 
         download_mnist(folder)
     digits = mnist.load_digits(folder)
-    return [mnist.draw_digit_tasks(digits, n, SEED, side, k) for n in wanted for k in shots]
+    counts = wanted or (COUNT,)
+    return [mnist.draw_digit_tasks(digits, n, SEED, side, k) for n in counts for k in shots]
 
 
 def evaluate_checkpoint(checkpoint: Checkpoint, tasks: OneShotTasks, device: torch.device) -> Score:

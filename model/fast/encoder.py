@@ -1,6 +1,5 @@
 """`SiameseNetwork.encode` in the form that a device is fast in: the same function of the images."""
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -12,10 +11,7 @@ from model.fast.device import dtype_of
 from model.fast.pooling import first_layer, pool
 from model.fast.spectral import spectral_convolution, spectral_layers
 from model.recipe import Precision
-from model.siamese import SiameseNetwork
-
-Encode = Callable[[Tensor], Tensor]
-"""(N, K, S, S) float images in [0, 1] to (N, F) float32 embeddings."""
+from model.siamese import Encode, SiameseNetwork
 
 
 def encoder(network: SiameseNetwork, precision: Precision) -> Encode:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from model.fast.encoder import Encode
+from model.siamese import Encode
 
 
 def backward(

@@ -7,11 +7,11 @@ from torch import Tensor
 from data.drawings import Drawings
 from data.pairs import as_input, seeded
 from model.architecture import Architecture, Convolution
-from model.fast.encoder import Encode, encoder
+from model.fast.encoder import encoder
 from model.fast.spectral import spectral_layers
 from model.loss import batch_loss
 from model.recipe import Precision
-from model.siamese import SiameseNetwork
+from model.siamese import Encode, SiameseNetwork
 from tests.model.tiny import architecture
 
 SHAPES = {
