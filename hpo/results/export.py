@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import __version__
+from hpo.study.checked import BrokenStudy
 from hpo.study.confirmations import Confirmed, confirmed, leading
 from hpo.study.study import StoredStudy, StudyError
 from hpo.study.trials import finished, is_handed_back, record, trained_trials
@@ -105,26 +106,29 @@ def export_best(stored: StoredStudy, choice: Choice | None = None) -> Configurat
 
     Raises:
         StudyError: no trial has been trained to its end.
+        BrokenStudy: the trial was not written by this program.
     """
     choice = choice or choose(stored)
     trial, settings, found = choice.trial, stored.settings, choice.confirmed
-    kept = record(trial)  # a trained trial has all of these
-    assert kept.seed is not None
-    assert kept.best_epoch is not None
-    assert kept.device is not None
-    assert kept.precision is not None
-    configuration = stored.space.configuration(trial.params, kept.seed, settings.trained_in_full())
+    kept = record(trial)
+    seed, best_epoch, device, precision = kept.seed, kept.best_epoch, kept.device, kept.precision
+    if seed is None or best_epoch is None or device is None or precision is None:
+        raise BrokenStudy(
+            f"trial {trial.number} of the study {stored.study.study_name} does not say how it was "
+            "trained"
+        )
+    configuration = stored.space.configuration(trial.params, seed, settings.trained_in_full())
     provenance = Provenance(
         study=stored.study.study_name,
         study_token=stored.token,
         trial=trial.number,
         error=trial.value or 0.0,  # a complete trial has one
-        best_epoch=kept.best_epoch,
-        seed=kept.seed,
+        best_epoch=best_epoch,
+        seed=seed,
         training=settings.training,
         data_fingerprint=stored.data_fingerprint,
-        device=kept.device,
-        precision=kept.precision,
+        device=device,
+        precision=precision,
         hpo_version=__version__,
         exported=datetime.now(UTC).isoformat(timespec="seconds"),
         confirmed_error=found.mean if found else None,

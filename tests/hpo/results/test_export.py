@@ -74,6 +74,14 @@ def test_a_trial_that_cannot_be_exported_is_one_sentence(hpo: Hpo, searched: Sea
     assert refused(hpo("export tiny --trial -1"), "--trial")
 
 
+def test_a_trial_that_somebody_added_is_one_sentence(hpo: Hpo, searched: Searched) -> None:
+    study = searched().study
+    one = study.get_trials()[0]
+    study.add_trial(create_trial(value=0.0, params=one.params, distributions=one.distributions))
+    assert refused(hpo("export tiny"), "trial 3 of the study tiny does not say how it was trained")
+    assert hpo(f"export tiny --trial {one.number}").status == 0
+
+
 def test_an_older_configuration_loads(hpo: Hpo, searched: Searched, tmp_path: Path) -> None:
     text = "".join(
         line
