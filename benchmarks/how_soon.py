@@ -19,10 +19,12 @@ import torch
 
 from benchmarks.stopwatch import Row, machine, table
 from data.files import write_whole
+from data.tasks import OneShotTasks
 from hpo.results.evaluate import evaluate_checkpoint
 from hpo.results.retrain import fresh_tasks
 from hpo.study.paths import data_folder
 from model.checkpoint import load_checkpoint
+from model.configuration import Configuration
 from model.fast.device import find_device
 from model.inputs import open_inputs
 
@@ -30,20 +32,19 @@ CONFIGURATION = Path(__file__).with_name("how_soon.toml")
 TASKS = 4000
 
 
-def trained_and_scored(configuration: Path, seed: int, data: Path, device: str) -> Row:
+def trained_and_scored(
+    configuration: Path, seed: int, data: Path, tasks: OneShotTasks, device: torch.device
+) -> Row:
     """Train once in an empty folder, and score."""
     with TemporaryDirectory() as empty:
         target = Path(empty) / "network.safetensors"
         line = [sys.executable, "-m", "hpo", "train", str(configuration), "-o", str(target)]
-        line += ["--seed", str(seed), "--data", str(data), "--device", device]
+        line += ["--seed", str(seed), "--data", str(data), "--device", str(device)]
         begun = time.perf_counter()
         subprocess.run(line, env={**os.environ, "HPO_CACHE": empty}, check=True)  # noqa: S603
         seconds = time.perf_counter() - begun
-        where = find_device(device)
-        checkpoint = load_checkpoint(target, where)
-    choice, network = checkpoint.configuration.data, checkpoint.configuration.network
-    inputs = open_inputs(choice, network.image_size, network.channels, data, where)
-    score = evaluate_checkpoint(checkpoint, fresh_tasks(choice, inputs, TASKS), where)
+        checkpoint = load_checkpoint(target, device)
+    score = evaluate_checkpoint(checkpoint, tasks, device)
     low, high = score.interval
     return {
         "seed": seed,
@@ -62,15 +63,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with the Omniglot zips")
     parser.add_argument("-o", "--output", type=Path, help="JSON")
     chosen = parser.parse_args()
-    folder = data_folder(chosen.data).resolve()
+    folder, device = data_folder(chosen.data).resolve(), find_device(chosen.device)
+    configuration = Configuration.read(chosen.configuration)
+    size = configuration.network.image_size, configuration.network.channels
+    inputs = open_inputs(configuration.data, *size, folder, device)
+    tasks = fresh_tasks(configuration.data, inputs, TASKS)
     rows = [
-        trained_and_scored(chosen.configuration, seed, folder, chosen.device)
+        trained_and_scored(chosen.configuration, seed, folder, tasks, device)
         for seed in range(1, 1 + chosen.seeds)
     ]
     print(table(rows))
     print(f"median: {median(row['seconds'] for row in rows):.0f} s")
     if chosen.output:
-        found = {"machine": machine(torch.device(find_device(chosen.device))), "rows": rows}
+        found = {"machine": machine(device), "rows": rows}
         write_whole(chosen.output, (json.dumps(found, indent=1) + "\n").encode())
 
 

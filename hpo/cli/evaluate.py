@@ -2,21 +2,23 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
 import typer
+from torch import Tensor
 
 from data.tasks import OneShotTasks
 from hpo.cli.options import AsJson, Data, Device, Storage
 from hpo.cli.steps import default_network, print_json, say
 from hpo.results.evaluate import (
-    evaluate_checkpoint,
-    evaluate_together,
+    class_scores,
+    evaluate_scores,
     evaluation_tasks,
     mnist_tasks,
+    together,
 )
 from hpo.study.evaluations import Look, evaluations, keep_look, look
 from hpo.study.paths import data_folder, storage_of
@@ -86,8 +88,7 @@ def evaluate(
     files = checkpoints or [default_network()]
     loaded = [load_checkpoint(file, where) for file in files]
     choice, side, channels = _in_common(loaded)
-    numbers = numbers or [choice.shots]
-    drawn = chosen_tasks(on, choice, runs, data, numbers, side, channels, wanted)
+    drawn = chosen_tasks(on, choice, runs, data, numbers or [choice.shots], side, channels, wanted)
     scores, looks = _scored(files, loaded, drawn, where)
     if choice.set == "folder":  # whose network has no published figures to stand beside
         plain = [those.resized(side) for those in drawn]
@@ -117,12 +118,15 @@ def _scored(
     scores: list[Score] = []
     looks: list[list[Look]] = [[] for _ in files]
     for tasks in drawn:
+        answers: list[Tensor] = []
         for file, network, kept in zip(files, networks, looks, strict=True):
-            found = evaluate_checkpoint(network, tasks, device)
-            kept.append(look(file.name, found))  # at its own time, which orders the looks
-            scores.append(found if len(files) == 1 else replace(found, name=file.name))
+            answers.append(class_scores(network, tasks, device))
+            name = "siamese" if len(files) == 1 else file.name
+            scores.append(evaluate_scores(name, answers[-1], tasks))
+            kept.append(look(file.name, scores[-1]))  # at its own time, which orders the looks
         if len(files) > 1:
-            scores.append(evaluate_together(networks, tasks, device))
+            name = f"{len(files)} networks together"
+            scores.append(evaluate_scores(name, together(answers), tasks))
     return scores, looks
 
 

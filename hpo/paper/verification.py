@@ -23,12 +23,11 @@ from data.split import Split
 from hpo.study.settings import SettingsError
 from model.architecture import Frozen
 from model.configuration import Configuration, first_problem
-from model.fast.encoder import encoder
+from model.fast.encoder import answering_encoder
 from model.history import Diverged, Epoch, History
 from model.inputs import Inputs
 from model.recipe import RandomPairs
 from model.scoring import wilson_interval
-from model.siamese import in_all_views
 from model.snapshot import Snapshot, train_resumably
 from model.verification import best_threshold, pair_logits, verification_accuracy
 
@@ -188,8 +187,8 @@ def verify_cell(
         if not trainer.history.epochs:
             raise
         diverged = str(error)
-    network, history = trainer.network.eval(), trainer.history
-    encode = in_all_views(encoder(network, trainer.precision), network.architecture)
+    network, history = trainer.network, trainer.history
+    encode = answering_encoder(network, trainer.precision)
 
     def score(drawings: Drawings) -> tuple[Tensor, Tensor]:
         here = drawings.to(inputs.device)

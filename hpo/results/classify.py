@@ -13,9 +13,8 @@ from data.sources.folder import is_image, visible
 from data.sources.photo import read_photo
 from model.checkpoint import Checkpoint
 from model.fast.device import resolve_precision
-from model.fast.encoder import encoder
+from model.fast.encoder import answering_encoder
 from model.scoring import BLOCK
-from model.siamese import in_all_views
 
 FEWEST = 2
 """Classes that a choice is between."""
@@ -173,9 +172,7 @@ def embed(checkpoint: Checkpoint, images: Tensor, device: torch.device) -> Tenso
         (N, F) float32 in [0, 1], on ``device``; (N, 8·F) of a network that answers in eight views.
     """
     precision = resolve_precision(checkpoint.configuration.training.precision, device)
-    encode = in_all_views(
-        encoder(checkpoint.network.eval(), precision), checkpoint.configuration.network
-    )
+    encode = answering_encoder(checkpoint.network, precision)
     with torch.inference_mode():
         blocks = images.to(device).split(BLOCK)
         return torch.cat([encode(as_input(block)) for block in blocks]).float()

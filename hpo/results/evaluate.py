@@ -14,10 +14,9 @@ from model.architecture import Channels
 from model.checkpoint import Checkpoint
 from model.configuration import DataChoice
 from model.fast.device import resolve_precision
-from model.fast.encoder import encoder
+from model.fast.encoder import answering_encoder
 from model.inputs import split_as
 from model.scoring import Score, correct_share, one_shot_scores, score
-from model.siamese import in_all_views
 
 COUNT = 400  # tasks, as in Koch et al. 2015, §4.3
 SEED = 0  # of the random draws
@@ -91,26 +90,33 @@ def mnist_tasks(
 
 def evaluate_checkpoint(checkpoint: Checkpoint, tasks: OneShotTasks, device: torch.device) -> Score:
     """Score a trained network on tasks of any image size, of images as it takes them."""
-    return score("siamese", correct_share(_scores(checkpoint, tasks, device), tasks.target), tasks)
+    return evaluate_scores("siamese", class_scores(checkpoint, tasks, device), tasks)
 
 
-def evaluate_together(
-    checkpoints: Sequence[Checkpoint], tasks: OneShotTasks, device: torch.device
-) -> Score:
-    """Score several networks as one: the logarithms of their probabilities of a class are added.
-
-    A network's probabilities are the softmax of its scores over the classes of the support set.
-    """
-    logarithms = [_scores(one, tasks, device).log_softmax(dim=-1) for one in checkpoints]
-    shares = correct_share(torch.stack(logarithms).sum(dim=0), tasks.target)
-    return score(f"{len(checkpoints)} networks together", shares, tasks)
-
-
-def _scores(checkpoint: Checkpoint, tasks: OneShotTasks, device: torch.device) -> Tensor:
+def class_scores(checkpoint: Checkpoint, tasks: OneShotTasks, device: torch.device) -> Tensor:
     """(R, Q, W) float32 on the CPU: how like each class of its support set every query is."""
-    configuration, network = checkpoint.configuration, checkpoint.network.eval()
+    configuration = checkpoint.configuration
     precision = resolve_precision(configuration.training.precision, device)
     sized = tasks.resized(configuration.network.image_size).to(device)
     with torch.inference_mode():
-        encode = in_all_views(encoder(network, precision), configuration.network)
-        return one_shot_scores(sized, encode, network.score_all).float().cpu()
+        encode = answering_encoder(checkpoint.network, precision)
+        return one_shot_scores(sized, encode, checkpoint.network.score_all).float().cpu()
+
+
+def together(scores: Sequence[Tensor]) -> Tensor:
+    """The scores of several networks as one: their logarithms of probabilities, added.
+
+    A network's probabilities are the softmax of its scores over the classes of the support set.
+
+    Args:
+        scores: (R, Q, W) of each network, from `class_scores`.
+
+    Returns:
+        (R, Q, W).
+    """
+    return torch.stack([one.log_softmax(dim=-1) for one in scores]).sum(dim=0)
+
+
+def evaluate_scores(name: str, scores: Tensor, tasks: OneShotTasks) -> Score:
+    """What answers by such scores, (R, Q, W), come to."""
+    return score(name, correct_share(scores, tasks.target), tasks)

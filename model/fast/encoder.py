@@ -11,7 +11,7 @@ from model.fast.device import dtype_of
 from model.fast.pooling import first_layer, pool
 from model.fast.spectral import spectral_convolution, spectral_layers
 from model.recipe import Precision
-from model.siamese import Encode, SiameseNetwork
+from model.siamese import Encode, SiameseNetwork, in_all_views
 
 
 def encoder(network: SiameseNetwork, precision: Precision) -> Encode:
@@ -25,6 +25,11 @@ def encoder(network: SiameseNetwork, precision: Precision) -> Encode:
     if layers[0].kernel == network.architecture.image_size:
         return partial(_encode_densely, network, kind)
     return partial(_encode_with_one_convolution, network, kind)
+
+
+def answering_encoder(network: SiameseNetwork, precision: Precision) -> Encode:
+    """The same of a trained network, in all views in which it compares; sets it to ``eval``."""
+    return in_all_views(encoder(network.eval(), precision), network.architecture)
 
 
 def _encode_with_one_convolution(

@@ -1,6 +1,5 @@
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -8,7 +7,7 @@ import torch
 from data.drawings import Drawings
 from data.split import split
 from data.tasks import draw_tasks
-from hpo.results.evaluate import evaluate_together, evaluation_tasks
+from hpo.results.evaluate import evaluate_scores, evaluation_tasks, together
 from hpo.study.evaluations import evaluations
 from model.configuration import DataChoice
 from tests.data.fake_mnist import write_fake_mnist
@@ -89,21 +88,16 @@ def test_as_many_tasks_as_are_wanted(hpo: Hpo, searched: Searched, strokes: Draw
     assert refused(hpo(f"{line} 0"), "--tasks 0 is not a list of different numbers from 1")
 
 
-def test_the_probabilities_of_networks_together_are_multiplied(
-    monkeypatch: pytest.MonkeyPatch, strokes: Drawings
-) -> None:
+def test_the_probabilities_of_networks_together_are_multiplied(strokes: Drawings) -> None:
     tasks = draw_tasks(split(strokes).evaluation, 20, seed=0)
     right = torch.nn.functional.one_hot(tasks.target, 20).float()
     wrong = right.roll(1, dims=-1)
     # One prefers a wrong class by a little, the other the right one by more, on another level.
     answers = [wrong * 2, 100 + right * 3, wrong * 2]
-    monkeypatch.setattr("hpo.results.evaluate._scores", lambda one, *_: answers[one])
-    device = torch.device("cpu")
 
-    def accuracy(*networks: Any) -> float:
-        found = evaluate_together(networks, tasks, device)
-        assert found.name == f"{len(networks)} networks together"
-        return found.accuracy
+    def accuracy(*networks: int) -> float:
+        scores = together([answers[one] for one in networks])
+        return evaluate_scores("together", scores, tasks).accuracy
 
     assert accuracy(0, 1) == 1
     assert accuracy(0, 2) == accuracy(0, 1, 2) == 0
