@@ -1,5 +1,6 @@
 """What many tests need: the drawn alphabets, the real data where it is at hand, tiny studies."""
 
+import hashlib
 import os
 import pwd
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from hypothesis import settings
 
 from data.drawings import Drawings
 from data.sources import omniglot
-from data.sources.strokes import draw_strokes
+from data.sources import strokes as strokes_module
+from data.sources.strokes import load_strokes
 from data.split import Split, split
 from data.tasks import OneShotTasks, draw_tasks
 from model.inputs import Inputs
@@ -33,9 +35,10 @@ def own_threads() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def strokes() -> Drawings:
-    """The drawn alphabets at full size."""
-    return draw_strokes(0)
+def strokes(pytestconfig: pytest.Config) -> Drawings:
+    """The drawn alphabets at full size; kept by pytest until their code changes."""
+    code = hashlib.sha256(Path(strokes_module.__file__).read_bytes()).hexdigest()
+    return load_strokes(0, pytestconfig.cache.mkdir(f"strokes-{code}"))
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,20 @@ def test_the_set_of_pairs_is_fixed_by_its_seed(train: Drawings) -> None:
 
 def test_one_image_of_a_character_makes_no_pairs(small_split: Split) -> None:
     alone = small_split.train.select(small_split.train.alphabets, [9])
-    with pytest.raises(DataError, match="a character with one image"):
+    advice = "a character with one image, .*, which make no pairs: check .* with `hpo data check`"
+    with pytest.raises(DataError, match=advice):
+        draw_pairs(alone, 10, copies=0, seed=0)
+
+
+def test_two_characters_of_two_images_make_pairs() -> None:
+    images = torch.zeros(4, 1, 2, 2, dtype=torch.uint8)
+    group, counts = torch.zeros(2, dtype=torch.int64), torch.tensor([2, 2])
+    fewest = Drawings("fewest", "f", ("",), group, (), counts, images)
+    pairs = draw_pairs(fewest, 400, copies=0, seed=0)
+    seen = set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
+    assert seen == {(one, other) for one in range(4) for other in range(4) if one != other}
+    alone = replace(fewest, alphabets=("", "more"), alphabet_of=torch.tensor([0, 1]))
+    with pytest.raises(DataError, match="or an alphabet with one character"):
         draw_pairs(alone, 10, copies=0, seed=0)
 
 
@@ -248,6 +261,15 @@ def test_an_epoch_may_be_more_than_the_set(train: Drawings) -> None:
     assert [len(b.images) for b in batches] == [8] * 8
 
 
+def test_the_first_epoch_is_where_none_is_named(train: Drawings) -> None:
+    pairs = draw_pairs(train, 20, copies=0, seed=0)
+    first, named = (
+        list(random_pair_batches(train, pairs, 4, seeded(0, train.images.device), 2, *epoch))
+        for epoch in ((), (0,))
+    )
+    assert all(torch.equal(a.images, b.images) for a, b in zip(first, named, strict=True))
+
+
 @pytest.fixture
 def uneven() -> Drawings:
     """Classes of 2, 5 and 3 images of unknown hands; image i is full of i."""
@@ -268,6 +290,8 @@ def test_pairs_of_classes_with_uneven_numbers_of_images(uneven: Drawings) -> Non
     assert torch.bincount(first[same]).float().div(2000).allclose(torch.tensor(1 / 3), atol=0.05)
     seen = set(zip(pairs.first[same].tolist(), pairs.second[same].tolist(), strict=True))
     assert len(seen) == 2 * 1 + 5 * 4 + 3 * 2  # every pair of two images of a class, both ways
+    seen = set(zip(pairs.first[~same].tolist(), pairs.second[~same].tolist(), strict=True))
+    assert len(seen) == 2 * (2 * 5 + 2 * 3 + 5 * 3)  # and of two classes
 
 
 def test_batches_of_classes_with_uneven_numbers_of_images(uneven: Drawings) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.drawings import Drawings
+from data.drawings import Drawings, resized
 from data.errors import DataError
 from data.split import Split
 from data.tasks import draw_tasks, find_official_runs, load_official_runs
@@ -118,6 +118,16 @@ def test_tasks_of_images_by_unknown_hands() -> None:
         draw_tasks(mine, 30, seed=0, way=3, shots=4)
 
 
+def test_tasks_at_another_size_ask_the_same(small_split: Split) -> None:
+    tasks = draw_tasks(small_split.validation, 40, seed=3)
+    small = tasks.resized(7)
+    assert small.support.shape == small.queries.shape == (2, 20, 1, 7, 7)
+    assert torch.equal(small.support[1], resized(tasks.support[1], 7))
+    assert torch.equal(small.queries[1], resized(tasks.queries[1], 7))
+    assert torch.equal(small.target, tasks.target)
+    assert (small.source, small.drawn_from) == (tasks.source, tasks.drawn_from)
+
+
 def test_alphabets_take_turns(small_split: Split) -> None:
     part = small_split.validation
     marked = ink_of(part).clone()
@@ -180,8 +190,33 @@ def test_broken_runs_are_named(strokes: Drawings, tmp_path: Path) -> None:
     (folder / "run01/class_labels.txt").write_text("one two three\n")
     with pytest.raises(DataError, match="is not lines of"):
         load_official_runs(folder)
-    with pytest.raises(DataError, match="cannot be read as one-shot runs"):
+    (folder / "run01/class_labels.txt").write_bytes(b"one\xff\n")
+    with pytest.raises(DataError, match="is not lines of"):
+        load_official_runs(folder)
+    advice = (
+        r"cannot be read as one-shot runs \(.*\): give the folder or zip that holds run01, run02"
+    )
+    with pytest.raises(DataError, match=advice):
         load_official_runs(tmp_path / "nowhere")
+    assert find_official_runs(tmp_path / "nowhere") is None
     (tmp_path / "bad.zip").write_bytes(b"PK nothing")
     with pytest.raises(DataError, match="cut short, damaged or no zip"):
         load_official_runs(tmp_path / "bad.zip")
+
+
+def test_runs_of_unequal_size_are_refused(strokes: Drawings, tmp_path: Path) -> None:
+    folder = write_runs(tmp_path / "runs", strokes, runs=2)
+    labels = folder / "run02/class_labels.txt"
+    labels.write_text("".join(labels.read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(DataError, match="differ in size: every run needs the same support set"):
+        load_official_runs(folder)
+
+
+def test_what_a_mac_puts_into_a_zip_is_no_run(strokes: Drawings, tmp_path: Path) -> None:
+    folder = write_runs(tmp_path / "runs", strokes, runs=1)
+    path = tmp_path / "runs.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*.*")):
+            archive.write(file, file.relative_to(folder).as_posix())
+        archive.writestr("__MACOSX/run01/class_labels.txt", "no run")
+    assert len(load_official_runs(path)) == 20

@@ -81,6 +81,7 @@ def test_the_score_of_a_class_is_the_mean_over_its_images(small_split: Split) ->
 
 def test_a_distance_of_pictures_by_hand(small_split: Split) -> None:
     def distances(queries: torch.Tensor, support: torch.Tensor) -> torch.Tensor:
+        assert queries.shape[1:] == support.shape[1:] == small_split.validation.images.shape[2:]
         return torch.cdist(queries.flatten(1).float(), support.flatten(1).float())
 
     for shots in (1, 3):
@@ -125,6 +126,14 @@ def test_the_interval_over_draws_by_hand() -> None:
     assert interval_over_draws(right) == pytest.approx((0.4169, 0.8839), abs=2e-4)
 
 
+def test_two_draws_have_an_interval_over_draws() -> None:
+    # 0.4 and 0.6 right: standard error 0.1, Student's quantile for one degree of freedom 12.706,
+    # log-odds of 0.5 0 ± 5.082.
+    right = np.zeros((2, 20))
+    right[0, :8] = right[1, :12] = 1
+    assert interval_over_draws(right) == pytest.approx((0.00617, 0.99383), abs=2e-4)
+
+
 def test_the_interval_over_draws_is_never_narrower_than_wilsons() -> None:
     for right in (np.ones((20, 20)), np.eye(20), np.ones((1, 20)) * 0.5, np.zeros((16, 20))):
         low, high = interval_over_draws(right)
@@ -160,6 +169,12 @@ def test_a_score_has_its_interval_over_draws(small_tasks: OneShotTasks) -> None:
     assert found.accuracy == pytest.approx(len(right) // 2 / len(right))
     assert found.interval == pytest.approx(interval_over_draws(right.numpy()), abs=1e-6)
     assert found.interval[1] - found.interval[0] > 0.2
+
+
+def test_a_score_says_how_many_shots(small_split: Split) -> None:
+    tasks = draw_tasks(small_split.validation, 40, seed=9, shots=3)
+    found = score("pixels", right_by_pixels(tasks), tasks)
+    assert (found.name, found.tasks, found.source, found.shots) == ("pixels", 40, tasks.source, 3)
 
 
 @pytest.mark.parametrize("count", [1, 8, 100, 320, 4000])

@@ -32,6 +32,25 @@ def test_encode_is_the_papers_layers_in_order(network: SiameseNetwork) -> None:
     torch.testing.assert_close(network.encode(images), expected)
 
 
+def test_every_convolution_but_the_last_is_pooled_and_each_is_normalised() -> None:
+    described = architecture(((3, 16), (3, 16), (3, 16)), size=30, fc=8)
+    network = SiameseNetwork(
+        described.model_copy(update={"normalisation": "batch"}), seeded(0)
+    ).eval()
+    for number, norm in enumerate(network.norms.values(), start=1):
+        assert isinstance(norm, nn.BatchNorm1d)
+        norm.running_mean = torch.full((16,), 0.01 * number)
+        norm.running_var = torch.full((16,), 2.0 * number)
+    maps = images = torch.rand(5, 1, 30, 30, generator=seeded(1))
+    for number in (1, 2, 3):
+        maps = network.layer(f"conv{number}")(maps)
+        maps = (maps - 0.01 * number) / (2.0 * number + 1e-5) ** 0.5
+        maps = torch.relu(maps if number == 3 else nn.functional.max_pool2d(maps, 2))
+    assert maps.shape[1:] == (16, 4, 4)
+    expected = torch.sigmoid(network.layer("fc")(maps.flatten(1)))
+    torch.testing.assert_close(network.encode(images), expected)
+
+
 def test_all_pairs_are_scored_as_each_pair_is(network: SiameseNetwork) -> None:
     first, second = torch.rand(6, 48), torch.rand(4, 48)
     scores = network.score_all(first, second)

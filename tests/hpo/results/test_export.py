@@ -4,11 +4,14 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState, create_trial
 
+from hpo.results.export import choose, export_best
 from hpo.search.objective import WORST
-from hpo.study.study import StoredStudy
+from hpo.study.checked import BrokenStudy
+from hpo.study.study import StoredStudy, StudyError
+from hpo.study.trials import INTERRUPTED
 from model.configuration import Configuration
 from tests.hpo.command import Hpo, refused
-from tests.hpo.fixture_types import Searched
+from tests.hpo.fixture_types import Open, Searched
 from tests.hpo.made_up import by_error, keep
 from tests.hpo.tiny_study import tiny_settings
 
@@ -67,8 +70,12 @@ def test_a_trial_that_cannot_be_exported_is_one_sentence(hpo: Hpo, searched: Sea
     study.add_trial(create_trial(state=TrialState.FAIL))
     study.add_trial(create_trial(state=TrialState.RUNNING))
     study.add_trial(create_trial(value=WORST, user_attrs={"fail_reason": "diverged: so"}))
-    assert refused(hpo("export tiny --trial 3"), "trial 3 of the study tiny is pruned")
-    assert refused(hpo("export tiny --trial 4"), "trial 4 of the study tiny has failed")
+    reason = INTERRUPTED + "Ctrl-C"
+    study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"fail_reason": reason}))
+    end = ", so it has no full training behind it: name a complete one"
+    assert refused(hpo("export tiny --trial 3"), f"trial 3 of the study tiny is pruned{end}")
+    assert refused(hpo("export tiny --trial 4"), f"trial 4 of the study tiny has failed{end}")
+    assert refused(hpo("export tiny --trial 7"), f"trial 7 of the study tiny was handed back{end}")
     assert refused(hpo("export tiny --trial 5"), "trial 5 of the study tiny is running")
     assert refused(hpo("export tiny --trial 6"), "could not be trained (diverged: so): name")
     assert refused(hpo("export tiny --trial -1"), "--trial")
@@ -93,3 +100,59 @@ def test_an_older_configuration_loads(hpo: Hpo, searched: Searched, tmp_path: Pa
     assert read.study_token is None
     assert read.confirmed_seeds is None
     assert tiny_settings(tmp_path).training == read.training
+
+
+def test_a_study_without_a_complete_trial_says_how_to_go_on(stored: StoredStudy) -> None:
+    with pytest.raises(StudyError, match="has no trial 0, none yet: name one"):
+        choose(stored, 0)
+    stored.study.add_trial(create_trial(state=TrialState.PRUNED))
+    advice = "tiny has no complete trial yet: go on with `hpo run tiny --trials 21`"
+    with pytest.raises(StudyError, match=advice):
+        choose(stored)
+
+
+def test_a_rival_is_better_than_the_winner_and_not_as_good(stored: StoredStudy) -> None:
+    for error in (0.1, 0.1, 0.1, 0.1):
+        stored.study.add_trial(create_trial(value=error))
+    crown(stored, 0, 0.2, 0.2)
+    crown(stored, 1, 0.4, 0.4)
+    crown(stored, 2, 0.2)  # as good as the winner, from one seed; better than the second
+    assert (choose(stored).trial.number, choose(stored).rival) == (0, None)
+    crown(stored, 2, 0.1)
+    assert choose(stored).rival == 2
+    crown(stored, 2, 0.2)
+    stored.study.add_trial(create_trial(value=0.09))
+    assert choose(stored).rival == 4
+    assert choose(stored, 1).rival is None
+
+
+def test_a_configuration_is_that_of_the_full_training(open_study: Open) -> None:
+    stored = open_study()
+    trial = stored.study.ask()
+    params = stored.space.suggest(trial)
+    how = {"seed": 3, "best_epoch": 1, "device": "a CPU", "precision": "bf16"}
+    for name, value in how.items():
+        trial.set_user_attr(name, value)
+    stored.study.tell(trial, 0.0)
+    made = export_best(stored)
+    assert made.training == stored.settings.trained_in_full() != stored.settings.training
+    assert made.network == stored.space.architecture(params)
+    assert made.seed == 3
+    assert made.provenance is not None
+    assert made.provenance.training == stored.settings.training
+    assert (made.provenance.error, made.provenance.best_epoch) == (0.0, 1)
+    assert (made.provenance.device, made.provenance.precision) == ("a CPU", "bf16")
+    assert made.provenance.exported.endswith("+00:00")
+
+
+@pytest.mark.parametrize("missing", ["seed", "best_epoch", "device", "precision"])
+def test_a_trial_says_all_of_how_it_was_trained(stored: StoredStudy, missing: str) -> None:
+    trial = stored.study.ask()
+    stored.space.suggest(trial)
+    how = {"seed": 3, "best_epoch": 1, "device": "a CPU", "precision": "bf16"}
+    del how[missing]
+    for name, value in how.items():
+        trial.set_user_attr(name, value)
+    stored.study.tell(trial, 0.1)
+    with pytest.raises(BrokenStudy, match="trial 0 of the study tiny does not say how"):
+        export_best(stored)

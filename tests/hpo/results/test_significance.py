@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp, ttest_ind
 
-from hpo.results.significance import compare_best
+from hpo.results.significance import Lead, compare_best
 from hpo.study.confirmations import Confirmed
 from model.scoring import pack
 
@@ -85,3 +85,22 @@ def test_what_cannot_be_compared_is_not() -> None:
     assert compare_best([one, network(5, [15] * 10, [15] * 10)], 20) is None
     assert compare_best([one, replace(other, tasks=400)], 20) is None
     assert compare_best([one, replace(other, outcomes=()), other], 20) is None
+
+
+def test_two_draws_and_small_differences_are_tested_too() -> None:
+    for ahead in ([2, 1], [1, 0] * 5):
+        by_draw = [[10 + more for more in ahead], [10] * len(ahead)]
+        alone = [replace(network(n, d), tasks=20 * len(ahead)) for n, d in enumerate(by_draw)]
+        found = compare_best(alone, 20)
+        assert found is not None
+        assert found.p_tasks == pytest.approx(ttest_1samp(ahead, 0).pvalue)
+    same = [replace(network(n, [16 - n] * 2), tasks=40) for n in (0, 1)]
+    found = compare_best(same, 20)
+    assert found is not None
+    assert found.p_tasks == 0  # ahead by as much in both
+
+
+def test_a_chance_of_a_thousandth_is_named() -> None:
+    lead = Lead(trial=0, of=1, points=1.0, tasks=200, seeds=1, p_tasks=0.001, p_seeds=None)
+    assert "200 tasks, p = 0.001;" in str(lead)
+    assert "200 tasks, p < 0.001;" in str(replace(lead, p_tasks=0.00099))

@@ -1,6 +1,7 @@
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import optuna
 import psutil
@@ -10,7 +11,7 @@ from sqlalchemy import text
 
 from hpo.study.owner import Owner, has_ended, owner
 from hpo.study.patient_storage import PatientStorage
-from hpo.study.retry import RETRIES, owed_a_retry, reclaim
+from hpo.study.retry import RETRIES, is_lost_at, owed_a_retry, reclaim, retry_later
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy
 from hpo.study.trials import finished
@@ -238,3 +239,70 @@ def test_a_process_lives_on_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatc
     kept, begun = owner(), psutil.Process().create_time()
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: begun + 3600)
     assert not has_ended(kept)
+
+
+def test_a_retry_goes_on_as_the_first_try_was_begun(stored: StoredStudy) -> None:
+    trial = stored.study.ask()
+    kept = {"owner": gone(), "seed": 5, "from": "old 3", "fallback": "no Triton"}
+    for name, value in kept.items():
+        trial.set_user_attr(name, value)
+    trial.suggest_int("conv1_kernel", 3, 9)  # killed while its parameters were drawn
+    assert reclaim(stored.study, stored.storage) == 1
+    again = stored.study.trials[1]
+    assert again.params == {}
+    assert again.user_attrs == {
+        "seed": 5,
+        "from": "old 3",
+        "fallback": "no Triton",
+        "retry_of": 0,
+        "first_try": 0,
+        "deaths": 1,
+    }
+
+
+def test_what_was_enqueued_is_kept_however_often_its_process_dies(stored: StoredStudy) -> None:
+    stored.study.enqueue_trial({"conv1_kernel": 4, "conv2_kernel": 3})
+    for _ in range(2):
+        trial = stored.study.ask()
+        trial.set_user_attr("owner", gone())
+        trial.suggest_int("conv1_kernel", 3, 9)
+        assert reclaim(stored.study, stored.storage) == 1
+    last = stored.study.trials[-1]
+    assert last.params == {}
+    assert last.system_attrs["fixed_params"] == {"conv1_kernel": 4, "conv2_kernel": 3}
+
+
+@pytest.mark.parametrize(("epochs", "deaths"), [(0, 3), (1, 1)])
+def test_a_first_epoch_forgives_earlier_deaths(
+    stored: StoredStudy, epochs: int, deaths: int
+) -> None:
+    trial = stored.study.ask()
+    for name, value in {"owner": gone(), "deaths": 2}.items():
+        trial.set_user_attr(name, value)
+    for epoch in range(epochs):
+        trial.report(0.5, epoch)
+    reclaim(stored.study, stored.storage)
+    assert stored.study.trials[-1].user_attrs["deaths"] == deaths
+
+
+@pytest.mark.parametrize(("counted", "deaths"), [(True, 1), (False, 0)])
+def test_a_trial_that_ends_is_retried_and_counted_if_it_is_to_be(
+    stored: StoredStudy, counted: bool, deaths: int
+) -> None:
+    trial = stored.study.ask()
+    retry_later(trial, "so it is", counted)
+    stored.study.tell(trial, state=TrialState.FAIL)
+    assert stored.study.trials[0].user_attrs["fail_reason"] == "so it is"
+    assert reclaim(stored.study, stored.storage) == 1
+    assert stored.study.trials[1].user_attrs["deaths"] == deaths
+
+
+def test_a_trial_without_owner_is_lost_after_five_minutes(stored: StoredStudy) -> None:
+    stored.study.add_trial(create_trial(state=TrialState.RUNNING))
+    (trial,) = stored.study.trials
+    assert trial.datetime_start is not None
+    assert is_lost_at(trial) == trial.datetime_start + timedelta(minutes=5)
+    begin(stored, owner())
+    assert is_lost_at(stored.study.trials[1]) is None
+    stored.study.enqueue_trial({})
+    assert is_lost_at(stored.study.trials[2]) is None

@@ -5,12 +5,12 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import ValidationError
 
 from hpo.study.checked import BrokenStudy
 from hpo.study.settings import SettingsError, StudySettings, read_settings
-from hpo.study.space import SearchSpace, holds
+from hpo.study.space import SearchSpace, holds, place_in_range, value_at
 from tests.hpo.tiny_study import tiny_settings
 
 PAPER = read_settings(Path(__file__).parents[3] / "studies/paper.toml")
@@ -135,3 +135,41 @@ def test_every_draw_from_any_space_can_be_built(
     network = space.configuration(params, seed).network
     assert min(network.sides) >= 1
     assert network.image_size == image
+
+
+@pytest.mark.parametrize(
+    ("distribution", "values"),
+    [
+        (IntDistribution(16, 48, step=16), (16, 32, 48)),
+        (FloatDistribution(1e-4, 1e-2, log=True), (1e-4, 1e-3, 1e-2)),
+        (FloatDistribution(0.5, 0.9), (0.5, 0.7, 0.9)),
+    ],
+)
+def test_the_ends_and_the_middle_of_a_range(
+    distribution: IntDistribution | FloatDistribution, values: tuple[float, float, float]
+) -> None:
+    value, place = value_at(distribution), place_in_range(distribution)
+    assert [value(p) for p in (0, 0.5, 1)] == pytest.approx(values)
+    assert [place(v) for v in values] == pytest.approx([0, 0.5, 1])
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_no_value_is_outside_its_range(log: bool) -> None:
+    value = value_at(FloatDistribution(0.5, 0.9, log=log))
+    assert (value(-0.1), value(1.1)) == (0.5, 0.9)
+
+
+def test_a_place_between_two_steps_is_the_nearer_one() -> None:
+    value = value_at(IntDistribution(3, 23, step=5))
+    assert [value(p) for p in (0.12, 0.13, 0.63, 0.87, 0.88)] == [3, 8, 18, 18, 23]
+    assert all(isinstance(value(p), int) for p in (0.0, 0.4, 1.0))
+
+
+def test_the_only_value_of_a_range_is_in_its_middle() -> None:
+    for distribution in (FloatDistribution(0.5, 0.5), FloatDistribution(2, 2, log=True)):
+        assert place_in_range(distribution)(distribution.low) == 0.5
+
+
+def test_what_is_no_number_has_no_value() -> None:
+    with pytest.raises(TypeError, match="no value of CategoricalDistribution"):
+        value_at(CategoricalDistribution(("a", "b")))(0.5)
