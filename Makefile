@@ -4,7 +4,7 @@ SEED ?= 0
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test soak check
+.PHONY: demo test soak check mutants
 
 demo: $(VENV)/installed
 	$(BIN)/hpo run demo --trials 12
@@ -19,6 +19,11 @@ test: $(VENV)/installed
 
 soak: $(VENV)/installed
 	HPO_SOAK_MINUTES=$(MINUTES) HPO_SOAK_SEED=$(SEED) $(BIN)/pytest -n auto --dist worksteal -m soak
+
+mutants: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[mutants]'
+	-OMP_NUM_THREADS=1 PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/mutmut run
+	$(BIN)/python -m benchmarks.mutants
 
 check: $(VENV)/installed
 	$(BIN)/ruff check

@@ -17,6 +17,7 @@ from data.sources import strokes as strokes_module
 from data.sources.strokes import load_strokes
 from data.split import Split, split
 from data.tasks import OneShotTasks, draw_tasks
+from model.fast.heap import spare_the_living
 from model.inputs import Inputs
 
 settings.register_profile("ours", deadline=None, derandomize=True, database=None)
@@ -24,6 +25,11 @@ settings.load_profile("ours")  # the same cases everywhere, however slow the mac
 torch.set_num_threads(1)  # several workers share the cores, and trainings repeat exactly
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported
+
+
+def pytest_collection_finish() -> None:
+    """Take what was imported out of the garbage collection that ends every trial."""
+    spare_the_living()
 
 
 @pytest.fixture
