@@ -1,11 +1,14 @@
 import shutil
 import sys
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
 from data.drawings import Drawings
+from data.split import Split, split
 from hpo import cli
 from hpo.search.loop import search
 from hpo.search.objective import Objective
@@ -15,15 +18,34 @@ from hpo.study.limits import WANTED
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy, create_or_resume
 from hpo.view.terminal import PlainLines
+from model import inputs
+from model.configuration import DataChoice
 from model.fast.heap import spare_the_living
 from model.inputs import Inputs
 from tests.hpo.command import Hpo, run_command
 from tests.hpo.fixture_types import Open, Run, Searched
 from tests.hpo.tiny_study import open_tiny, tiny_settings, write_tiny
 
+Cut = Callable[[bool, int], Split]
+"""The strokes, cut for all drawers or not, at a size."""
+
+
+@pytest.fixture(scope="session")
+def cut_once(strokes: Drawings) -> Cut:
+    return cache(lambda all_drawers, side: split(strokes, all_drawers).resized(side))
+
 
 @pytest.fixture(autouse=True)
-def _strokes_are_drawn_once(strokes: Drawings, monkeypatch: pytest.MonkeyPatch) -> None:
+def _strokes_are_drawn_and_cut_once(
+    strokes: Drawings, cut_once: Cut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def split_as(choice: DataChoice, drawings: Drawings) -> Split | Mock:
+        if drawings is strokes:
+            return Mock(resized=partial(cut_once, choice.all_drawers))
+        return plain(choice, drawings)
+
+    plain = inputs.split_as
+    monkeypatch.setattr(inputs, "split_as", split_as)
     monkeypatch.setattr("data.sources.by_name.load_strokes", lambda seed, cache: strokes)
 
 

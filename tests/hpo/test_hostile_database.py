@@ -116,7 +116,7 @@ def check(hpo: Hpo, line: str, where: str) -> None:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-@pytest.mark.parametrize("form", ["hex", "escapes"])
+@pytest.mark.parametrize("form", ["hex", pytest.param("escapes", marks=pytest.mark.soak)])
 def test_what_is_written_into_an_attribute_is_never_run(
     hpo: Hpo, database: Path, tmp_path: Path, line: str, form: str
 ) -> None:
@@ -135,7 +135,10 @@ def test_what_is_written_into_an_attribute_is_never_run(
     assert count > 35
 
 
-@pytest.mark.parametrize("line", ["status tiny", "report tiny", "run tiny --trials 3"])
+@pytest.mark.parametrize(
+    "line",
+    ["status tiny", "report tiny", pytest.param("run tiny --trials 3", marks=pytest.mark.soak)],
+)
 def test_other_values_in_a_row_end_in_one_sentence(hpo: Hpo, database: Path, line: str) -> None:
     other = ["x", 1e300, "[" * 5000]
     changes = {

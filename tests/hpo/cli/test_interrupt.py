@@ -31,6 +31,7 @@ def test_ctrl_c_while_libraries_load_is_one_line(tmp_path: Path, library: str) -
     assert process.returncode == 130
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", range(2))
 def test_ctrl_c_at_any_moment_of_a_search_leaves_no_traceback(tmp_path: Path, seed: int) -> None:
     write_tiny(tmp_path / "studies", **{"steps = 4": "steps = 40"})

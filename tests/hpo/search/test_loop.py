@@ -253,13 +253,8 @@ def test_the_exported_best_trains_to_the_trials_own_error(
     assert trainer.history.best_epoch == made.best_epoch
 
 
-@pytest.mark.parametrize(
-    "blow",
-    [
-        signal.SIGKILL,
-        *(pytest.param(s, marks=pytest.mark.soak) for s in (signal.SIGTERM, signal.SIGINT)),
-    ],
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_search_that_is_killed_goes_on_with_the_same_line(
     tmp_path: Path, blow: signal.Signals
 ) -> None:

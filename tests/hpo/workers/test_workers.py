@@ -185,6 +185,7 @@ def test_sigterm_hands_the_trials_back_and_the_same_line_goes_on(tmp_path: Path)
     assert any("resumed_at" in t.user_attrs for t in stored.study.trials), output
 
 
+@pytest.mark.soak
 def test_a_budget_ends_workers_in_the_middle_of_their_trials(tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies", "short")
     url = f"sqlite:///{tmp_path / 'study.db'}"
