@@ -49,8 +49,7 @@ def open_report(page: Page, report: Path, scheme: Scheme, width: int) -> list[st
     return found
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
 def test_every_plot_is_drawn_and_nothing_overflows(
     page: Page, report: Path, screenshots: Path, scheme: Scheme, width: int
 ) -> None:

@@ -145,6 +145,7 @@ def test_a_database_that_is_away_is_waited_for(postgres: Postgres, tmp_path: Pat
     assert {t.user_attrs.get("fail_reason") for t in failed} <= {full}
 
 
+@pytest.mark.soak
 def test_workers_join_a_study_that_was_only_made(tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies", "joined")
     url = f"sqlite:///{tmp_path / 'study.db'}"
