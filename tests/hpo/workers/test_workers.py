@@ -28,10 +28,10 @@ from tests.hpo.tiny_study import tiny_settings, write_tiny
 @pytest.mark.soak
 def test_workers_that_are_killed_lose_nothing(url: str, tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies")
-    line = f"run tiny --trials 60 --workers 4 --storage {url} --set training.sampling.steps=6"
+    line = f"run tiny --trials 60 --workers 4 --storage {url} --set training.sampling.steps=12"
     search = begin(tmp_path, f"{line} --set search.pruner=halving")
     stored = opened(url, "tiny")
-    with killing(stored, seed=5, every=4) as killed:
+    with killing(stored, seed=5, every=3) as killed:
         output, _ = search.communicate(timeout=600)
     assert search.returncode == 0, output
     assert len(killed) >= 3
