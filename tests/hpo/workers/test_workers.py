@@ -206,6 +206,7 @@ def test_a_budget_ends_workers_in_the_middle_of_their_trials(tmp_path: Path) -> 
     assert 16 <= spent.spent < 60  # each worker looks every five seconds
 
 
+@pytest.mark.soak
 def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies", "orphans")
     url = f"sqlite:///{tmp_path / 'study.db'}"
