@@ -8,12 +8,14 @@ from hpo.results.export import choose, export_best
 from hpo.search.objective import WORST
 from hpo.study.checked import BrokenStudy
 from hpo.study.study import StoredStudy, StudyError
-from hpo.study.trials import INTERRUPTED
+from hpo.study.trials import INTERRUPTED, Record
 from model.configuration import Configuration
 from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Open, Searched
 from tests.hpo.made_up import by_error, keep
 from tests.hpo.tiny_study import tiny_settings
+
+HOW = Record(seed=3, best_epoch=1, device="a CPU", precision="bf16")
 
 
 def crown(stored: StoredStudy, trial: int, *errors: float) -> None:
@@ -130,9 +132,7 @@ def test_a_configuration_is_that_of_the_full_training(open_study: Open) -> None:
     stored = open_study()
     trial = stored.study.ask()
     params = stored.space.suggest(trial)
-    how = {"seed": 3, "best_epoch": 1, "device": "a CPU", "precision": "bf16"}
-    for name, value in how.items():
-        trial.set_user_attr(name, value)
+    HOW.write(trial)
     stored.study.tell(trial, 0.0)
     made = export_best(stored)
     assert made.training == stored.settings.trained_in_full() != stored.settings.training
@@ -149,10 +149,7 @@ def test_a_configuration_is_that_of_the_full_training(open_study: Open) -> None:
 def test_a_trial_says_all_of_how_it_was_trained(stored: StoredStudy, missing: str) -> None:
     trial = stored.study.ask()
     stored.space.suggest(trial)
-    how = {"seed": 3, "best_epoch": 1, "device": "a CPU", "precision": "bf16"}
-    del how[missing]
-    for name, value in how.items():
-        trial.set_user_attr(name, value)
+    HOW._replace(**{missing: None}).write(trial)
     stored.study.tell(trial, 0.1)
     with pytest.raises(BrokenStudy, match="trial 0 of the study tiny does not say how"):
         export_best(stored)

@@ -1,20 +1,18 @@
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import optuna
-import psutil
 import pytest
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import text
 
-from hpo.study.owner import Owner, has_ended, owner
+from hpo.study.owner import Owner, owner
 from hpo.study.patient_storage import PatientStorage
 from hpo.study.retry import RETRIES, is_lost_at, owed_a_retry, reclaim, retry_later
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy
-from hpo.study.trials import finished
+from hpo.study.trials import Record, finished
 from tests.hpo.fixture_types import Open
 from tests.hpo.made_up import gone
 
@@ -218,34 +216,9 @@ def test_only_one_process_begins_a_waiting_trial(stored: StoredStudy, database: 
     assert sorted(won) == [False, False, False, True]
 
 
-def test_a_process_is_told_from_one_that_has_ended() -> None:
-    assert not has_ended(owner())
-    assert has_ended(gone())
-
-
-def test_a_process_of_the_same_number_that_began_later_is_another() -> None:
-    kept = owner()
-    assert has_ended({**kept, "started": kept["started"] - 60})
-
-
-def test_the_processes_of_other_machines_are_not_judged() -> None:
-    nobody: Owner = {**owner(), "pid": 2**22 + 1}
-    assert not has_ended({**nobody, "host": "elsewhere"})
-    assert not has_ended({**nobody, "space": "elsewhere"})
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="start times follow the clock on Linux alone")
-def test_a_process_lives_on_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept, begun = owner(), psutil.Process().create_time()
-    monkeypatch.setattr(psutil.Process, "create_time", lambda self: begun + 3600)
-    assert not has_ended(kept)
-
-
 def test_a_retry_goes_on_as_the_first_try_was_begun(stored: StoredStudy) -> None:
     trial = stored.study.ask()
-    kept = {"owner": gone(), "seed": 5, "from": "old 3", "fallback": "no Triton"}
-    for name, value in kept.items():
-        trial.set_user_attr(name, value)
+    Record(owner=gone(), seed=5, begun_with="old 3", fallback="no Triton").write(trial)
     trial.suggest_int("conv1_kernel", 3, 9)  # killed while its parameters were drawn
     assert reclaim(stored.study, stored.storage) == 1
     again = stored.study.trials[1]
@@ -277,8 +250,7 @@ def test_a_first_epoch_forgives_earlier_deaths(
     stored: StoredStudy, epochs: int, deaths: int
 ) -> None:
     trial = stored.study.ask()
-    for name, value in {"owner": gone(), "deaths": 2}.items():
-        trial.set_user_attr(name, value)
+    Record(owner=gone(), deaths=2).write(trial)
     for epoch in range(epochs):
         trial.report(0.5, epoch)
     reclaim(stored.study, stored.storage)
