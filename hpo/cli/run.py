@@ -47,7 +47,6 @@ from hpo.workers.local import Workers, cores_for, devices, go_on_in_a_process_of
 from hpo.workers.ray import run_on_ray
 from hpo.workers.worker import Work
 from model.fast.device import device_name, find_device
-from model.fast.heap import spare_the_living
 from model.fast.threads import Threads, use_threads
 from model.inputs import open_inputs
 
@@ -207,7 +206,6 @@ def run(
         with show_progress(stored) as observer:
             if alone:
                 objective = Objective(stored, inputs, job.results, observer, stop.check, runs)
-                spare_the_living()
                 try:
                     reason = search(stored, objective, stop, observer)
                 except DeviceFailure as error:

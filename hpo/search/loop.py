@@ -29,6 +29,7 @@ from hpo.study.retry import (
 )
 from hpo.study.study import StoredStudy
 from hpo.study.trials import FINISHED, INTERRUPTED, SURPLUS, Record, record
+from model.fast.heap import spare_the_living
 from model.history import Interrupted
 
 WAITING = 0.5
@@ -67,6 +68,7 @@ class _SecondCopy(Exception):
 def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Observer) -> str | None:
     """Run trials until the study holds as many finished ones as are wanted, or its budget is spent.
 
+    The process is meant to do nothing else from here on: what lives now is not collected.
     Other processes may do the same at once. A trial is begun only where the finished ones
     and those that run leave a place, so that the study ends with exactly as many as are wanted; and
     none once the budget is used up; those that run then go on until it is overdrawn, and are handed
@@ -91,6 +93,7 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
     study_id = storage.get_study_id_from_name(study.study_name)
     lost: list[StorageInternalError] = []
     failures, waiting = list[str](), _Waiting(study)
+    spare_the_living()
 
     def attempt(trial: optuna.Trial) -> float:
         try:

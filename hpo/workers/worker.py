@@ -15,7 +15,6 @@ from hpo.study.patient_storage import ABSENCE, PAUSES, is_away
 from hpo.study.storage import StorageError, open_storage, storage_errors
 from hpo.study.study import StoredStudy, load
 from model.fast.device import current
-from model.fast.heap import spare_the_living
 from model.fast.threads import Threads
 
 
@@ -73,7 +72,6 @@ def work(job: Work, observer: Observer | None = None, stop: Stop | None = None) 
         stored = tries(_join, job, stop)
         inputs = stored.open_inputs(job.data, device, job.threads)
         objective = Objective(stored, inputs, job.results, observer, stop.check, job.runs)
-        spare_the_living()
         return search(stored, objective, stop, observer)
 
 

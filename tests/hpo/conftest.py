@@ -20,7 +20,6 @@ from hpo.study.study import StoredStudy, create_or_resume
 from hpo.view.terminal import PlainLines
 from model import inputs
 from model.configuration import DataChoice
-from model.fast.heap import spare_the_living
 from model.inputs import Inputs
 from tests.hpo.command import Hpo, run_command
 from tests.hpo.fixture_types import Open, Run, Searched
@@ -82,7 +81,6 @@ def run(small_inputs: Inputs, tmp_path: Path) -> Run:
         stop, lines = Stop(None), PlainLines(stored)
         results = tmp_path / "results"
         objective = Objective(stored, small_inputs, results, lines, stop.check, runs)
-        spare_the_living()
         return search(stored, objective, stop, lines)
 
     return run
