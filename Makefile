@@ -23,7 +23,7 @@ soak: $(VENV)/installed
 mutants: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[mutants]'
 	-OMP_NUM_THREADS=1 PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/mutmut run
-	$(BIN)/python -m benchmarks.mutants
+	$(BIN)/mutmut results --all true | $(BIN)/python -m benchmarks.mutants
 
 check: $(VENV)/installed
 	$(BIN)/ruff check

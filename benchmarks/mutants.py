@@ -1,48 +1,53 @@
 """How many of the faults that mutmut put into each module the tests caught, as a table.
 
-python -m benchmarks.mutants      after `mutmut run`, in the same folder
+    mutmut results --all true | python -m benchmarks.mutants
+
+What mypy refuses is counted apart. A fault that runs into the time limit, or ends the process, is
+caught; one that no test runs is missed.
 """
 
-import json
-from collections import Counter
-from pathlib import Path
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 
-FAULTY = Path("mutants")
-"""Where mutmut keeps the modules with all their faults, and beside each what became of them."""
-TYPES, SURVIVED, NEVER_RUN = 37, 0, 33
-"""mutmut's exit codes: mypy refuses it; every test passes; no test runs it. The rest is caught."""
+from benchmarks.stopwatch import Row, table
+
+REFUSED = ("caught by type check",)
+CAUGHT = ("killed", "timeout", "segfault")
+MISSED = ("survived", "no tests", "suspicious")
+
+
+def by_module(lines: Iterable[str]) -> dict[str, Counter[str]]:
+    """What became of the faults of each module, by mutmut's words, from lines "fault: word"."""
+    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for line in lines:
+        fault, _, fate = line.strip().partition(": ")
+        found[fault.rpartition(".")[0]][fate] += 1
+    return dict(sorted(found.items()))
+
+
+def row(module: str, fates: Counter[str]) -> Row:
+    """A row of the table."""
+    refused, caught, missed = (
+        sum(fates[fate] for fate in kind) for kind in (REFUSED, CAUGHT, MISSED)
+    )
+    tried = caught + missed
+    return {
+        "module": module,
+        "faults": fates.total(),
+        "refused by mypy": refused,
+        "caught by a test": caught,
+        "missed": missed,
+        "not tried": fates.total() - refused - tried,
+        "caught of those tried, %": round(100 * caught / tried, 1) if tried else "",
+    }
 
 
 def main() -> None:
     """Print a row for each module and one for all."""
-    whole: Counter[str] = Counter()
-    print("| module | faults | refused by mypy | caught by a test | missed | caught of the typed |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    for path in sorted(FAULTY.rglob("*.meta")):
-        codes: dict[str, int | None] = json.loads(path.read_text())["exit_code_by_key"]
-        if codes:
-            found = Counter(_fate(code) for code in codes.values())
-            print(_row(path.relative_to(FAULTY).with_suffix("").as_posix(), found))
-            whole += found
-    print(_row("all", whole))
-
-
-def _fate(code: int | None) -> str:
-    if code is None:
-        return "not tried"
-    if code == TYPES:
-        return "refused"
-    return "missed" if code in (SURVIVED, NEVER_RUN) else "caught"
-
-
-def _row(name: str, found: Counter[str]) -> str:
-    tried = found["caught"] + found["missed"]
-    share = f"{100 * found['caught'] / tried:.0f} %" if tried else "none"
-    untried = f" ({found['not tried']} not tried)" if found["not tried"] else ""
-    return (
-        f"| {name} | {found.total()}{untried} | {found['refused']} | {found['caught']} | "
-        f"{found['missed']} | {share} |"
-    )
+    found = by_module(sys.stdin)
+    whole = sum(found.values(), Counter[str]())
+    print(table([*(row(module, fates) for module, fates in found.items()), row("all", whole)]))
 
 
 if __name__ == "__main__":
