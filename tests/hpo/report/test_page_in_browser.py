@@ -49,7 +49,15 @@ def open_report(page: Page, report: Path, scheme: Scheme, width: int) -> list[st
     return found
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (400, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.soak),
+        pytest.param(400, "light", marks=pytest.mark.soak),
+    ],
+)
 def test_every_plot_is_drawn_and_nothing_overflows(
     page: Page, report: Path, screenshots: Path, scheme: Scheme, width: int
 ) -> None:

@@ -55,7 +55,16 @@ def search(
 
 @pytest.mark.parametrize(
     ("name", "trials"),
-    [("random", 300), ("tpe", 120), ("tpe-univariate", 100), ("gp", 20)],
+    [
+        ("random", 300),
+        ("tpe", 120),
+        ("tpe-univariate", 100),
+        ("gp", 20),
+        pytest.param("random", 1000, marks=pytest.mark.soak),
+        pytest.param("tpe", 400, marks=pytest.mark.soak),
+        pytest.param("tpe-univariate", 200, marks=pytest.mark.soak),
+        pytest.param("gp", 25, marks=pytest.mark.soak),
+    ],
 )
 def test_every_proposal_is_buildable_new_and_in_the_space(name: SamplerName, trials: int) -> None:
     space = SearchSpace(PAPER)
