@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Any
+from statistics import mean
 
 import torch
 
 from benchmarks.networks import STUDIES, first
+from benchmarks.replay import difference
 from benchmarks.stopwatch import Row, machine, table
 from data.files import write_whole
 from hpo.results.retrain import fresh_tasks
@@ -105,22 +105,22 @@ def score(name: str, seed: int, epochs: int | None, device: str, folder: Path) -
 
 def shown(rows: list[Row]) -> list[Row]:
     """A line for every change: the mean over the seeds, and its distance from the whole."""
-    by_change: dict[str, list[float]] = {name: [] for name in CHANGES}
+    by_change: dict[str, dict[int, float]] = {name: {} for name in CHANGES}
     for row in rows:
-        by_change[row["change"]].append(1.0 if row["error"] is None else row["error"])
+        by_change[row["change"]][row["seed"]] = 1.0 if row["error"] is None else row["error"]
     whole = by_change["as it stands"]
-    lines = []
+    lines: list[Row] = []
     for name, errors in by_change.items():
-        if not errors:
-            continue
-        line: dict[str, Any] = {
-            "change": name,
-            "correct, %": 100 * (1 - mean(errors)),
-            "seeds": len(errors),
-            "spread, points": 100 * stdev(errors) if len(errors) > 1 else "",
-            "costs, points": 100 * (mean(errors) - mean(whole)) if whole else "",
-        }
-        lines.append(line)
+        costs = [error - whole[seed] for seed, error in errors.items() if seed in whole]
+        if costs:
+            lines.append(
+                {
+                    "change": name,
+                    "correct, %": 100 * (1 - mean(errors.values())),
+                    "seeds": len(errors),
+                    "costs, points (95 % interval)": difference(costs),
+                }
+            )
     return lines
 
 
