@@ -51,9 +51,10 @@ def main() -> None:
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     tables = []
-    for sampler, share in SHARES.items():
+    for seed, (sampler, share) in enumerate(SHARES.items()):
         url = f"sqlite:///{(chosen.folder / sampler).absolute()}.db"
-        recipe = (*RECIPES[chosen.study], "search.pruner=none", f"search.sampler={sampler}")
+        search = ("search.pruner=none", f"search.sampler={sampler}", f"search.seed={seed}")
+        recipe = (*RECIPES[chosen.study], *search)
         changes = [f"--set={change}" for change in recipe]
         place, count = ["--storage", url], str(round(share * chosen.trials))
         run = ["run", str(STUDIES / f"{chosen.study}.toml"), "--trials", count, *changes]
