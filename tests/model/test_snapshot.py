@@ -4,6 +4,8 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -45,6 +47,14 @@ def make(configuration: Configuration, small_split: Split, small_tasks: OneShotT
     return lambda: Trainer(configuration, small_split.train, small_tasks, cpu)
 
 
+@pytest.fixture
+def whole(make: Make) -> Trainer:
+    """Trained without an interruption."""
+    trainer = make()
+    train(trainer)
+    return trainer
+
+
 class Killed(Exception):
     pass
 
@@ -64,15 +74,23 @@ def interrupted(trainer: Trainer, snapshot: Snapshot, steps: int) -> None:
     snapshot.save(trainer)
 
 
-@pytest.mark.parametrize("steps", [1, STEPS, STEPS + 3, 4 * STEPS])
-def test_an_interrupted_training_ends_as_any_other(make: Make, tmp_path: Path, steps: int) -> None:
-    whole = make()
-    train(whole)
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(stops=st.sets(st.integers(1, 4 * STEPS), min_size=1, max_size=3))
+@example(stops={1, STEPS, 4 * STEPS})
+def test_a_training_that_is_interrupted_after_any_steps_ends_as_any_other(
+    make: Make, whole: Trainer, tmp_path: Path, stops: set[int]
+) -> None:
     snapshot = Snapshot(tmp_path / "there" / "trial.safetensors")
-    interrupted(make(), snapshot, steps)
+    snapshot.remove()  # that of the example before
+    before = 0
+    for stop in sorted(stops):
+        trainer = make()
+        assert snapshot.resume(trainer) == (before > 0)
+        interrupted(trainer, snapshot, stop - before)
+        before = stop
     other = make()
     assert snapshot.resume(other)
-    assert len(other.history.epochs) * STEPS + other.partial.steps == steps
+    assert len(other.history.epochs) * STEPS + other.partial.steps == before
     train(other)
     assert [(e.error, e.loss, e.pairs, e.right) for e in other.history.epochs] == [
         (e.error, e.loss, e.pairs, e.right) for e in whole.history.epochs
