@@ -304,6 +304,19 @@ def test_a_kernel_that_fails_is_done_without_and_the_training_goes_on(
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
 
 
+def test_averaged_weights_are_validated_plainly_too(make: Make) -> None:
+    sampling = AllPairs(characters=40, per_alphabet=20, steps=25, loss="softmax")
+    trainer = make(tiny_configuration(epochs=2, sampling=sampling, averaging=0.2))
+    trainer.compute_plainly("asked")
+    train(trainer)
+    chance = 1 - 1 / trainer.tasks.way
+    assert trainer.validate() < chance - 0.1
+    with torch.no_grad():
+        for weights in trainer.answering.layer("fc").parameters():
+            weights.zero_()  # every image is now like every other
+    assert trainer.validate() == pytest.approx(chance)
+
+
 def test_what_fails_plainly_too_or_has_broken_the_device_ends_it(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,9 @@ from hpo.search.sampler import make_sampler
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy, StudyError, create_or_resume
 from hpo.study.trials import best_trial, finished
+from hpo.view.terminal import PlainLines
 from model.history import Interrupted
+from model.inputs import Inputs
 from model.scoring import unpack
 from model.training import Trainer
 from tests.hpo.fixture_types import Open, Run
@@ -132,6 +134,41 @@ def test_nor_is_one_that_was_stopped_after_its_last_epoch(
     assert (stopped.state, again.state) == (TrialState.FAIL, TrialState.COMPLETE)
     assert again.user_attrs["resumed_at"] == 3
     assert pruner.asked == [0, 1, 2]
+
+
+def test_one_that_was_stopped_is_pruned_as_soon_as_its_epochs_are_told(
+    stored: StoredStudy,
+    run: Run,
+    small_inputs: Inputs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    errors = iter([0.4, 0.3])
+    monkeypatch.setattr(Trainer, "validate", lambda trainer: next(errors))
+    pruner = _Always(1)
+    monkeypatch.setattr(loop, "make_pruner", lambda settings: pruner)
+    with monkeypatch.context() as patch:
+        patch.setattr(pruner, "prune", Mock(side_effect=[False, Interrupted("a reboot")]))
+        run(stored, 1)
+    objective = Objective(
+        stored, small_inputs, tmp_path / "results", PlainLines(stored), lambda: None
+    )
+    with pytest.raises(optuna.TrialPruned, match=r"^after 2 epochs at error 0\.300$"):
+        objective(stored.study.ask())
+    assert pruner.asked == [0, 1]
+
+
+def test_one_that_was_stopped_in_its_first_epoch_is_not_pruned_for_it(
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Trainer._backward
+    steps = iter([plain, plain, Mock(side_effect=Interrupted("a reboot"))])
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_backward", lambda self, batch: next(steps)(self, batch))
+        run(stored, 1)
+    run(stored, 1)
+    _, again = stored.study.trials
+    assert (again.state, again.user_attrs["resumed_at"]) == (TrialState.COMPLETE, 0)
 
 
 def test_nor_is_one_that_stopped_early(

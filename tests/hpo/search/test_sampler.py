@@ -277,3 +277,13 @@ def test_a_study_has_the_sampler_and_the_startup_that_its_file_names(
     stored = open_study("search.sampler=tpe-univariate", "search.startup_trials=4")
     stored.space.suggest(stored.study.ask())
     assert made.call_args.args[0] == 4
+
+
+@pytest.mark.parametrize("name", get_args(SamplerName))
+def test_a_parameter_that_is_not_the_spaces_is_left_to_the_sampler_within(
+    name: SamplerName,
+) -> None:
+    study = search(PAPER, name, trials=1)
+    trial = study.ask()
+    assert 7 <= trial.suggest_float("another", 7, 9) <= 9
+    assert trial.distributions["another"] == FloatDistribution(7, 9)
