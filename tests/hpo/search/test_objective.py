@@ -1,3 +1,4 @@
+from itertools import count
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -41,6 +42,16 @@ def test_the_value_of_a_trial_is_its_lowest_error_and_not_its_last(
     assert (kept["best_epoch"], kept["best_error"], kept["outcomes"]) == (1, 0.3, "gQ")
 
 
+def test_the_seconds_of_a_trial_are_those_since_it_began(
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Mock(perf_counter=Mock(side_effect=count(5000, 0.004)))
+    monkeypatch.setattr("hpo.search.objective.time", clock)
+    run(stored, 1)
+    (trial,) = stored.study.trials
+    assert trial.user_attrs["seconds"] == round((clock.perf_counter.call_count - 1) * 0.004, 2)
+
+
 def test_the_seed_of_a_trial_follows_from_the_studys_seed_and_its_number(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,7 +66,7 @@ def test_the_seed_of_a_trial_follows_from_the_studys_seed_and_its_number(
         return [trial.user_attrs["seed"] for trial in stored.study.trials]
 
     one, again, other = seeds("one", 7), seeds("again", 7), seeds("other", 8)
-    assert one == again
+    assert one == again == [1014427442, 291303631]  # another program would train other networks
     assert len({*one, *other}) == 4
 
 
@@ -87,7 +98,9 @@ def test_a_search_keeps_all_that_its_trials_did(stored: StoredStudy, run: Run) -
         network = stored.space.configuration(trial.params, 0).network
         assert trial.user_attrs["weights"] == network.weights
         assert trial.user_attrs["multiply_adds"] == network.multiply_adds
-        assert trial.user_attrs["peak_memory_mb"] > 50
+        assert 50 < trial.user_attrs["peak_memory_mb"] < 20_000
+        assert trial.user_attrs["device"].startswith("CPU, ")
+        assert 0 < trial.user_attrs["seconds"] < 300
     assert len({t.user_attrs["seed"] for t in stored.study.trials}) == 3
 
 
