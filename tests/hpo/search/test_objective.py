@@ -8,6 +8,7 @@ import torch
 from optuna.pruners import NopPruner
 from optuna.trial import FrozenTrial, TrialState
 
+from data.pairs import PairBatch
 from hpo.results.export import export_best
 from hpo.search import loop
 from hpo.search.objective import WORST, Objective
@@ -175,9 +176,15 @@ def test_one_that_was_stopped_in_its_first_epoch_is_not_pruned_for_it(
     stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = Trainer._backward
-    steps = iter([plain, plain, Mock(side_effect=Interrupted("a reboot"))])
+    done = count()
+
+    def stopped(self: Trainer, batch: PairBatch) -> torch.Tensor:
+        if next(done) == 2:
+            raise Interrupted("a reboot")
+        return plain(self, batch)
+
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_backward", lambda self, batch: next(steps)(self, batch))
+        patch.setattr(Trainer, "_backward", stopped)
         run(stored, 1)
     run(stored, 1)
     _, again = stored.study.trials
