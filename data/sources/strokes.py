@@ -38,7 +38,7 @@ def draw_strokes(seed: int) -> Drawings:
     The fingerprint names the recipe and the seed, not the pixels: the last bit of a sine may
     differ from processor to processor and turn a pixel in a million.
     """
-    chance = np.random.default_rng([seed % 2**63, RECIPE])
+    chance = np.random.default_rng([seed, RECIPE])
     ink = np.stack([_draw_alphabet(chance) for _ in range(sum(ALPHABETS.values()))])
     return _as_drawings(seed, ink)
 

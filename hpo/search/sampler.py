@@ -95,7 +95,7 @@ class BuildableSampler(BaseSampler):
                 trials of one bracket alone, and they would be counted as all that there are.
         """
         self._make, self._space, self._seed, self._study = make, space, seed, study
-        self._inner: BaseSampler = RandomSampler(seed)
+        self._inner: BaseSampler = RandomSampler(0)  # until a trial begins
         self._ended: dict[int, Key] = {}
 
     def reseed_rng(self) -> None:
@@ -155,7 +155,7 @@ class BuildableSampler(BaseSampler):
         return self._inner.sample_independent(study, trial, param_name, param_distribution)
 
     def _chance(self, trial: FrozenTrial) -> np.random.Generator:
-        return np.random.default_rng([self._seed % 2**63, trial.number])
+        return np.random.default_rng([self._seed, trial.number])
 
     def _known(self, trial: FrozenTrial, names: Iterable[str]) -> set[Key]:
         """What the other trials of the study have tried; those that have ended are kept in mind."""

@@ -143,7 +143,7 @@ def derived_seed(study_seed: int, *path: int) -> int:
         study_seed: of the study.
         path: numbers that no other use of the study's seed has.
     """
-    sequence = np.random.SeedSequence([study_seed % 2**63, *path])
+    sequence = np.random.SeedSequence([study_seed, *path])
     return int(sequence.generate_state(1)[0] >> 1)
 
 

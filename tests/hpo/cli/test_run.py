@@ -64,3 +64,19 @@ def test_a_study_without_changes_says_nothing_of_them(hpo: Hpo, tmp_path: Path) 
     write_tiny(tmp_path / "studies")
     for trials in (1, 2):
         assert "changes" not in hpo(f"run tiny --trials {trials}").err
+
+
+def test_the_largest_seeds_are_seeds(hpo: Hpo, tmp_path: Path) -> None:
+    largest = f"={2**63 - 1}"
+    file = write_tiny(tmp_path / "studies")
+    seeds = [key for key in keys_of(read_settings(file)) if "seed" in key]
+    assert seeds
+    options = " ".join(f"--set {key}{largest}" for key in seeds)
+    for line in (
+        f"run tiny --trials 2 --sampler tpe {options}",
+        "confirm tiny --top 1 --tasks 20",
+        "export tiny -o best.toml",
+        f"train best.toml -o best.safetensors --seed {2**63 - 1}",
+    ):
+        done = hpo(line)
+        assert done.status == 0, done.err

@@ -1,5 +1,5 @@
 from functools import partial
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any, get_args
 from unittest.mock import Mock
@@ -127,6 +127,38 @@ def test_a_restart_changes_nothing(tmp_path: Path, name: SamplerName) -> None:
     assert [t.params for t in whole.trials[:4]] != [t.params for t in other.trials]
 
 
+def test_every_trial_has_a_sampler_of_its_own_which_is_told_of_it(tmp_path: Path) -> None:
+    space, study, made = SearchSpace(tiny_settings(tmp_path)), optuna.create_study(), []
+    seeds = list[int]()
+
+    def make(seed: int) -> Mock:
+        seeds.append(seed)
+        made.append(Mock(wraps=optuna.samplers.RandomSampler(seed)))
+        return made[-1]
+
+    study.sampler = BuildableSampler(make, space, 7, study)
+    for number in range(300):
+        study.tell(study.ask(), number / 1000)
+    assert len(set(seeds)) == 300
+    assert 0 <= min(seeds) < 2**30 < max(seeds) < 2**31
+    last = study.trials[-1]
+    (asked_of, begun), (told_of, *ended) = (
+        getattr(made[-1], call).call_args.args for call in ("before_trial", "after_trial")
+    )
+    assert asked_of.study_name == told_of.study_name == study.study_name
+    assert begun.number == ended[0].number == last.number
+    assert ended[1:] == [TrialState.COMPLETE, [0.299]]
+
+
+def test_another_seed_of_a_study_is_another_search(tmp_path: Path) -> None:
+    settings = tiny_settings(tmp_path)
+    first = [
+        search(settings, "random", 1, seed).trials[0].params
+        for seed in (0, 1, 126, 2**32, 2**63 - 1)
+    ]
+    assert all(one != other for one, other in combinations(first, 2))
+
+
 def test_startup_is_uniform_over_what_fits() -> None:
     space = SearchSpace(PAPER)
     fitting = [k for k in product(range(3, 21), repeat=4) if space.fits(k)]
@@ -162,8 +194,12 @@ def test_no_configuration_is_proposed_twice_and_an_empty_space_is_said(
     settings = discrete(tmp_path, pruner)
     study = search(settings, name, 4, restart=1)
     assert len({(t.params["conv1_kernel"], t.params["conv2_kernel"]) for t in study.trials}) == 4
-    with pytest.raises(SpaceUsedUp, match="widen the ranges"):
+    with pytest.raises(SpaceUsedUp) as refused:
         SearchSpace(settings).suggest(study.ask())
+    assert str(refused.value) == (
+        "every configuration that the sampler finds is in the study already: "
+        "widen the ranges of the study file, or stop here"
+    )
 
 
 @pytest.mark.parametrize("name", ["tpe", "random"])

@@ -56,13 +56,22 @@ def test_amounts_as_a_person_writes_them(text: str, amount: float, unit: str) ->
     ["", "h", "2x", "2h30m", "-2h", "0h", "nan", "inf", "1e999", "1e999h", "two hours", "2 d"],
 )
 def test_what_is_no_amount_is_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="is no amount of compute: write a time such as 2h"):
+    with pytest.raises(SettingsError) as refused:
         read_budget(text)
+    assert str(refused.value) == (
+        f"--budget {text} is no amount of compute: write a time such as 2h, 90m or 45s, or "
+        "multiply-adds such as 3e15"
+    )
 
 
 def test_a_forgotten_unit_is_noticed() -> None:
-    with pytest.raises(SettingsError, match="for a time write 90h, 90m or 90s"):
-        read_budget("90")
+    with pytest.raises(SettingsError) as refused:
+        read_budget("999999")
+    assert str(refused.value) == (
+        "--budget 999999 is that many multiply-adds, and no network trains with so few: for a "
+        "time write 999999h, 999999m or 999999s"
+    )
+    assert read_budget("1000000") == Budget(1e6, "multiply-adds")
 
 
 def spender(number: int, seconds: float | None, epochs: int = 3, **more: Any) -> FrozenTrial:
