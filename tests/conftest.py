@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from alembic.script import ScriptDirectory
 from hypothesis import settings
+from optuna.storages._rdb.storage import _VersionManager
 
 from data.drawings import Drawings
 from data.sources import omniglot
@@ -30,6 +32,20 @@ if not torch.cuda.is_available():
 def pytest_collection_finish() -> None:
     """Take what was imported out of the garbage collection that ends every trial."""
     spare_the_living()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tables_known() -> Iterator[None]:
+    """Optuna reads the versions of its tables from files for every storage; here once."""
+    read, known = _VersionManager._create_alembic_script, list[ScriptDirectory]()
+
+    def read_once(manager: _VersionManager) -> ScriptDirectory:
+        known[:] = known or [read(manager)]
+        return known[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_VersionManager, "_create_alembic_script", read_once)
+        yield
 
 
 @pytest.fixture
