@@ -137,7 +137,11 @@ def test_what_is_written_into_an_attribute_is_never_run(
 
 @pytest.mark.parametrize(
     "line",
-    ["status tiny", "report tiny", pytest.param("run tiny --trials 3", marks=pytest.mark.soak)],
+    [
+        "status tiny",
+        pytest.param("report tiny", marks=pytest.mark.soak),
+        pytest.param("run tiny --trials 3", marks=pytest.mark.soak),
+    ],
 )
 def test_other_values_in_a_row_end_in_one_sentence(hpo: Hpo, database: Path, line: str) -> None:
     other = ["x", 1e300, "[" * 5000]

@@ -68,7 +68,7 @@ def start(network: SiameseNetwork, drawings: Drawings) -> dict[str, float]:
     side = network.architecture.image_size
     train = drawings.resized(side)
     pairs = draw_pairs(train, 200, 8, 0)
-    batch = next(random_pair_batches(train, pairs, 64, seeded(1), steps=1))
+    batch = next(random_pair_batches(train, pairs, 16, seeded(1), steps=1))
     hidden = network.encode(batch.images)
     first, second = hidden.split(len(hidden) // 2)
     assert batch.same is not None

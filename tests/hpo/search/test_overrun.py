@@ -56,10 +56,11 @@ def test_nothing_is_told_where_nothing_runs(stored: StoredStudy) -> None:
 def test_a_trial_is_handed_back_in_its_first_epoch_and_goes_on_with_a_larger_budget(
     hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_tiny(tmp_path / "studies", **{"steps = 4": "steps = 100"})
+    write_tiny(tmp_path / "studies", **{"steps = 4": "steps = 40"})
     whole = hpo("run tiny --trials 1 --storage sqlite:///whole.db").out.splitlines()
-    monkeypatch.setattr(objective, "NEWS", 0.0)
-    short = hpo("run tiny --budget 0.02s")
+    with monkeypatch.context() as patch:
+        patch.setattr(objective, "NEWS", 0.0)
+        short = hpo("run tiny --budget 0.02s")
     assert short.status == 0, short.err
     assert short.err.count("budget used up, finishing 1 trial\n") == 1
     assert "spent; 1 unfinished: a larger --budget goes on with that" in short.err

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,19 @@ def old(tmp_path: Path, url: str) -> StoredStudy:
     return create_or_resume("old", tiny_settings(tmp_path), "f", storage)[0]
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose database has the study ``old``, of 20 made-up trials."""
+    folder = tmp_path_factory.mktemp("old")
+    big_study(f"sqlite:///{folder / 'old.db'}", 20, settings=tiny_settings(folder), name="old")
+    return folder
+
+
 @pytest.fixture
-def source(tmp_path: Path, url: str) -> StoredStudy:
+def source(made_once: Path, tmp_path: Path, url: str) -> StoredStudy:
     """The study ``old``, of 20 made-up trials."""
-    return big_study(url, 20, settings=tiny_settings(tmp_path), name="old")
+    shutil.copytree(made_once, tmp_path, dirs_exist_ok=True)
+    return load("old", open_storage(url, create=False))
 
 
 @pytest.fixture

@@ -288,9 +288,8 @@ def test_an_old_study_ends_as_it_did(stored: StoredStudy) -> None:
     assert spending_of(stored) is None
 
 
-@pytest.mark.parametrize("budget", [HOUR, Budget(1e15, "multiply-adds")])
-def test_the_standing_says_the_same_of_the_budget(database: str, budget: Budget) -> None:
-    stored = big_study(database, trials=60, epochs=4)
+def test_the_standing_says_the_same_of_the_budget(database: str, tmp_path: Path) -> None:
+    stored = big_study(database, trials=60, epochs=4, settings=tiny_settings(tmp_path))
     attributes = {"seconds": 7.0, "retry_of": 17, "resumed_at": 2, "multiply_adds": 9}
     stored.study.add_trial(
         create_trial(
@@ -300,11 +299,12 @@ def test_the_standing_says_the_same_of_the_budget(database: str, budget: Budget)
         )
     )
     stored.study.ask()
-    set_limits(stored.study, None, budget)
-    now = StatusReader(stored).read()
-    assert now.wanted is None
-    assert now.spending == spending_of(stored)
-    assert now.spending is not None
-    left = now.spending.seconds_left
-    assert left is not None
-    assert now.seconds_left == pytest.approx(left / 2)  # two trials run
+    for budget in (HOUR, Budget(1e15, "multiply-adds")):
+        set_limits(stored.study, None, budget)
+        now = StatusReader(stored).read()
+        assert now.wanted is None
+        assert now.spending == spending_of(stored)
+        assert now.spending is not None
+        left = now.spending.seconds_left
+        assert left is not None
+        assert now.seconds_left == pytest.approx(left / 2)  # two trials run

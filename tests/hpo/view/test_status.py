@@ -1,3 +1,4 @@
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -14,10 +15,12 @@ from hpo.view.terminal import StudyView, best_table
 from tests.hpo.big_study import big_study
 from tests.hpo.fixture_types import Run
 from tests.hpo.made_up import check_standing, drawn
+from tests.hpo.tiny_study import tiny_settings
 
 
-def test_the_standing_is_what_the_trials_say(database: str) -> None:
-    stored = big_study(database, trials=60, epochs=3)
+def test_the_standing_is_what_the_trials_say(database: str, tmp_path: Path) -> None:
+    settings = tiny_settings(tmp_path)
+    stored = big_study(database, trials=60, epochs=3, settings=settings)
     stored.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"retry_of": 3}))
     stored.study.add_trial(create_trial(state=TrialState.WAITING))
     stored.study.ask()
