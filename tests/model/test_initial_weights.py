@@ -68,7 +68,7 @@ def start(network: SiameseNetwork, drawings: Drawings) -> dict[str, float]:
     side = network.architecture.image_size
     train = drawings.resized(side)
     pairs = draw_pairs(train, 200, 8, 0)
-    batch = next(random_pair_batches(train, pairs, 16, seeded(1), steps=1))
+    batch = next(random_pair_batches(train, pairs, 64, seeded(1), steps=1))
     hidden = network.encode(batch.images)
     first, second = hidden.split(len(hidden) // 2)
     assert batch.same is not None
@@ -83,6 +83,7 @@ def start(network: SiameseNetwork, drawings: Drawings) -> dict[str, float]:
     return found
 
 
+@pytest.mark.soak
 def test_the_scale_model_starts_as_the_published_network_does(strokes: Drawings) -> None:
     """To within a factor of two; the paper's weights, not scaled, are far from it there."""
     published = start(drawn(architecture()), strokes)

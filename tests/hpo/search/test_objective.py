@@ -151,25 +151,26 @@ def test_nor_is_one_that_was_stopped_after_its_last_epoch(
 
 
 def test_one_that_was_stopped_is_pruned_as_soon_as_its_epochs_are_told(
-    stored: StoredStudy,
+    open_study: Open,
     run: Run,
     small_inputs: Inputs,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    errors = iter([0.4, 0.3])
+    stored = open_study("training.epochs=4")
+    errors = iter([0.4, 0.2, 0.3])
     monkeypatch.setattr(Trainer, "validate", lambda trainer: next(errors))
     pruner = _Always(1)
     monkeypatch.setattr(loop, "make_pruner", lambda settings: pruner)
     with monkeypatch.context() as patch:
-        patch.setattr(pruner, "prune", Mock(side_effect=[False, Interrupted("a reboot")]))
+        patch.setattr(pruner, "prune", Mock(side_effect=[False, False, Interrupted("a reboot")]))
         run(stored, 1)
     objective = Objective(
         stored, small_inputs, tmp_path / "results", PlainLines(stored), lambda: None
     )
-    with pytest.raises(optuna.TrialPruned, match=r"^after 2 epochs at error 0\.300$"):
+    with pytest.raises(optuna.TrialPruned, match=r"^after 3 epochs at error 0\.300$"):
         objective(stored.study.ask())
-    assert pruner.asked == [0, 1]
+    assert pruner.asked == [0, 1, 2]
 
 
 def test_one_that_was_stopped_in_its_first_epoch_is_not_pruned_for_it(

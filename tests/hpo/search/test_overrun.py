@@ -56,7 +56,7 @@ def test_nothing_is_told_where_nothing_runs(stored: StoredStudy) -> None:
 def test_a_trial_is_handed_back_in_its_first_epoch_and_goes_on_with_a_larger_budget(
     hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_tiny(tmp_path / "studies", **{"steps = 4": "steps = 40"})
+    write_tiny(tmp_path / "studies", **{"steps = 4": "steps = 100"})
     whole = hpo("run tiny --trials 1 --storage sqlite:///whole.db").out.splitlines()
     with monkeypatch.context() as patch:
         patch.setattr(objective, "NEWS", 0.0)
