@@ -35,6 +35,14 @@ def test_what_comes_in_from_outside_the_image_is_paper(device: torch.device) -> 
     torch.testing.assert_close(moved, expected, atol=1e-4, rtol=0)
 
 
+def test_what_comes_in_from_outside_a_colour_image_is_its_border(device: torch.device) -> None:
+    shift = identity_transforms(1, device).clone()
+    shift[0, 0, 2] = 2 * 2 / 5  # two pixels to the left
+    columns = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5], device=device).expand(1, 3, 5, 5)
+    expected = torch.tensor([0.3, 0.4, 0.5, 0.5, 0.5], device=device).expand(1, 3, 5, 5)
+    torch.testing.assert_close(distort(columns, shift), expected, atol=1e-4, rtol=0)
+
+
 def test_every_component_is_absent_half_of_the_time() -> None:
     maps = draw_transforms(20_000, seeded(1))
     absent = (maps[:, :, 2] == 0).float().mean().item()

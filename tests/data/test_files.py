@@ -1,3 +1,4 @@
+import errno
 import os
 import time
 from pathlib import Path
@@ -20,6 +21,24 @@ def test_what_a_killed_process_left_half_written_is_deleted(tmp_path: Path) -> N
     write_whole(path, b"whole")
     assert {p.name for p in tmp_path.iterdir()} == {path.name, young.name, other.name}
     assert path.read_bytes() == b"whole"
+
+
+def test_a_write_that_fails_half_way_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "best.toml"
+    path.write_bytes(b"old")
+
+    def write_half(file: Path, content: bytes) -> None:
+        with file.open("wb") as opened:
+            opened.write(content[:2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", write_half)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(path, b"whole")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_pipe_or_a_device_is_no_file(tmp_path: Path) -> None:

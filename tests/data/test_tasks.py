@@ -22,6 +22,7 @@ def test_tasks_are_within_one_alphabet_by_two_drawers(strokes: Drawings) -> None
     told = drawings_of(ink, strokes.alphabets, strokes.alphabet_of, strokes.drawers)
     tasks = draw_tasks(told, 320, seed=0)
     assert len(tasks) == 320
+    assert tasks.drawn_from == told.fingerprint
     assert tasks.support.shape == tasks.queries.shape == (16, 20, 1, 2, 2)
     shown = tasks.support.squeeze(2), tasks.queries.squeeze(2)
     for support, queries, target in zip(*shown, tasks.target, strict=True):

@@ -317,6 +317,20 @@ def test_averaged_weights_are_validated_plainly_too(make: Make) -> None:
     assert trainer.validate() == pytest.approx(chance)
 
 
+def test_the_best_weights_come_back_to_all_that_answers(make: Make) -> None:
+    trainer = make(tiny_configuration(epochs=1, averaging=0.5))
+    train(trainer)
+    both = trainer.network, trainer.answering
+    with torch.no_grad():
+        for weights in (w for network in both for w in network.parameters()):
+            weights.zero_()
+    trainer.restore_best()
+    assert trainer.validate() == trainer.history.epochs[0].error
+    for network in both:
+        for name, weights in network.state_dict().items():
+            assert torch.equal(weights, trainer.best[name])
+
+
 def test_what_fails_plainly_too_or_has_broken_the_device_ends_it(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

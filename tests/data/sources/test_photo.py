@@ -118,6 +118,14 @@ def test_a_wide_picture_is_padded_with_paper(
     assert distance(seen, as_trained(expected)) < 0.005
 
 
+def test_ink_may_fill_more_than_half_of_a_wide_picture(tmp_path: Path) -> None:
+    wide = Image.new("L", (1000, 40), 255)
+    ImageDraw.Draw(wide).rectangle((20, 6, 979, 33), fill=0)  # 67 % of it
+    seen = read(wide, tmp_path)
+    assert seen[0, SIDE // 2, SIDE // 2] > 50  # it is little more than a pixel high
+    assert seen[0, 0, 0] == 0
+
+
 def test_an_endless_strip_is_no_endless_square(tmp_path: Path) -> None:
     strip = Image.new("1", (200_000, 2), 1)
     ImageDraw.Draw(strip).rectangle((90_000, 0, 110_000, 1), fill=0)
