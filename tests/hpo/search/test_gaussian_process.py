@@ -143,6 +143,25 @@ def test_where_a_trial_runs_less_is_to_be_gained(space: SearchSpace) -> None:
     assert after.mean.item() == pytest.approx(before.mean.item(), abs=0.05)
 
 
+def test_what_runs_already_is_not_proposed_by_another_worker(space: SearchSpace) -> None:
+    chance, study = np.random.default_rng(0), optuna.create_study()
+    drawn = [space.draw(chance) for _ in range(12)]
+    study.add_trials([trained(quality(space, p), **at(space, p)) for p in drawn])
+    asked = study.ask()
+
+    def proposed() -> Params:
+        sampler = GaussianProcess(space, 4, seed=0)
+        trial = study.trials[asked.number]
+        return sampler.sample_relative(study, trial, space.distributions)
+
+    first = proposed()
+    assert proposed() == first
+    study.add_trial(
+        create_trial(state=TrialState.RUNNING, params=first, distributions=space.distributions)
+    )
+    assert proposed() != first
+
+
 def test_of_many_trials_the_best_and_the_newest_are_fitted(
     space: SearchSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
