@@ -182,6 +182,7 @@ def test_what_was_packed_comes_back(count: int) -> None:
     right = np.random.default_rng(count).random(count) < 0.7
     text = pack(right)
     assert (unpack(text, count) == right).all()
+    assert unpack(text, count).dtype == np.bool_
     whole = unpack(text)
     assert len(whole) == -(-count // 8) * 8
     assert (whole[:count] == right).all()

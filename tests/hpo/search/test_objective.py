@@ -181,6 +181,7 @@ def test_one_that_was_stopped_in_its_first_epoch_is_not_pruned_for_it(
 
     def stopped(self: Trainer, batch: PairBatch) -> torch.Tensor:
         if next(done) == 2:
+            self.partial.seconds += 1000
             raise Interrupted("a reboot")
         return plain(self, batch)
 
@@ -190,6 +191,7 @@ def test_one_that_was_stopped_in_its_first_epoch_is_not_pruned_for_it(
     run(stored, 1)
     _, again = stored.study.trials
     assert (again.state, again.user_attrs["resumed_at"]) == (TrialState.COMPLETE, 0)
+    assert 1000 < again.user_attrs["seconds"] < 1100  # those of the part of an epoch count
 
 
 def test_nor_is_one_that_stopped_early(

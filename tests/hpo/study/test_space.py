@@ -87,20 +87,49 @@ def test_a_trial_becomes_the_configuration_that_it_names(tmp_path: Path) -> None
     assert configuration.rates["conv1"].momentum == params["conv1_momentum"]
 
 
+def test_what_is_not_searched_of_a_network_is_the_studys() -> None:
+    wanted = {
+        "image_size": 24,
+        "channels": 3,
+        "initial_weights": "he",
+        "output_weights": "negative",
+        "normalisation": "batch",
+        "eight_views": True,
+    }
+    changed = PAPER.model_copy(update={"network": PAPER.network.model_copy(update=wanted)})
+    params = dict.fromkeys(SearchSpace(PAPER).distributions, 2)
+    network = SearchSpace(changed).architecture(params)
+    assert {name: getattr(network, name) for name in wanted} == wanted
+    assert wanted.keys() | {"convolutions", "fc_units"} == type(network).model_fields.keys()
+
+
+def test_parameters_that_make_no_network_are_said_to_be_a_trials(tmp_path: Path) -> None:
+    space = SearchSpace(tiny_settings(tmp_path))
+    params = space.draw(np.random.default_rng(0)) | {"conv1_filters": 0}
+    with pytest.raises(BrokenStudy, match="^the parameters of a trial "):
+        space.configuration(params, 0)
+
+
 @pytest.mark.parametrize(
     ("first", "message"),
     [
-        ("{ conv9_kernel = 3 }", "there is no parameter conv9_kernel"),
-        ("{ conv1_lr = 0.5 }", "conv1_lr = 0.5 is not in its range"),
-        ("{ fc_units = 130 }", "fc_units = 130 is not in its range"),
-        ("{ conv1_kernel = 3 }", "give one for every layer"),
-        ("{ conv1_kernel = 9, conv2_kernel = 9 }", "do not fit"),
+        ("{ conv9_kernel = 3 }", "there is no parameter conv9_kernel: correct its name"),
+        ("{ conv1_lr = 0.5 }", "conv1_lr = 0.5 is not in its range: correct one of the two"),
+        ("{ fc_units = 130 }", "fc_units = 130 is not in its range: correct one of the two"),
+        ("{ conv1_kernel = 3 }", "the kernels [3] do not fit the image as 2 layers: "),
+        (
+            "{ conv1_kernel = 9, conv2_kernel = 8 }",
+            "the kernels [9, 8] do not fit the image as 2 layers: give one for every layer, or "
+            "smaller ones",
+        ),
     ],
 )
 def test_first_trials_are_checked(tmp_path: Path, first: str, message: str) -> None:
-    space = SearchSpace(tiny_settings(tmp_path, f"search.first=[{first}]"))
-    with pytest.raises(SettingsError, match=message):
+    good = "{ fc_units = 128 }"
+    space = SearchSpace(tiny_settings(tmp_path, f"search.first=[{good}, {first}]"))
+    with pytest.raises(SettingsError) as refused:
         space.checked_first()
+    assert str(refused.value).startswith(f"search.first, trial 2: {message}")
 
 
 def test_the_first_trial_of_paper_is_the_published_network() -> None:
@@ -151,6 +180,14 @@ def test_the_ends_and_the_middle_of_a_range(
     value, place = value_at(distribution), place_in_range(distribution)
     assert [value(p) for p in (0, 0.5, 1)] == pytest.approx(values)
     assert [place(v) for v in values] == pytest.approx([0, 0.5, 1])
+
+
+def test_a_range_holds_its_ends_and_its_steps() -> None:
+    steps = IntDistribution(10, 30, step=4)  # Optuna ends it at its last step, 30
+    assert [value for value in range(5, 36) if holds(steps, value)] == [10, 14, 18, 22, 26, 30]
+    between = FloatDistribution(0.5, 0.9)
+    assert [v for v in (0.49, 0.5, 0.7, 0.9, 0.91) if holds(between, v)] == [0.5, 0.7, 0.9]
+    assert not holds(CategoricalDistribution((1, 2)), 1)
 
 
 @pytest.mark.parametrize("log", [False, True])
