@@ -96,6 +96,18 @@ def test_no_proposal_costs_more_than_the_study_allows(tmp_path: Path, name: Samp
         assert trial.distributions == free.distributions
 
 
+def test_a_size_that_is_not_searched_counts_too(tmp_path: Path) -> None:
+    fixed = "space.filters={ low = 32, high = 32 }"
+    free = SearchSpace(tiny_settings(tmp_path, fixed))
+    smallest = {name: sizes.low for name, sizes in free.sizes.items()}
+    limit = free.architecture(smallest).multiply_adds
+    settings = tiny_settings(tmp_path, fixed, f"space.multiply_adds={limit}")
+    study = search(settings, "tpe", STARTUP + 10)
+    found = [free.architecture(trial.params).multiply_adds for trial in study.trials]
+    assert max(found) <= limit
+    assert len(set(found)) > 3
+
+
 def test_what_a_trial_was_enqueued_with_is_kept_and_the_rest_goes_with_it(tmp_path: Path) -> None:
     free = SearchSpace(tiny_settings(tmp_path))
     given = {"conv1_filters": 32, "conv2_filters": 32, "fc_units": 256}
