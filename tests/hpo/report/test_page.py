@@ -16,6 +16,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.paper.published import OMNIGLOT
+from hpo.report import networks
 from hpo.report.cost import pareto_front
 from hpo.report.page import make_page
 from hpo.report.plot import log_axis
@@ -97,6 +98,12 @@ def a_trial(
         intermediate_values={} if error is None else {0: error},
         user_attrs=kept.attributes | {"best_epoch": 0, "seconds": 2.0} | more,
     )
+
+
+def test_a_row_of_the_table_by_hand(stored: StoredStudy) -> None:
+    stored.study.add_trial(a_trial(stored, 0.25, TrialState.COMPLETE, best_epoch=6))
+    row = " ".join(re.sub(r"<[^>]+>", " ", networks.trials(trials_table(stored), [])).split())
+    assert "0 25.00 complete 7 1 2.0 0.05 0.001" in row
 
 
 def test_the_page_tells_what_the_study_holds(made_up: StoredStudy) -> None:

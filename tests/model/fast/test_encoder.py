@@ -7,7 +7,7 @@ from torch import Tensor
 from data.drawings import Drawings
 from data.pairs import as_input, seeded
 from model.architecture import Architecture, Convolution
-from model.fast.encoder import encoder
+from model.fast.encoder import answering_encoder, encoder
 from model.fast.spectral import spectral_layers
 from model.loss import batch_loss
 from model.recipe import Precision
@@ -166,3 +166,13 @@ def test_any_network_is_computed_as_the_plain_one(described: Architecture, seed:
     exact = torch.cat([g.flatten() for g in gradients(network, plain)])
     assert float((fast - plain).detach().abs().max()) < 1e-4
     assert float((found - exact).norm()) <= 0.1 * float(exact.norm())
+
+
+def test_an_answer_depends_on_no_other_image() -> None:
+    layers, size = SHAPES["direct"]
+    chosen = {"initial_weights": "he", "normalisation": "batch"}
+    described = architecture(layers, size=size, fc=48).model_copy(update=chosen)
+    encode = answering_encoder(SiameseNetwork(described, seeded(0)), "fp32")
+    images = torch.rand(9, 1, size, size, generator=seeded(1))
+    with torch.inference_mode():
+        torch.testing.assert_close(encode(images)[:1], encode(images[:1]))
