@@ -28,8 +28,9 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for left in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
-            if time.time() - left.stat().st_mtime > LEFT:
-                left.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another process has just moved its own
+                if time.time() - left.stat().st_mtime > LEFT:
+                    left.unlink()
         partial.write_bytes(content)
         partial.replace(path)
     finally:

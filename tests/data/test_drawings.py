@@ -46,3 +46,15 @@ def test_resized_takes_the_mean_of_each_area() -> None:
     drawings = drawings_of(ink, "A", torch.tensor([0]), (1,))
     assert drawings.resized(2).images[0, 0].tolist() == [[255, round(255 / 9)], [0, 0]]
     assert drawings.resized(6) is drawings
+
+
+def test_characters_keep_their_own_numbers_of_images() -> None:
+    images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1)
+    alphabet_of, counts = torch.tensor([0, 0, 1, 2]), torch.tensor([2, 3, 1, 4])
+    part = Drawings("mine", "m", ("A", "B", "C"), alphabet_of, (), counts, images).characters(
+        torch.tensor([1, 3])
+    )
+    assert part.alphabets == ("A", "C")
+    assert part.alphabet_of.tolist() == [0, 1]
+    assert part.count_of.tolist() == [3, 4]
+    assert part.images.flatten().tolist() == [2, 3, 4, 6, 7, 8, 9]

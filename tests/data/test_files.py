@@ -23,6 +23,18 @@ def test_what_a_killed_process_left_half_written_is_deleted(tmp_path: Path) -> N
     assert path.read_bytes() == b"whole"
 
 
+def test_another_process_may_write_the_same_file_at_the_same_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, theirs = tmp_path / "cache.npz", tmp_path / "cache.npz.77.partial"
+    theirs.write_bytes(b"theirs")
+    found = list(tmp_path.glob("*.partial"))
+    theirs.rename(path)
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: iter(found))
+    write_whole(path, b"whole")
+    assert path.read_bytes() == b"whole"
+
+
 def test_a_write_that_fails_half_way_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

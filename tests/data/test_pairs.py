@@ -304,3 +304,62 @@ def test_batches_of_classes_with_uneven_numbers_of_images(uneven: Drawings) -> N
         assert (first != second).all()
         seen |= set(zip(first.tolist(), second.tolist(), strict=True))
     assert len(seen) == 2 * 1 + 5 * 4 + 3 * 2
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+@pytest.mark.parametrize("steps", [None, 7])
+def test_pairs_of_one_class_are_labelled_as_the_same(
+    uneven: Drawings, steps: int | None, at_once: int
+) -> None:
+    pairs = draw_pairs(uneven, 30, copies=2, seed=0)
+    seen = 0
+    for batch in random_pair_batches(uneven, pairs, 16, seeded(0), steps, at_once=at_once):
+        shown = (batch.images[:, 0, 0, 0] * 255).round().long()
+        first, second = CLASS_OF[shown].chunk(2)
+        assert batch.same is not None
+        assert torch.equal(first == second, batch.same.bool())
+        seen += len(batch.same)
+    assert seen == (7 * 16 if steps else 90)
+
+
+GROUP_OF = torch.tensor([0, 0, 1, 1, 1, 1, 1, 2, 2, 2])
+
+
+@pytest.fixture
+def groups() -> Drawings:
+    """Groups of 2, 5 and 3 classes of two images each; image i is full of i."""
+    images = torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1).expand(20, 1, 2, 2)
+    return Drawings("groups", "g", ("a", "b", "c"), GROUP_OF, (), torch.full((10,), 2), images)
+
+
+def classes_of(batch: PairBatch) -> list[int]:
+    """Those of a batch of `groups`, in their order."""
+    first, second = ((batch.images[:, 0, 0, 0] * 255).round().long() // 2).chunk(2)
+    assert torch.equal(first, second)
+    return first.tolist()
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_batches_of_groups_with_uneven_numbers_of_classes(groups: Drawings, at_once: int) -> None:
+    most = characters_of_batch(groups, 100, 4)
+    assert most == 2 + 4 + 3
+    seen: set[int] = set()
+    for batch in all_pairs_batches(groups, most, 4, 40, None, False, seeded(0), at_once):
+        classes = classes_of(batch)
+        assert len(set(classes)) == 9
+        assert torch.bincount(GROUP_OF[classes]).tolist() == [2, 4, 3]
+        seen |= set(classes)
+    assert seen == set(range(10))  # the four of the second group are not always the same
+
+
+def test_a_small_batch_takes_now_these_groups_and_now_those(groups: Drawings) -> None:
+    batches = all_pairs_batches(groups, 4, 3, 40, None, False, seeded(0))
+    orders = {tuple(GROUP_OF[classes_of(batch)].tolist()) for batch in batches}
+    assert orders == {
+        (0, 0, 1, 1),
+        (0, 0, 2, 2),
+        (1, 1, 1, 0),
+        (1, 1, 1, 2),
+        (2, 2, 2, 0),
+        (2, 2, 2, 1),
+    }

@@ -14,15 +14,17 @@ def test_the_published_network_has_the_published_size() -> None:
     assert published.layers == ("conv1", "conv2", "conv3", "conv4", "fc", "out")
 
 
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("normalisation", ["none", "batch"])
 @pytest.mark.parametrize(
     ("layers", "size", "fc"),
     [(((3, 16),), 12, 128), (((5, 16), (3, 32)), 28, 64), (((4, 16), (3, 16), (2, 32)), 35, 96)],
 )
 def test_weights_and_features_are_those_of_the_real_network(
-    layers: tuple[tuple[int, int], ...], size: int, fc: int, normalisation: str
+    layers: tuple[tuple[int, int], ...], size: int, fc: int, normalisation: str, channels: int
 ) -> None:
-    described = architecture(layers, size, fc).model_copy(update={"normalisation": normalisation})
+    chosen = {"normalisation": normalisation, "channels": channels}
+    described = architecture(layers, size, fc).model_copy(update=chosen)
     network = SiameseNetwork(described, seeded(0))
     assert described.weights == sum(p.numel() for p in network.parameters())
     assert described.features == network.layer("fc").weight.shape[1]

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from data.pairs import as_input, seeded
@@ -62,3 +63,31 @@ def test_alphabets_are_distorted_as_wide_as_the_sampling_has_it(small_split: Spl
     assert moved(0.0) == 0
     assert 0 < moved(1e-6) < 1e-5
     assert moved(3.0) > 1.2 * moved(1.0) > 0.01
+
+
+def test_a_batch_has_as_many_of_an_alphabet_as_the_sampling_has_it(small_split: Split) -> None:
+    train = small_split.train
+    known = as_input(train.images).flatten(1)
+    for most, expected in ((20, [20]), (10, [10, 10]), (8, [4, 8, 8])):
+        sampling = PLAIN.model_copy(update={"per_alphabet": most})
+        first, _ = torch.cdist(images(small_split, sampling), known).argmin(dim=1).chunk(2)
+        counts = torch.bincount(train.alphabet_of[first // len(train.drawers)])
+        assert sorted(counts[counts > 0].tolist()) == expected
+
+
+@pytest.mark.parametrize(
+    ("sampling", "steps"),
+    [
+        (RandomPairs(pairs=20, copies=2, batch=32), 2),  # 60 pairs: one whole step and a part
+        (RandomPairs(pairs=20, copies=3, batch=16), 5),
+        (RandomPairs(pairs=20, copies=2, batch=32, steps=7), 7),
+        (PLAIN, 2),
+    ],
+)
+def test_an_epoch_has_the_steps_that_are_counted_on(
+    small_split: Split, sampling: Sampling, steps: int
+) -> None:
+    training = tiny_configuration(sampling=sampling).training
+    batches = list(batches_of(training, small_split.train, seeded(0))(0))
+    assert len(batches) == sampling.epoch_steps == steps
+    assert len(batches[0].images) == sampling.images

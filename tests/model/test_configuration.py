@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from model.configuration import Configuration, ConfigurationError
+from model.configuration import Configuration, ConfigurationError, DataChoice, Provenance
 from model.recipe import AllPairs, RandomPairs
 from tests.model.tiny import tiny_configuration
 
@@ -24,6 +24,25 @@ def test_the_recipe_key_holds_what_bears_on_the_training() -> None:
     keys = {c.recipe_key for c in (one, *others)}
     assert len(keys) == 5
     assert Configuration.from_toml(one.to_toml(), "x").recipe_key == one.recipe_key
+    found = Provenance(
+        study="tiny",
+        trial=4,
+        error=0.3,
+        best_epoch=1,
+        seed=1,
+        training=one.training,
+        data_fingerprint="strokes-1-0",
+        device="CPU, 1 threads",
+        precision="fp32",
+        hpo_version="1",
+        exported="2026-01-01T00:00:00Z",
+    )
+    assert one.model_copy(update={"provenance": found}).recipe_key == one.recipe_key
+
+
+def test_tasks_are_counted_in_whole_draws() -> None:
+    choice = DataChoice(set="strokes", way=7, validation_tasks=70)
+    assert [choice.whole_draws(count) for count in (1, 7, 13, 14, 400)] == [7, 7, 7, 14, 399]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import torch
 
 from data.drawings import Drawings
 from model.configuration import DataChoice
-from model.inputs import inputs_from
+from model.inputs import Inputs, inputs_from
 from tests.data.ink import drawings_of
 
 CPU = torch.device("cpu")
@@ -48,3 +48,48 @@ def test_tasks_are_those_of_the_seed_that_was_chosen() -> None:
     )
     assert torch.equal(one.target, again.target)
     assert not torch.equal(one.target, other.target)
+
+
+def photos() -> Drawings:
+    """Groups of 20, 4 and 5 classes of four images each, full of the number of their class."""
+    images = torch.arange(29).byte().repeat_interleave(4).view(-1, 1, 1, 1).repeat(1, 1, 8, 8)
+    group_of = torch.tensor([0] * 20 + [1] * 4 + [2] * 5)
+    counts = torch.full((29,), 4)
+    return Drawings("photos", "p", ("big", "four", "five"), group_of, (), counts, images)
+
+
+def test_the_classes_of_a_folder_are_cut_as_was_chosen() -> None:
+    def inputs(seed: int, task_seed: int) -> Inputs:
+        choice = DataChoice(
+            set="folder",
+            seed=seed,
+            held_out=0.35,
+            way=3,
+            shots=2,
+            validation_tasks=30,
+            task_seed=task_seed,
+        )
+        return inputs_from(photos(), choice, 8, CPU)
+
+    one, again, other = inputs(1, 5), inputs(1, 6), inputs(2, 5)
+    cut = one.split
+    assert [len(p.count_of) for p in (cut.train, cut.validation, cut.evaluation)] == [15, 7, 7]
+    assert torch.equal(cut.validation.images, again.split.validation.images)
+    assert not torch.equal(cut.validation.images, other.split.validation.images)
+    assert not torch.equal(one.tasks.support, again.tasks.support)
+    assert (one.tasks.way, one.tasks.shots, len(one.tasks)) == (3, 2, 30)
+    assert set(one.tasks.queries.unique().tolist()) <= set(cut.validation.images.unique().tolist())
+
+
+def test_the_groups_of_a_folder_are_held_out_as_they_are_named() -> None:
+    choice = DataChoice(
+        set="folder",
+        validation_groups=("five",),
+        evaluation_groups=("four",),
+        way=3,
+        validation_tasks=30,
+    )
+    inputs = inputs_from(photos(), choice, 8, CPU)
+    assert inputs.split.train.images.unique().tolist() == list(range(20))
+    assert inputs.split.evaluation.images.unique().tolist() == [20, 21, 22, 23]
+    assert inputs.tasks.queries.unique().tolist() == [24, 25, 26, 27, 28]

@@ -110,6 +110,23 @@ def test_a_training_that_is_interrupted_loses_no_step(make: Make, tmp_path: Path
     assert resumed.call_count == 1
 
 
+def test_an_epoch_is_in_the_snapshot_before_it_is_told_of(make: Make, tmp_path: Path) -> None:
+    snapshot, other = Snapshot(tmp_path / "trial.safetensors"), make()
+    with pytest.raises(Killed):
+        train_resumably(make(), snapshot, Mock(), on_epoch=Mock(side_effect=Killed))
+    assert snapshot.resume(other)
+    assert len(other.history.epochs) == 1
+
+
+def test_seconds_and_threads_of_an_interrupted_epoch_are_kept(make: Make, tmp_path: Path) -> None:
+    snapshot, trainer, other = Snapshot(tmp_path / "trial.safetensors"), make(), make()
+    trainer.threads.remember(1, 77)
+    interrupted(trainer, snapshot, STEPS + 1)
+    assert snapshot.resume(other)
+    assert other.partial.seconds == trainer.partial.seconds > 0
+    assert (other.threads.fewest, other.threads.highest) == (1, 77)
+
+
 def test_a_finished_training_has_nothing_left_to_do(make: Make, tmp_path: Path) -> None:
     whole, snapshot = make(), Snapshot(tmp_path / "trial.safetensors")
     train(whole, lambda epoch, error: snapshot.save(whole))

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from unittest.mock import Mock
 
@@ -53,6 +53,76 @@ def test_both_samplings_train(make: Make, sampling: RandomPairs | AllPairs) -> N
     pairs = {e.pairs for e in trainer.history.epochs}
     assert pairs == ({400} if isinstance(sampling, RandomPairs) else {3 * 20 * 20})
     assert trainer.history.pairs_per_second > 0
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_steps(make: Make) -> None:
+    sampling = RandomPairs(pairs=40, copies=0, batch=16)  # two whole steps and a half
+    losses = [float(loss) for loss, _ in make(tiny_configuration(sampling=sampling)).steps(0)]
+    trainer = make(tiny_configuration(epochs=1, sampling=sampling))
+    train(trainer)
+    (epoch,) = trainer.history.epochs
+    assert len(losses) == 3
+    assert epoch.loss == pytest.approx(sum(losses) / 3, rel=1e-3)
+
+
+@pytest.mark.parametrize("steps", [2, None])
+def test_every_epoch_shows_other_pairs_or_another_order(
+    make: Make, monkeypatch: pytest.MonkeyPatch, steps: int | None
+) -> None:
+    sampling = RandomPairs(pairs=32, copies=0, batch=8, steps=steps)
+    trainer = make(tiny_configuration(epochs=2, sampling=sampling))
+    batches_of_epoch, shown = trainer._batches, list[tuple[float, ...]]()
+
+    def seen(epoch: int) -> Iterator[PairBatch]:
+        for batch in batches_of_epoch(epoch):
+            twins = torch.cat(batch.images.flatten(1).chunk(2), dim=1)
+            shown.extend(tuple(pair) for pair in twins.tolist())
+            yield batch
+
+    monkeypatch.setattr(trainer, "_batches", seen)
+    train(trainer)
+    if steps:  # half of the set
+        assert len(shown) == len(set(shown)) == 32
+    else:
+        assert set(shown[:32]) == set(shown[32:])
+        assert shown[:32] != shown[32:]
+
+
+def test_training_and_validation_are_timed_apart(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("model.training.time.perf_counter", lambda: clock[0])
+    trainer = make(tiny_configuration(epochs=2))  # of 4 steps
+    validate, gradient = trainer.validate, trainer._gradient
+
+    def slow_validate() -> float:
+        clock[0] += 3
+        return validate()
+
+    def slow_gradient(batch: PairBatch, block: int) -> torch.Tensor:
+        clock[0] += 2
+        return gradient(batch, block)
+
+    monkeypatch.setattr(trainer, "_record", None)
+    monkeypatch.setattr(trainer, "_gradient", slow_gradient)
+    monkeypatch.setattr(trainer, "validate", slow_validate)
+    train(trainer)
+    figures = [(e.train_seconds, e.validation_seconds) for e in trainer.history.epochs]
+    assert figures == [(8, 3), (8, 3)]
+
+
+def test_normalisation_learns_from_every_step_of_every_epoch(make: Make) -> None:
+    plain = tiny_configuration(epochs=3)  # of 4 steps
+    network = plain.network.model_copy(update={"normalisation": "batch"})
+    trainer = make(plain.model_copy(update={"network": network}))
+    kept: list[int] = []
+
+    def look(_epoch: int, _error: float) -> None:
+        kept.append(int(trainer.network.state_dict()["norms.conv1.num_batches_tracked"]))
+
+    train(trainer, look)
+    assert kept == [4, 8, 12]
 
 
 def test_every_epoch_tells_which_tasks_were_right(make: Make, small_tasks: OneShotTasks) -> None:
@@ -251,6 +321,25 @@ def test_a_step_out_of_memory_is_done_in_parts(make: Make, monkeypatch: pytest.M
     assert max(blocks) == 10
     for one, other in zip(whole.network.parameters(), split.network.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
+
+
+def test_a_validation_out_of_memory_is_done_in_parts(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make(tiny_configuration(epochs=1))
+    expected = trainer.validate()
+    encode, blocks = trainer._encode, []
+
+    def encode_little(images: torch.Tensor) -> torch.Tensor:
+        if len(images) > 50:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        blocks.append(len(images))
+        return encode(images)
+
+    monkeypatch.setattr(trainer, "_encode", encode_little)
+    assert trainer.validate() == pytest.approx(expected)
+    assert max(blocks) <= 50
+    assert sum(blocks) == 200
 
 
 def test_no_memory_for_an_image_ends_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,10 @@ def test_the_fingerprint_is_of_the_content_alone(tmp_path: Path) -> None:
     root, cache = write_classes(tmp_path / "one", {"a": 2, "b": 2}), tmp_path / "cache"
     first = load(root, SIDE, 1, cache).fingerprint
     assert first.startswith("folder-")
-    assert load(root, 9, 3, cache).fingerprint == first
+    for side, channels in ((9, 1), (SIDE, 3)):
+        other = load(root, side, channels, cache)
+        assert other.fingerprint == first
+        assert other.images.shape == (4, channels, side, side)
     moved = Path(shutil.copytree(root, tmp_path / "elsewhere"))
     for file in moved.rglob("*.png"):
         os.utime(file, (1, 1))
@@ -102,6 +105,28 @@ def test_images_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert load(root, SIDE, 3, cache).images.equal(first.images)
 
 
+@pytest.mark.parametrize("same", ["time", "size"])
+def test_an_image_replaced_by_one_of_the_same_time_or_size_is_read_again(
+    tmp_path: Path, same: str
+) -> None:
+    first, root = write(tmp_path / "one/a/0.bmp", 0), tmp_path / "one"
+    write(root / "a/1.bmp", 1)
+    before, old = load(root, SIDE, 3, tmp_path / "cache"), first.stat()
+    if same == "size":
+        write(first, 20)
+        os.utime(first, (1, 1))
+    else:
+        Image.new("RGB", (40, 40), (0, 0, 255)).save(first)
+        os.utime(first, ns=(old.st_atime_ns, old.st_mtime_ns))
+    new = first.stat()
+    assert (new.st_mtime_ns == old.st_mtime_ns) == (same == "time")
+    assert (new.st_size == old.st_size) == (same == "size")
+    after = load(root, SIDE, 3, tmp_path / "cache")
+    assert after.images[0].equal(read_photo(first, SIDE, 3))
+    assert not after.images[0].equal(before.images[0])
+    assert after.fingerprint != before.fingerprint
+
+
 def test_a_cache_that_cannot_be_written_is_no_matter(tmp_path: Path) -> None:
     root = write_classes(tmp_path / "one", {"a": 2})
     blocked = tmp_path / "blocked"
@@ -117,6 +142,15 @@ def test_what_is_no_image_is_passed_over(tmp_path: Path) -> None:
     found = find(root)
     assert [path.name for path in found.images] == ["0.png", "1.png"]
     assert [path.name for path in found.passed_over] == ["notes.txt", "list.csv"]
+
+
+def test_images_are_told_by_endings_in_capitals_too(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "one", {"a": 2})
+    for name in ("a/2.JPG", "a/3.Png"):
+        write(root / name, 3)
+    found = find(root)
+    assert [path.name for path in found.images] == ["0.png", "1.png", "2.JPG", "3.Png"]
+    assert found.passed_over == ()
 
 
 def test_what_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:

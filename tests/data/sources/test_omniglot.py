@@ -118,6 +118,24 @@ def test_a_source_replaced_by_one_of_the_same_time_or_size_is_read_again(
     assert (ink_of(after)[0, :2] > 0).sum(dim=(1, 2)).tolist() == list(bars)
 
 
+def test_the_stamp_tells_when_an_extracted_drawing_is_replaced(tmp_path: Path) -> None:
+    parts = tmp_path / "images_background", tmp_path / "images_evaluation"
+    for part in parts:
+        (part / "Greek/character01").mkdir(parents=True)
+        (part / "Greek/character01/0001_01.png").write_bytes(png(bar=5))
+    source, drawing = omniglot.Source(parts), parts[1] / "Greek/character01/0001_01.png"
+    before, old = source.stamp(), drawing.stat()
+    drawing.write_bytes(png(bar=5))
+    os.utime(drawing, ns=(old.st_atime_ns, old.st_mtime_ns))
+    assert source.stamp() == before
+    os.utime(drawing, ns=(old.st_atime_ns, old.st_mtime_ns + 1))
+    assert source.stamp() != before
+    drawing.write_bytes(png(bar=77))
+    os.utime(drawing, ns=(old.st_atime_ns, old.st_mtime_ns))
+    assert drawing.stat().st_size != old.st_size
+    assert source.stamp() != before
+
+
 def test_two_processes_at_once_do_no_harm(fake: Path, tmp_path: Path) -> None:
     racing = [
         subprocess.Popen(

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from data.drawings import Drawings
+from data.sources.by_name import open_set
 from data.sources.strokes import ALPHABETS, CHARACTERS, DRAWERS, draw_strokes, load_strokes
 from data.split import split
 from data.tasks import draw_tasks
@@ -54,3 +55,18 @@ def test_they_are_drawn_once_and_kept(
     kept.write_bytes(kept.read_bytes()[:1000])
     assert torch.equal(load_strokes(7, tmp_path / "cache").images, strokes.images)
     assert draw.call_count == 2
+
+
+def test_the_drawings_of_one_seed_are_not_taken_for_those_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data.sources.strokes.ALPHABETS", {"train": 1})
+    monkeypatch.setattr("data.sources.strokes.CHARACTERS", 2)
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path))
+    drawn = {seed: draw_strokes(seed).images for seed in (3, 4)}
+    assert not torch.equal(drawn[3], drawn[4])
+    for _ in range(2):  # drawn, then kept
+        for seed, expected in drawn.items():
+            found = open_set("strokes", seed, tmp_path / "none")
+            assert torch.equal(found.images, expected)
+            assert found.fingerprint.endswith(f"-{seed}")
