@@ -4,12 +4,13 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from optuna.trial import TrialState, create_trial
 
 from hpo.search.cost_estimate import Estimate
 from hpo.workers.local import cores_for
 from model.fast.threads import Threads
 from tests.hpo.command import Hpo
-from tests.hpo.tiny_study import write_tiny
+from tests.hpo.tiny_study import open_tiny, write_tiny
 
 
 @pytest.fixture
@@ -62,3 +63,20 @@ def test_a_budget_that_no_trial_fits_in_is_told(
     assert outcome.status == 0
     assert ("more than the whole budget" in outcome.err) == (said is not None)
     assert said is None or said in outcome.err
+
+
+def test_the_cost_of_a_study_that_goes_on_is_that_of_its_trials_so_far(
+    hpo: Hpo, estimate: Mock, tmp_path: Path
+) -> None:
+    assert hpo("run tiny --trials 7 --workers 0").status == 0
+    for seconds in (30, 90):
+        ended = create_trial(state=TrialState.PRUNED, user_attrs={"seconds": seconds})
+        open_tiny(tmp_path).study.add_trial(ended)
+    each = "as the trials so far took 60 s each"
+    for more in ("", " --device cpu --workers 2"):
+        said = hpo(f"run tiny --trials 7{more}").err
+        assert f"trials   2 finished, 5 left: about 5.0 min of work, {each}" in said
+    said = hpo("run tiny --budget 1h").err
+    assert "budget   2.0 min of 60 min spent, about 58 min of work left" in said
+    assert f"trials   2 finished, 5 left: about 5.0 min of work, {each}" not in said
+    estimate.assert_not_called()

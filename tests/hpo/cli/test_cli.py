@@ -7,10 +7,12 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from PIL import Image
 from sqlalchemy import text
 
 from data.sources import omniglot
 from hpo.study.owner import owner
+from hpo.study.paths import confirmation_folder, snapshots_folder
 from model.snapshot import Snapshot
 from tests.data.fake_omniglot import PARTS, image_names, png, rewrite, write_fake
 from tests.hpo.command import Hpo, refused
@@ -37,7 +39,13 @@ def test_from_search_to_score(hpo: Hpo, tmp_path: Path) -> None:
 
     figures = json.loads(hpo("status tiny --json").out)
     assert figures["finished"] == figures["trials"]["complete"] == 2
-    assert figures["best"]["params"]["conv1_kernel"] >= 3
+    best = figures["best"]
+    assert best["params"]["conv1_kernel"] >= 3
+    percent = f"{100 * best['error']:.1f} %"
+    assert f"best trial {best['trial']}: one-shot validation error {percent}\n" in ran.out
+    kernel, filters = (best["params"][f"conv2_{name}"] for name in ("kernel", "filters"))
+    assert f"  conv2  {filters} filters of {kernel}×{kernel}\n" in ran.out
+    assert f"  fc     {best['params']['fc_units']} units\n" in ran.out
     assert figures["wanted"] == 2
     assert figures["seconds_left"] == 0
     assert "2 of 2 trials finished (2 complete)" in hpo("status tiny").out
@@ -96,6 +104,25 @@ def test_a_study_is_deleted_with_all_that_belongs_to_it(
     assert list(pictures.iterdir()) == []
     assert refused(hpo("status tiny"), "there is no study tiny")
     assert refused(hpo("delete tiny --yes"), "there is no study tiny")
+
+
+def test_results_elsewhere_are_written_there_and_deleted_there(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 1 --results there").status == 0
+    assert hpo("run tiny --trials 2 --workers 0").status == 0
+    assert hpo("worker tiny --results there").status == 0
+    there = tmp_path / "there"
+    assert len(list((there / "artifacts").iterdir())) == 6
+    assert not list((tmp_path / "studies/tiny").rglob("*.png"))
+    tokens = (open_tiny(tmp_path).token, "of-another")
+    unfinished = [of(there, t) for of in (snapshots_folder, confirmation_folder) for t in tokens]
+    for folder in unfinished:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "trial-0.safetensors").touch()
+    deleted = hpo("delete tiny --results there --yes")
+    assert deleted.out == "deleted tiny: 2 trials, 6 pictures\n"
+    assert list((there / "artifacts").iterdir()) == []
+    assert [folder.exists() for folder in unfinished] == [False, True, False, True]
 
 
 @pytest.mark.parametrize("line", ["delete tiny --yes", "run tiny --trials 2"])
@@ -266,6 +293,8 @@ def test_data_commands(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for name in ("strokes", "omniglot"):
         assert hpo(f"data show {name} --data omniglot -o {name}.png").status == 0
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert hpo("data show strokes --alphabets 3 --characters 2 -o small.png").status == 0
+    assert Image.open("small.png").size == (20 * 109, 6 * 109)
     assert refused(hpo("data show strokes -o no/such/sheet.png"), "give another with -o")
 
 

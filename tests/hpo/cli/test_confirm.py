@@ -14,12 +14,13 @@ from data.tasks import draw_tasks
 from hpo.search.objective import WORST
 from hpo.study.confirmations import confirmed, fresh_task_seed, keep_result, leading, new_seed
 from hpo.study.study import StoredStudy
+from hpo.study.trials import Record
 from model.history import Diverged
 from model.scoring import unpack
 from model.training import Trainer, train
 from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Searched
-from tests.hpo.made_up import by_error, killed_at, stopped_at
+from tests.hpo.made_up import by_error, keep, killed_at, stopped_at
 from tests.hpo.tiny_study import open_tiny, write_tiny
 
 CPU = torch.device("cpu")
@@ -270,3 +271,38 @@ def test_finalists_are_trained_in_full_and_the_winner_of_that_is_exported(
     assert f"took trial {second.trial}, the confirmed winner" in hpo("export tiny -o w.toml").err
     assert hpo("report tiny -o page.html").status == 0
     assert "from new seeds, in full, on" in Path("page.html").read_text()
+
+
+def test_the_time_that_it_will_take_is_that_of_the_trials_or_of_longer_trainings(
+    hpo: Hpo, searched: Searched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched()
+    monkeypatch.setattr("hpo.cli.confirm.record", lambda trial: Record(seconds=600))
+    short = hpo(f"{CONFIRM} --timeout 0").err
+    assert "0 of 4 trainings done, 4 left: 40 min at the pace of the search" in short
+    whole = hpo(f"{CONFIRM} --full --timeout 0").err  # of four epochs, where a trial has three
+    assert "0 of 4 trainings done, 4 left: 53 min at the pace of the search" in whole
+
+
+def test_the_table_sets_what_was_confirmed_beside_what_the_search_saw(
+    hpo: Hpo, searched: Searched
+) -> None:
+    stored = searched()
+    best, second, _ = by_error(stored)
+    keep(stored.study, best, 0.999, tasks=200)
+    keep(stored.study, second, 0.98, 0.94, tasks=200)
+    outcome = hpo("confirm tiny --top 2 --seeds 2 --tasks 200 --timeout 0")
+    saw = {number: 100 * (stored.study.trials[number].value or 0.0) for number in (best, second)}
+    for line, whole in zip(
+        outcome.out.splitlines()[1:3],
+        (
+            f"1 {second} {saw[second]:.1f} % 96.0 ± 2.8 % 2 {96 - saw[second]:+.1f} points",
+            f"2 {best} {saw[best]:.1f} % 99.9 % 1 {99.9 - saw[best]:+.1f} points",
+        ),
+        strict=True,
+    ):
+        assert line.split() == whole.split()
+    assert f"ranked last for fewer seeds or other tasks: trial {best}; a larger" in outcome.err
+    shown = hpo("confirm tiny --top 2 --seeds 2 --tasks 200 --timeout 0 --json")
+    points = [one["search_too_good_by_points"] for one in json.loads(shown.out)["confirmed"]]
+    assert points == pytest.approx([96 - saw[second], 99.9 - saw[best]])

@@ -1,9 +1,16 @@
 """What `hpo run` takes and says, up to the search itself."""
 
+import shlex
 from pathlib import Path
+from unittest.mock import Mock
+from urllib.parse import unquote
+
+import pytest
 
 from hpo.study.settings import keys_of, read_settings
+from hpo.study.trials import finished
 from tests.hpo.command import Hpo, refused
+from tests.hpo.fixture_types import Searched
 from tests.hpo.tiny_study import open_tiny, write_tiny
 
 
@@ -80,3 +87,50 @@ def test_the_largest_seeds_are_seeds(hpo: Hpo, tmp_path: Path) -> None:
     ):
         done = hpo(line)
         assert done.status == 0, done.err
+
+
+@pytest.mark.parametrize("line", ["run tiny --trials 2", "worker tiny"])
+def test_the_end_of_the_time_is_no_failure(hpo: Hpo, tmp_path: Path, line: str) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 2 --workers 0").status == 0
+    outcome = hpo(f"{line} --timeout 0")
+    assert outcome.status == 0, outcome.err
+    assert "stopped by the time is up; " in outcome.err
+    assert finished(open_tiny(tmp_path).study) == 0
+
+
+def test_what_was_asked_for_reaches_the_workers(
+    hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny(tmp_path / "studies")
+    (tmp_path / "mine").mkdir()
+    started, on_ray = Mock(), Mock(return_value=None)
+    started.return_value.run.return_value = None
+    monkeypatch.setattr("hpo.cli.run.Workers", started)
+    monkeypatch.setattr("hpo.cli.run.run_on_ray", on_ray)
+    line = "run tiny --trials 2 --workers 3 --timeout 90 --results there --data mine --device cpu"
+    assert hpo(line).status == 0
+    jobs = started.call_args.args[0]
+    folders = (tmp_path / "there", tmp_path / "mine")
+    assert [(job.results, job.data) for job in jobs] == [folders] * 3
+    assert started.return_value.run.call_args.args[1] == 90
+    assert hpo(f"{line} --ray local --trials-per-gpu 2").status == 0
+    address, job, workers, trials_per_gpu, _, timeout, _ = on_ray.call_args.args
+    assert (address, workers, trials_per_gpu, timeout) == ("local", 3, 2, 90)
+    assert (job.results, job.data) == folders
+
+
+def test_the_line_that_goes_on_shows_no_secret(
+    hpo: Hpo, searched: Searched, tmp_path: Path
+) -> None:
+    searched()
+    write_tiny(tmp_path / "studies", "newer")
+    here = "sqlite:///a.db?cached_statements=96"
+    there = "sqlite:///studies/tiny/study.db?cached_statements=87"
+    line = f"run newer --trials 2 --from tiny --timeout 0 --storage {here} --from-storage={there}"
+    stopped = hpo(line)
+    assert stopped.status == 0, stopped.err
+    again = stopped.err.partition("the same line goes on: hpo ")[2].splitlines()[0]
+    assert shlex.split(unquote(again)) == shlex.split(
+        line.replace("96", "***").replace("87", "***")
+    )

@@ -7,7 +7,11 @@ import pytest
 import torch
 
 from data.errors import UserError
+from hpo.cli.run import _on_ray
+from hpo.search.observer import Observer
+from hpo.study.study import StoredStudy
 from hpo.workers.local import cores_for
+from hpo.workers.worker import Work
 from model.fast.threads import Threads
 from tests.hpo.command import Hpo
 from tests.hpo.tiny_study import write_tiny
@@ -60,3 +64,15 @@ def test_it_reaches_every_worker(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.M
     assert on_ray.call_args.args[1].threads == Threads(share, fixed=3)
     assert hpo("run tiny --trials 2 --workers 2 --ray local").status == 0
     assert on_ray.call_args.args[1].threads == Threads(share)
+
+
+def test_of_the_cores_of_a_clusters_machines_a_worker_takes_one(
+    stored: StoredStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_ray = Mock(return_value=None)
+    monkeypatch.setattr("hpo.cli.run.run_on_ray", on_ray)
+    monkeypatch.setattr("hpo.cli.run.cores_for", lambda workers: 12 // workers)
+    job = Work("tiny", str(stored.storage.url), tmp_path, "cpu", tmp_path)
+    for address, cores in (("local", 4), ("10.0.0.1:6379", 1), ("auto", 1)):
+        _on_ray(stored, job, address, 3, None, None, Observer())
+        assert on_ray.call_args.args[1].threads == Threads(most=cores)

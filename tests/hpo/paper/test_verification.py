@@ -15,12 +15,16 @@ from hpo.paper.published import VERIFICATION
 from hpo.paper.verification import (
     CELLS,
     PAIRS,
+    Result,
     cell_configuration,
     fingerprint,
+    keep_result,
     measure,
     read_results,
 )
 from hpo.study.settings import SettingsError
+from model.configuration import DataChoice
+from model.inputs import Inputs
 from model.recipe import LayerRates, RandomPairs
 from model.snapshot import Snapshot
 from model.training import Trainer
@@ -280,3 +284,48 @@ def test_a_full_disk_is_one_sentence(hpo: Hpo, monkeypatch: pytest.MonkeyPatch) 
     full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
     monkeypatch.setattr(Snapshot, "save_if_cheap", full)
     assert refused(hpo(VERIFY), "tiny.verification cannot be written (No space left on device)")
+
+
+def test_what_was_published_stands_beside_each_cell(
+    hpo: Hpo, small_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpo.cli.verify.open_inputs", lambda *_: small_inputs)
+    own = tiny_configuration(epochs=3).model_copy(update={"data": DataChoice(set="omniglot")})
+    Path("tiny.toml").write_text(own.to_toml())
+    for name, accuracy in (("30k", 0.5), ("90k", 0.625), ("90k+distortions", 0.75)):
+        cell = CELLS[name]
+        result = Result(
+            cell=name,
+            pairs=cell.pairs,
+            copies=cell.copies,
+            accuracy=accuracy,
+            interval=(accuracy - 0.01, accuracy + 0.02),
+            evaluation_pairs=PAIRS,
+            threshold=0,
+            validation_accuracy=0.9,
+            one_shot_error=0.3,
+            best_epoch=0,
+            epochs=(),
+            seconds=1,
+            configuration={},
+            device="CPU",
+            precision="fp32",
+        )
+        key = fingerprint(cell_configuration(own, cell, 6), small_inputs.fingerprint)
+        keep_result(FILE, key, result)
+    line = "verify tiny.toml --steps 6 --cells 90k+distortions,90k,30k"
+    rows = [
+        [cell.strip() for cell in row.split("│")[1:-1]]
+        for row in hpo(line).out.splitlines()
+        if "0,000" in row and "│" in row
+    ]
+    first = ["50.00 %", "49.00 % to 52.00 %", "90.61 %"]
+    second = ["62.50 %", "61.50 % to 64.50 %", "91.54 %"]
+    third = ["75.00 %", "74.00 % to 77.00 %", "93.15 %"]
+    assert rows == [["30,000", *first, "–", "–", "–"], ["90,000", *second, *third]]
+    shown = json.loads(hpo(f"{line} --json").out)
+    assert [(one["cell"], one["published"]) for one in shown] == [
+        ("30k", 0.9061),
+        ("90k", 0.9154),
+        ("90k+distortions", 0.9315),
+    ]

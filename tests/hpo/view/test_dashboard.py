@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import MagicMock, Mock
 
 import pytest
 from optuna_dashboard import get_note, save_note
@@ -14,7 +14,9 @@ from hpo.search.pictures import attach
 from hpo.study.storage import StorageError
 from hpo.study.study import StoredStudy
 from hpo.view.dashboard import HOST, guarded, make_dashboard, note, write_note
+from tests.hpo.command import Hpo
 from tests.hpo.fixture_types import Open
+from tests.hpo.tiny_study import write_tiny
 
 Ask = Callable[..., HTTPResponse]
 
@@ -144,3 +146,27 @@ def test_the_note_says_what_is_searched_and_is_not_written_over(stored: StoredSt
     save_note(stored.study, "changed by hand")
     write_note(stored.study, text)
     assert get_note(stored.study) == "changed by hand"
+
+
+def test_the_command_serves_what_was_asked_for(
+    hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "tiny"):
+        write_tiny(tmp_path / "studies", name)
+        line = f"run {name} --trials 1 --workers 0 --storage sqlite:///all.db"
+        assert hpo(line).status == 0
+    make, browse = Mock(return_value=MagicMock(server_port=8123)), Mock()
+    monkeypatch.setattr("hpo.cli.dashboard.make_dashboard", make)
+    monkeypatch.setattr("webbrowser.open", browse)
+    address = "http://127.0.0.1:8123/dashboard/studies/2"
+    plain = hpo("dashboard tiny --storage sqlite:///all.db")
+    assert plain.out == f"{address}\n"
+    assert "no login" not in plain.err
+    assert make.call_args.args[1:] == (Path("studies/tiny/artifacts"), 8080, False)
+    browse.assert_called_once_with(address)
+    options = "--writable --port 9 --results there --no-browser"
+    asked = hpo(f"dashboard tiny --storage sqlite:///all.db {options}")
+    assert asked.out == f"{address}\n"
+    assert "there is no login" in asked.err
+    assert make.call_args.args[1:] == (Path("there/artifacts"), 9, True)
+    assert browse.call_count == 1

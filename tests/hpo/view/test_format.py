@@ -1,7 +1,16 @@
 import pytest
 
 from hpo.study.limits import Budget, Spending
-from hpo.view.format import CURVE, duration, how_far, magnitude, percent, sparkline
+from hpo.view.format import (
+    CURVE,
+    duration,
+    epoch_line,
+    how_far,
+    magnitude,
+    percent,
+    sparkline,
+)
+from model.history import Epoch, History
 
 
 @pytest.mark.parametrize(
@@ -40,3 +49,10 @@ def test_a_long_curve_keeps_its_lowest_points() -> None:
     assert len(curve) == CURVE
     assert curve[15] == "▁"
     assert set(curve) == {"█", "▁"}
+
+
+def test_the_line_of_an_epoch_has_its_own_error_and_the_best() -> None:
+    history = History([Epoch(0.25, 0.5, 300, 2, 1), Epoch(0.4, 0.125, 3600, 3, 6)])
+    assert epoch_line(history, 9) == (
+        "epoch 2 of 9: error 40.0 %, best 25.0 %, loss 0.1250, 1,200 pairs/s"
+    )

@@ -6,6 +6,7 @@ from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import OperationalError
 
 from hpo.study import sparse
+from hpo.study.limits import Budget, set_limits
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy, load
 from hpo.study.trials import SURPLUS
@@ -13,6 +14,7 @@ from hpo.view import status
 from hpo.view.status import StatusReader, as_json, counted
 from hpo.view.terminal import StudyView, best_table
 from tests.hpo.big_study import big_study
+from tests.hpo.command import Hpo
 from tests.hpo.fixture_types import Run
 from tests.hpo.made_up import check_standing, drawn
 from tests.hpo.tiny_study import tiny_settings
@@ -111,3 +113,29 @@ def test_a_database_that_is_away_is_waited_for(
     monkeypatch.setattr(status, "read_sparsely", lambda *given: found()(*given))
     assert reader.read().finished == 2
     assert found.call_count == 2
+
+
+def test_the_rate_and_the_time_left_are_those_of_all_that_run_at_once(
+    stored: StoredStudy, hpo: Hpo
+) -> None:
+    for seconds in (30, 90):
+        ended = create_trial(state=TrialState.PRUNED, user_attrs={"seconds": seconds})
+        stored.study.add_trial(ended)
+    reader = StatusReader(stored)
+    set_limits(stored.study, 7, None)
+    assert (reader.read().seconds_left, reader.read().share) == (300, 2 / 7)
+    for _ in range(2):
+        stored.study.ask()
+    figures = as_json(stored, reader.read())
+    assert (figures["seconds_per_trial"], figures["trials_per_hour"]) == (60, 120)
+    assert figures["seconds_left"] == 150
+    assert "about 2.5 min left" in drawn(StudyView(stored))
+    shown = hpo(f"status tiny.toml --storage {stored.storage.url}").out
+    assert "tiny: 2 of 7 trials finished (2 running, 2 pruned)\n" in shown
+    assert "rate: 120.0 trials an hour, 60 s each, 2.5 min left\n" in shown
+    for seconds, left, share in ((160, 20, 0.75), (4000, 150, 2 / 7)):  # the first limit counts
+        set_limits(stored.study, 7, Budget(seconds, "seconds"))
+        now = reader.read()
+        assert (now.seconds_left, now.share, now.full) == (left, share, False)
+    set_limits(stored.study, 7, Budget(120, "seconds"))
+    assert (reader.read().share, reader.read().full) == (1, True)

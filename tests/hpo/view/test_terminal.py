@@ -124,6 +124,9 @@ def test_the_five_best_are_listed_with_their_settings(stored: StoredStudy, run: 
     ranked = sorted(stored.study.trials, key=lambda t: (t.value, t.number))
     assert [int(line.split()[1]) for line in shown[1:]] == [t.number for t in ranked[:5]]
     assert f"{ranked[0].params['out_lr']:.2g}" in shown[1]
+    network = stored.space.configuration(ranked[0].params, 0).network
+    figures = [f"{network.weights / 1e6:.2f}", f"{network.multiply_adds / 1e6:.1f}"]
+    assert shown[1].split()[-2:] == figures
 
 
 def test_a_budget_that_is_used_up_is_a_line(
@@ -149,16 +152,22 @@ def test_piped_lines_are_plain(stored: StoredStudy, capsys: pytest.CaptureFixtur
         create_trial(value=0.25, intermediate_values={0: 0.5, 1: 0.25}, user_attrs=good),
         create_trial(value=1.0, intermediate_values={0: 1.0}, user_attrs=bad),
         create_trial(state=TrialState.PRUNED, intermediate_values={0: 0.75}),
+        create_trial(value=0.5),
+        create_trial(value=0.125),
     )
+    for number, one in enumerate(ended):
+        one.number = number
     with show_progress(stored) as progress:
         progress.trial_started(3, tiny_configuration())
         for trial in ended:
             progress.trial_finished(trial)
-    started, complete, diverged, pruned = capsys.readouterr().err.splitlines()
+    started, complete, diverged, pruned, worse, better = capsys.readouterr().err.splitlines()
     assert started == "trial 3 started: 16@3 16@3 fc 32, 0.2 M multiply-adds"
     assert "complete: error 25.0 % in 9.0 s; 2 of 5 trials; best 25.0 %" in complete
     assert "diverged: early: error 100.0 %" in diverged
     assert "best 25.0 %" in diverged
     assert "pruned after 1 epoch: error 75.0 %" in pruned
     assert "4 of 5 trials" in pruned
+    assert worse.endswith("; 5 of 5 trials; best 25.0 % (trial 0)")
+    assert better.endswith("; 6 of 5 trials; best 12.5 % (trial 4)")
     assert "\x1b" not in started + complete + diverged + pruned

@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -129,3 +130,57 @@ def test_a_search_alone_goes_on_in_another_process_where_its_gpu_broke(
     assert broken.call_count == 1
     assert "trial 0 failed\nthe search goes on in another process\n" in done.err
     check_whole(open_tiny(tmp_path), 1)
+
+
+def workers_that(
+    does: Callable[[Work], None], stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
+) -> Workers:
+    """One worker that does this instead of a search."""
+    monkeypatch.setattr(local, "work", does)
+    job = Work("tiny", str(stored.storage.url), Path(), "cpu", Path())
+    workers = Workers([job])
+    monkeypatch.setattr(workers, "_context", multiprocessing.get_context("fork"))
+    return workers
+
+
+def test_workers_that_die_are_replaced_as_long_as_trials_are_finished(
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add_and_die(job: Work) -> None:
+        study = optuna.load_study(study_name=job.study, storage=job.url)
+        if finished(study) < 3:
+            study.add_trial(create_trial(value=0.5))
+            os._exit(1)
+
+    monkeypatch.setattr(local, "DEATHS", 1)
+    stored.study.set_user_attr(WANTED, 3)
+    assert workers_that(add_and_die, stored, monkeypatch).run(stored, None, Observer()) is None
+    assert finished(stored.study) == 3
+
+
+def test_workers_that_do_nothing_but_die_end_the_search(
+    stored: StoredStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(job: Work) -> None:
+        with (tmp_path / "deaths").open("a") as file:
+            file.write("x")
+        os._exit(1)
+
+    stored.study.set_user_attr(WANTED, 8)
+    workers = workers_that(die, stored, monkeypatch)
+    with pytest.raises(MachineFailure, match=r"died 6 times .* \(the last with status 1\)"):
+        workers.run(stored, None, Observer())
+    assert (tmp_path / "deaths").read_text() == "x" * 6
+
+
+def test_a_worker_that_says_what_is_wrong_is_not_replaced(
+    stored: StoredStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(job: Work) -> None:
+        (tmp_path / str(os.getpid())).touch()
+        raise UserError("the data is not here")
+
+    stored.study.set_user_attr(WANTED, 8)
+    with pytest.raises(MachineFailure, match="a worker gave up, as it said above"):
+        workers_that(refuse, stored, monkeypatch).run(stored, None, Observer())
+    assert len([file for file in tmp_path.iterdir() if file.name.isdecimal()]) == 1

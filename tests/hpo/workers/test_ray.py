@@ -1,0 +1,57 @@
+import sys
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import Mock, call
+
+import pytest
+
+from hpo.search.observer import Observer
+from hpo.study.study import StoredStudy
+from hpo.workers.ray import run_on_ray
+from hpo.workers.worker import Work
+from model.fast.threads import Threads
+
+
+class RayError(Exception):
+    """What Ray raises."""
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """Ray, on which one worker after the other is done."""
+    made = Mock()
+    made.exceptions.RayError = RayError
+    made.cluster_resources.return_value = {"CPU": 8.0}
+    made.wait.side_effect = lambda left, **_: (left[:1], left[1:])
+    monkeypatch.setitem(sys.modules, "ray", made)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("resources", "trials_per_gpu", "share", "device"),
+    [({"GPU": 2.0}, 4, 0.25, "cuda"), ({"GPU": 2.0}, None, 1, "cuda"), ({}, 4, 0, "cpu")],
+)
+def test_ray_is_asked_for_a_workers_share_of_a_machine(
+    stored: StoredStudy,
+    tmp_path: Path,
+    ray: Mock,
+    resources: dict[str, float],
+    trials_per_gpu: int | None,
+    share: float,
+    device: str,
+) -> None:
+    ray.cluster_resources.return_value = {"CPU": 8.0, **resources}
+    job = Work("tiny", str(stored.storage.url), tmp_path, "cuda:1", tmp_path, Threads(most=3))
+    assert run_on_ray("auto", job, 5, trials_per_gpu, stored, None, Observer()) is None
+    assert ray.init.call_args.kwargs["address"] == "auto"
+    ray.remote.assert_called_once_with(num_cpus=3, num_gpus=share, max_retries=-1)
+    begun = ray.remote.return_value.return_value.remote
+    assert begun.call_args_list == [call(replace(job, device=device))] * 5
+    ray.shutdown.assert_called_once_with()
+
+
+def test_workers_on_ray_end_with_their_time(stored: StoredStudy, tmp_path: Path, ray: Mock) -> None:
+    job = Work("tiny", str(stored.storage.url), tmp_path, "cpu", tmp_path)
+    assert run_on_ray("auto", job, 3, None, stored, 0, Observer()) == "the time is up"
+    assert ray.cancel.call_count == 3
+    ray.shutdown.assert_called_once_with()
