@@ -92,6 +92,9 @@ def test_what_a_folder_holds(pictures: Path) -> None:
     assert find_support(pictures / "two") == two
     (pictures / "one/c0.png").rename(pictures / "one/C0.PNG")
     assert "C0" in find_support(pictures / "one").images
+    draw(torch.zeros(9, 9, dtype=torch.uint8), pictures / "one/c1.bmp")
+    both = find_support(pictures / "one").images["c1"]
+    assert [path.name for path in both] == ["c1.bmp", "c1.png"]
 
 
 def test_what_is_passed_over_is_told(hpo: Hpo, pictures: Path) -> None:

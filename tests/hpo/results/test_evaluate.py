@@ -39,6 +39,10 @@ def test_official_runs_at_hand_are_for_one_shot_alone(
     assert "official" in one.source
     for tasks in evaluation_tasks(choice, tmp_path, None, (1, 2)):
         assert "random draws" in tasks.source
+    (wanted,) = evaluation_tasks(choice, tmp_path, None, wanted=(40,))
+    assert "40 random draws" in wanted.source
+    (other,) = evaluation_tasks(DataChoice(set="strokes"), tmp_path, None)
+    assert "400 random draws" in other.source
 
 
 def test_a_line_and_a_look_for_every_number_of_shots(hpo: Hpo, searched: Searched) -> None:

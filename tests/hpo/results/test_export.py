@@ -114,7 +114,7 @@ def test_a_study_without_a_complete_trial_says_how_to_go_on(stored: StoredStudy)
 
 
 def test_a_rival_is_better_than_the_winner_and_not_as_good(stored: StoredStudy) -> None:
-    for error in (0.1, 0.1, 0.1, 0.1):
+    for error in (0.1, 0.14, 0.12, 0.11):
         stored.study.add_trial(create_trial(value=error))
     crown(stored, 0, 0.2, 0.2)
     crown(stored, 1, 0.4, 0.4)

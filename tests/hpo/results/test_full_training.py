@@ -1,4 +1,5 @@
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -6,9 +7,10 @@ from torch import Tensor
 
 from data.pairs import PairBatch
 from hpo.results.full_training import inputs_of, train_in_full
-from model.checkpoint import load_checkpoint
+from model.checkpoint import CheckpointError, load_checkpoint
 from model.configuration import Configuration
 from model.history import Diverged
+from model.snapshot import Snapshot
 from model.training import Trainer
 from tests.hpo.fixture_types import Searched
 
@@ -56,3 +58,20 @@ def test_divergence_leaves_the_best_epoch_before(
         with pytest.raises(Diverged):
             train_in_full(configuration, inputs, target)
         assert not target.exists()
+
+
+def test_a_training_whose_checkpoint_cannot_be_written_goes_on_from_its_last_snapshot(
+    configuration: Configuration, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "hpo")
+    inputs, target = inputs_of(configuration, None, CPU), Path("new.safetensors")
+    monkeypatch.setattr(Snapshot, "save_if_cheap", Snapshot.save)
+    with monkeypatch.context() as patch:
+        full = Mock(side_effect=CheckpointError("the disk is full: make room"))
+        patch.setattr("hpo.results.full_training.save_checkpoint", full)
+        with pytest.raises(CheckpointError):
+            train_in_full(configuration, inputs, target)
+    assert not caplog.messages
+    train_in_full(configuration, inputs, target)
+    assert caplog.messages == ["going on after 4 epochs that were trained before"]
+    assert [path.name for path in Path().glob("new*")] == ["new.safetensors"]

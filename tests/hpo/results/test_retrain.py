@@ -33,3 +33,9 @@ def test_fresh_tasks_are_new_validation_tasks(
     assert not held_out & validation
     for seed in range(200):
         assert fresh_task_seed(seed) != seed
+
+
+def test_fresh_tasks_are_of_the_studys_kind(small_inputs: Inputs) -> None:
+    choice = DataChoice(set="strokes", way=5, shots=2, validation_tasks=40)
+    fresh = fresh_tasks(choice, small_inputs, 60)
+    assert (len(fresh), fresh.way, fresh.shots) == (60, 5, 2)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from data.pairs import PairBatch
 from hpo.search import loop
 from hpo.search.loop import FAILURES, DeviceFailure, MachineFailure
+from hpo.search.objective import Objective
 from hpo.study.retry import RETRIES
 from hpo.study.storage import StorageError, storage_errors
 from hpo.study.study import StoredStudy
@@ -180,3 +181,14 @@ def test_a_gpu_that_breaks_under_the_estimate_is_left_to_the_first_trial(
     ran = hpo("run tiny --trials 1")
     assert ran.status == 0
     assert "1 left: how long is unknown, as the device failed: AcceleratorError" in ran.err
+
+
+def test_failures_with_a_finished_trial_between_them_end_no_search(
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "FAILURES", 2)
+    failure = RuntimeError("no kernel")
+    monkeypatch.setattr(Objective, "_train", Mock(side_effect=[failure, 0.5, failure, 0.4]))
+    assert run(stored, 2) is None
+    states = [trial.state for trial in stored.study.trials]
+    assert states == [TrialState.FAIL, TrialState.COMPLETE] * 2

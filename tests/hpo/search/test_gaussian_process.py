@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.search import posterior
 from hpo.search.gaussian_process import GaussianProcess
-from hpo.search.posterior import MOST, Posterior, known_of
+from hpo.search.posterior import MOST, Known, Posterior, known_of
 from hpo.study.space import Params, SearchSpace, place_in_range
 from tests.hpo.tiny_study import tiny_settings
 
@@ -193,3 +193,20 @@ def test_trials_that_all_ended_alike_are_no_error(space: SearchSpace) -> None:
     chance = np.random.default_rng(0)
     alike = [trained(0.95, **at(space, space.draw(chance))) for _ in range(5)]
     assert 0 < mean_quality(space, alike, proposals=1) < 1
+
+
+def test_what_counts_of_a_trial_is_its_lowest_error_and_not_its_last() -> None:
+    one = known_of(numbered(trained(0.8, 0.4, 0.6), pruned(0.5, 0.7)), TASKS)[1]
+    assert one.logit == pytest.approx(0)  # of 0.5: the trained one became no better
+    assert one.variance == pytest.approx(1 / 80)
+
+
+def test_errors_and_doubts_are_in_the_unit_of_the_model(
+    space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posterior, "_fit", lambda model: None)
+    chance = np.random.default_rng(0)
+    good, poor = numbered(*(trained(0.5, **at(space, space.draw(chance))) for _ in range(2)))
+    model = Posterior(space.distributions, [Known(good, -1, 0.8), Known(poor, 3, 1.6)]).model
+    assert model.train_targets.flatten().tolist() == [1, -1]
+    assert model.likelihood.noise.flatten().tolist() == pytest.approx([0.2, 0.4])

@@ -22,6 +22,7 @@ from model.inputs import Inputs
 from model.scoring import unpack
 from model.training import Trainer
 from tests.hpo.fixture_types import Open, Run
+from tests.hpo.made_up import stopped_at
 from tests.hpo.tiny_study import UNTRAINABLE, tiny_settings
 
 
@@ -257,3 +258,16 @@ def test_a_snapshot_that_was_being_written_is_swept_away(
     run(stored, 2)
     left = {path.name for path in folder.iterdir()}
     assert left == {"trial-9.safetensors.77.partial", "mine"}  # 9 may be another worker's
+
+
+def test_a_trial_that_is_not_enqueued_again_yet_keeps_its_epochs(
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, stopped_at(7):  # in the second epoch
+        patch.setattr(loop, "reclaim", Mock(return_value=0))
+        assert run(stored, 1) == "Ctrl-C"
+    (stopped,) = stored.study.trials
+    assert stopped.state == TrialState.FAIL
+    run(stored, 1)
+    again = stored.study.trials[1]
+    assert (again.state, again.user_attrs["resumed_at"]) == (TrialState.COMPLETE, 1)

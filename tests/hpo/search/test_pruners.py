@@ -3,19 +3,23 @@ from typing import get_args
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo.search.pruners import make_pruner
 from hpo.study.settings import PrunerName
 from tests.hpo.tiny_study import tiny_settings
 
 
-def states(tmp_path: Path, name: PrunerName, epochs: int) -> list[TrialState]:
+def states(tmp_path: Path, name: PrunerName, epochs: int, *changes: str) -> list[TrialState]:
     """What becomes of 30 trials, each with a larger error than that before it."""
-    settings = tiny_settings(
-        tmp_path, f"search.pruner={name}", f"training.epochs={epochs}", "search.pruner_warmup=2"
-    )
-    study = optuna.create_study(pruner=make_pruner(settings))
+    return [trial.state for trial in trials(tmp_path, name, epochs, *changes)]
+
+
+def trials(tmp_path: Path, name: PrunerName, epochs: int, *changes: str) -> list[FrozenTrial]:
+    """Those trials."""
+    how = (f"search.pruner={name}", f"training.epochs={epochs}", "search.pruner_warmup=2")
+    settings = tiny_settings(tmp_path, *how, *changes)
+    study = optuna.create_study(study_name="of worse ones", pruner=make_pruner(settings))
 
     def objective(trial: optuna.Trial) -> float:
         for epoch in range(epochs):
@@ -26,7 +30,7 @@ def states(tmp_path: Path, name: PrunerName, epochs: int) -> list[TrialState]:
         return trial.number / 30
 
     study.optimize(objective, n_trials=30)
-    return [t.state for t in study.trials]
+    return study.trials
 
 
 @pytest.mark.parametrize("name", get_args(PrunerName))
@@ -39,3 +43,14 @@ def test_the_worse_are_pruned_after_the_warm_up(tmp_path: Path, name: PrunerName
 @pytest.mark.parametrize("name", get_args(PrunerName))
 def test_a_study_of_one_epoch_prunes_nothing(tmp_path: Path, name: PrunerName) -> None:
     assert set(states(tmp_path, name, epochs=1)) == {TrialState.COMPLETE}
+
+
+@pytest.mark.parametrize("name", ["hyperband", "halving"])
+@pytest.mark.parametrize(("factor", "rungs"), [(2, 4), (4, 2), (5, 2)])
+def test_the_rungs_lie_so_many_times_as_far_apart(
+    tmp_path: Path, name: PrunerName, factor: int, rungs: int
+) -> None:
+    """After the epochs 2, 4, 8 and 16; or after 2 and 8, or 2 and 10."""
+    found = trials(tmp_path, name, 20, f"search.pruner_factor={factor}")
+    passed = [sum("completed_rung" in key for key in trial.system_attrs) for trial in found]
+    assert max(passed) == rungs

@@ -89,3 +89,10 @@ def test_no_retraining_has_the_seed_of_a_trial_or_of_another(
     assert [fresh_task_seed(s) for s in (0, 1)] == [1306511473, 2005377912]
     monkeypatch.setattr("hpo.study.confirmations.derived_seed", lambda *_: 5)
     assert (fresh_task_seed(4), fresh_task_seed(5)) == (5, 6)
+
+
+def test_the_answers_are_those_to_the_tasks_that_count() -> None:
+    study = study_with(0.1)
+    for k, (tasks, answers) in enumerate(((10, "AA"), (20, "AAAA"), (10, "gQ"))):
+        keep_result(study, 0, k, {"error": 0.3, "tasks": tasks, "outcomes": answers})
+    assert confirmed(study)[0].outcomes == ("AA", "gQ")

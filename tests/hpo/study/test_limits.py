@@ -22,7 +22,7 @@ from hpo.study.limits import (
 )
 from hpo.study.settings import SettingsError
 from hpo.study.study import StoredStudy
-from hpo.study.trials import Record
+from hpo.study.trials import Record, images_per_epoch
 from hpo.view.format import amount
 from hpo.view.status import StatusReader
 from hpo.view.terminal import StudyView
@@ -104,6 +104,21 @@ def test_what_is_spent_counts_once_what_a_retry_went_on_from(tmp_path: Path) -> 
     assert amount(work) == "9.60 × 10⁵ of 2.24 × 10⁶ multiply-adds"
     assert Spending.of(Budget(105, "seconds"), trials, training).used_up
     assert Spending.of(Budget(1e9, "multiply-adds"), [], training).seconds_left is None
+
+
+@pytest.mark.parametrize(
+    ("sampling", "images"),
+    [
+        ("{ kind = 'random-pairs', pairs = 100, copies = 3, batch = 16 }", 2 * (100 + 300)),
+        ("{ kind = 'random-pairs', pairs = 100, batch = 16, steps = 5 }", 2 * 16 * 5),
+        ("{ kind = 'all-pairs', characters = 6, per_alphabet = 3, steps = 5 }", 2 * 6 * 5),
+    ],
+)
+def test_what_an_epoch_encodes(tmp_path: Path, sampling: str, images: int) -> None:
+    training = tiny_settings(tmp_path, f"training.sampling={sampling}").training
+    assert images_per_epoch(training) == images
+    work = Spending.of(Budget(1e9, "multiply-adds"), [spender(0, 30, epochs=3)], training)
+    assert work.spent == 3 * 1000 * images
 
 
 HOUR = Budget(3600, "seconds")

@@ -1,3 +1,6 @@
+import json
+import os
+import subprocess
 import sys
 
 import psutil
@@ -28,3 +31,13 @@ def test_a_process_lives_on_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatc
     kept, begun = owner(), psutil.Process().create_time()
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: begun + 3600)
     assert not has_ended(kept)
+
+
+def test_a_process_that_nobody_waited_for_has_ended_all_the_same() -> None:
+    code = "import json; from hpo.study.owner import owner; print(json.dumps(owner()))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        kept = json.loads(process.stdout.read())
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert psutil.pid_exists(kept["pid"])
+        assert has_ended(kept)

@@ -5,8 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.study.paths import confirmation_folder, is_plain_name, snapshots_folder
+from hpo.study.paths import (
+    confirmation_folder,
+    data_folder,
+    find_configuration,
+    find_study,
+    is_plain_name,
+    snapshots_folder,
+)
 from hpo.study.settings import SettingsError
+from model.configuration import DataChoice
+from tests.hpo.tiny_study import write_tiny
 
 
 @pytest.mark.parametrize("folder", [snapshots_folder, confirmation_folder])
@@ -33,3 +42,31 @@ def test_a_plain_name_never_leaves_its_folder(name: str) -> None:
     else:
         with pytest.raises(SettingsError, match="no name of a folder"):
             snapshots_folder(Path("/results"), name)
+
+
+def test_the_data_is_where_the_line_says_then_the_file_then_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, file, environment = (tmp_path / name for name in ("line", "file", "environment"))
+    for folder in (line, file, environment):
+        folder.mkdir()
+    monkeypatch.setenv("HPO_DATA", str(environment))
+    mine = DataChoice(set="folder", path=str(file))
+    assert data_folder(line, mine) == line
+    assert data_folder(None, mine) == file
+    assert data_folder(None, DataChoice(set="folder")) == environment
+    assert data_folder(None) == environment
+
+
+def test_a_file_of_ones_own_takes_the_place_of_a_shipped_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HPO_STORAGE", raising=False)
+    assert find_study("paper").is_shipped
+    assert find_study("paper").url == "sqlite:///studies/paper/study.db"
+    own = write_tiny(tmp_path / "studies", "paper")
+    assert find_study("paper").file.resolve() == own.resolve()
+    assert not find_study("paper").is_shipped
+    mine = write_tiny(tmp_path / "studies/configurations", "omniglot")
+    assert find_configuration("omniglot").resolve() == mine.resolve()

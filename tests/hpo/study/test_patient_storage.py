@@ -4,10 +4,11 @@ import gc
 import os
 import weakref
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import text
@@ -162,3 +163,23 @@ def test_a_heartbeat_that_cannot_be_written_is_left_out(
         assert connection.execute(text("SELECT trial_id FROM trial_heartbeats")).all() == [
             (trial_id,)
         ]
+
+
+def test_an_end_that_arrived_without_an_answer_is_no_error_and_no_other_end(
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = RDBStorage.set_trial_state_values
+    answers = iter([False, True, True, False, True])
+
+    def answered(storage: RDBStorage, *given: Any) -> bool:
+        done = plain(storage, *given)
+        if not next(answers):
+            raise AWAY
+        return done
+
+    monkeypatch.setattr("time.sleep", Mock())
+    monkeypatch.setattr(RDBStorage, "set_trial_state_values", answered)
+    stored.study.tell(stored.study.ask(), 0.25)
+    assert stored.study.trials[0].value == 0.25
+    with pytest.raises(UpdateFinishedTrialError):
+        stored.storage.set_trial_state_values(1, TrialState.COMPLETE, [0.25])

@@ -278,3 +278,15 @@ def test_a_trial_without_owner_is_lost_after_five_minutes(stored: StoredStudy) -
     assert is_lost_at(stored.study.trials[1]) is None
     stored.study.enqueue_trial({})
     assert is_lost_at(stored.study.trials[2]) is None
+
+
+def test_a_silent_trial_of_another_study_costs_this_one_none(stored: StoredStudy) -> None:
+    begin(stored, {**gone(), "host": "another"})
+    other = optuna.create_study(study_name="other", storage=stored.storage)
+    other.add_trial(create_trial(state=TrialState.RUNNING))
+    with stored.storage.engine.begin() as connection:
+        old = "UPDATE trials SET datetime_start = '2020-01-01 00:00:00' WHERE trial_id = 2"
+        connection.execute(text(old))
+    assert stored.storage.silent_trial_ids(2) == [2]
+    assert reclaim(stored.study, stored.storage) == 0
+    assert stored.study.trials[0].state == TrialState.RUNNING

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.trial import create_trial
 
 from hpo.study.patient_storage import PatientStorage
 from hpo.study.storage import NoStudy, open_storage
@@ -146,3 +147,14 @@ def test_a_study_that_is_not_there(tmp_path: Path, database: str) -> None:
     storage = open_storage(database, create=True)
     with pytest.raises(NoStudy, match="there is no study tiny in sqlite"):
         load("tiny", storage)
+
+
+def test_trials_that_somebody_else_made_are_never_deleted(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpo.study.study.MAKING", 0.0)
+    storage = open_storage(database, create=True)
+    optuna.create_study(study_name="tiny", storage=storage).add_trial(create_trial(value=0.5))
+    with pytest.raises(StudyError, match="the study tiny has format None"):
+        create_or_resume("tiny", tiny_settings(tmp_path), "f", storage)
+    assert len(optuna.load_study(study_name="tiny", storage=storage).trials) == 1

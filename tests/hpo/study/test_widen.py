@@ -74,19 +74,27 @@ def test_another_study_of_the_same_database_is_left_as_it_is(
     assert all(t.distributions == other.space.distributions for t in kept)
 
 
+@pytest.mark.parametrize("written", [0, 1])
 def test_a_widening_that_was_cut_short_is_finished_by_the_same_line(
-    stored: StoredStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stored: StoredStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
     fill(stored, 3)
+    plain, kept = optuna.Study.set_user_attr, list[str]()
+
+    def cut_short(study: optuna.Study, key: str, value: object) -> None:
+        if len(kept) == written:
+            raise KeyboardInterrupt
+        plain(study, key, value)
+        kept.append(key)
+
     with monkeypatch.context() as patch:
-        patch.setattr(
-            optuna.Study, "set_user_attr", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
+        patch.setattr(optuna.Study, "set_user_attr", cut_short)
         with pytest.raises(KeyboardInterrupt):
             widened(stored, tmp_path, *WIDER)
     after = widened(stored, tmp_path, *WIDER)
     again = widened(stored, tmp_path, *WIDER)
     assert after.settings == again.settings
+    assert after.changes == list(WIDER)
     assert all(t.distributions == after.space.distributions for t in after.study.trials)
 
 
@@ -134,6 +142,8 @@ def test_a_limit_on_cost_is_raised_likewise(open_study: Open, tmp_path: Path) ->
     stored = open_study("space.multiply_adds=1e6")
     after = widened(stored, tmp_path, "space.multiply_adds=2e6")
     assert after.settings.space.multiply_adds == 2e6
+    with pytest.raises(SettingsError, match="1.5e[+]06 allows less than the study does .2e[+]06."):
+        widened(stored, tmp_path, "space.multiply_adds=1.5e6")
 
 
 def test_the_command_goes_on_in_wider_ranges_and_the_same_line_resumes_it(
