@@ -155,6 +155,7 @@ def lines_of(page: Path) -> Iterator[str]:
         yield from (line for line in block.splitlines() if line.startswith(("hpo ", "python ")))
 
 
+@pytest.mark.soak
 def test_the_page_runs_as_it_stands_but_for_its_length(hpo: Hpo) -> None:
     shutil.copytree(DOCS, "docs")
     short = " ".join(f"--set {change}" for change in SHORT)
