@@ -1,17 +1,12 @@
-from collections.abc import Callable
-
 import pytest
 import torch
 
 from data.pairs import seeded
-from data.split import Split
-from data.tasks import OneShotTasks
-from model.configuration import Configuration
 from model.optimizer import averaged, layerwise_optimizer, set_epoch
 from model.recipe import AllPairs, LayerRates, Training
 from model.siamese import SiameseNetwork
-from model.training import Trainer, build, train
-from tests.model.tiny import architecture, tiny_configuration
+from model.training import build, train
+from tests.model.tiny import Make, architecture, tiny_configuration
 
 RATES = {
     "conv1": LayerRates(lr=0.1, momentum=0.9, l2=0.01),
@@ -102,13 +97,6 @@ def test_every_weight_is_in_one_group_of_its_layer() -> None:
 
 
 CPU = torch.device("cpu")
-Make = Callable[[Configuration], Trainer]
-
-
-@pytest.fixture
-def make(small_split: Split, small_tasks: OneShotTasks, device: torch.device) -> Make:
-    drawings, tasks = small_split.train.to(device), small_tasks.to(device)
-    return lambda configuration: Trainer(configuration, drawings, tasks, device)
 
 
 def test_the_mean_at_first_and_then_a_share_for_each_new_one() -> None:

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from unittest.mock import Mock
 
@@ -6,24 +6,13 @@ import pytest
 import torch
 
 from data.pairs import PairBatch, seeded
-from data.split import Split
 from data.tasks import OneShotTasks
-from model.configuration import Configuration
 from model.history import Diverged
 from model.recipe import AllPairs, LayerRates, RandomPairs
 from model.scoring import unpack
 from model.siamese import bias_of
 from model.training import Trainer, train
-from tests.model.tiny import tiny_configuration
-
-Make = Callable[[Configuration], Trainer]
-
-
-@pytest.fixture
-def make(small_split: Split, small_tasks: OneShotTasks, device: torch.device) -> Make:
-    """Makes trainers on every device."""
-    drawings, tasks = small_split.train.to(device), small_tasks.to(device)
-    return lambda configuration: Trainer(configuration, drawings, tasks, device)
+from tests.model.tiny import Make, tiny_configuration
 
 
 def test_a_network_learns(make: Make, small_tasks: OneShotTasks) -> None:
@@ -304,108 +293,6 @@ def test_bf16_stays_near_fp32(make: Make) -> None:
     torch.testing.assert_close(embedded["fp32"], embedded["bf16"], atol=0.02, rtol=0)
 
 
-def test_a_step_out_of_memory_is_done_in_parts(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = make(tiny_configuration(epochs=1))
-    list(whole.steps(0))
-    split = make(tiny_configuration(epochs=1))
-    encode, blocks = split._encode, []
-
-    def encode_little(images: torch.Tensor) -> torch.Tensor:
-        if len(images) > 10:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        blocks.append(len(images))
-        return encode(images)
-
-    monkeypatch.setattr(split, "_encode", encode_little)
-    list(split.steps(0))
-    assert max(blocks) == 10
-    for one, other in zip(whole.network.parameters(), split.network.parameters(), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
-
-
-def test_a_validation_out_of_memory_is_done_in_parts(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trainer = make(tiny_configuration(epochs=1))
-    expected = trainer.validate()
-    encode, blocks = trainer._encode, []
-
-    def encode_little(images: torch.Tensor) -> torch.Tensor:
-        if len(images) > 50:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        blocks.append(len(images))
-        return encode(images)
-
-    monkeypatch.setattr(trainer, "_encode", encode_little)
-    assert trainer.validate() == pytest.approx(expected)
-    assert max(blocks) <= 50
-    assert sum(blocks) == 200
-
-
-def test_no_memory_for_an_image_ends_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = make(tiny_configuration(epochs=1))
-    no_memory = Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))
-    monkeypatch.setattr(trainer, "_encode", no_memory)
-    with pytest.raises(torch.OutOfMemoryError):
-        train(trainer)
-
-
-def test_a_split_batch_that_is_normalised_is_told_of(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for normalisation, told in (("none", None), ("batch", 10)):
-        plain = tiny_configuration(epochs=1)
-        network = plain.network.model_copy(update={"normalisation": normalisation})
-        trainer = make(plain.model_copy(update={"network": network}))
-        monkeypatch.setattr(trainer, "_block", 10)
-        list(trainer.steps(0))
-        assert trainer.images_at_once == told
-    whole = make(plain.model_copy(update={"network": network}))
-    list(whole.steps(0))
-    assert whole.images_at_once is None
-
-
-def test_a_kernel_that_fails_is_done_without_and_the_training_goes_on(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plainly = make(tiny_configuration(epochs=2))
-    plainly.compute_plainly("asked")
-    train(plainly)
-    trainer = make(tiny_configuration(epochs=2, precision="bf16"))
-    libraries: list[tuple[bool, bool]] = []
-    encode = trainer.network.encode
-
-    def observed(images: torch.Tensor) -> torch.Tensor:
-        libraries.append((bool(torch.backends.cudnn.enabled), bool(torch.backends.mkldnn.enabled)))
-        return encode(images)
-
-    broken = Mock(side_effect=RuntimeError("GET was unable to find an engine\nfor this"))
-    monkeypatch.setattr(trainer, "_encode", broken)
-    monkeypatch.setattr(trainer.network, "encode", observed)
-    train(trainer)
-    assert broken.call_count == 1
-    assert trainer.fallback == "RuntimeError: GET was unable to find an engine"
-    assert trainer.precision == "fp32"
-    assert set(libraries) == {(False, False)}
-    assert torch.backends.cudnn.enabled
-    assert torch.backends.mkldnn.enabled
-    for one, other in zip(trainer.network.parameters(), plainly.network.parameters(), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
-
-
-def test_averaged_weights_are_validated_plainly_too(make: Make) -> None:
-    sampling = AllPairs(characters=40, per_alphabet=20, steps=25, loss="softmax")
-    trainer = make(tiny_configuration(epochs=2, sampling=sampling, averaging=0.2))
-    trainer.compute_plainly("asked")
-    train(trainer)
-    chance = 1 - 1 / trainer.tasks.way
-    assert trainer.validate() < chance - 0.1
-    with torch.no_grad():
-        for weights in trainer.answering.layer("fc").parameters():
-            weights.zero_()  # every image is now like every other
-    assert trainer.validate() == pytest.approx(chance)
-
-
 def test_the_best_weights_come_back_to_all_that_answers(make: Make) -> None:
     trainer = make(tiny_configuration(epochs=1, averaging=0.5))
     train(trainer)
@@ -418,16 +305,3 @@ def test_the_best_weights_come_back_to_all_that_answers(make: Make) -> None:
     for network in both:
         for name, weights in network.state_dict().items():
             assert torch.equal(weights, trainer.best[name])
-
-
-def test_what_fails_plainly_too_or_has_broken_the_device_ends_it(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for error, calls in ((RuntimeError("no engine"), 2), (torch.AcceleratorError("illegal"), 1)):
-        trainer = make(tiny_configuration(epochs=1))
-        broken = Mock(side_effect=error)
-        monkeypatch.setattr(trainer, "_encode", broken)
-        monkeypatch.setattr(trainer.network, "encode", broken)
-        with pytest.raises(RuntimeError, match=str(error)):
-            train(trainer)
-        assert broken.call_count == calls

@@ -1,9 +1,14 @@
 """A configuration that trains in a second, and architectures by their layers."""
 
+from collections.abc import Callable
+
 from model.architecture import Architecture, Convolution
 from model.configuration import Configuration, DataChoice
 from model.recipe import AllPairs, LayerRates, RandomPairs, Training
+from model.training import Trainer
 
+Make = Callable[[Configuration], Trainer]
+"""Makes the trainer of a configuration."""
 PUBLISHED = ((10, 64), (7, 128), (4, 128), (4, 256))
 RATES = LayerRates(lr=0.05, momentum=0.9, l2=1e-5)
 
