@@ -40,7 +40,8 @@ def tables_known() -> Iterator[None]:
     read, known = _VersionManager._create_alembic_script, list[ScriptDirectory]()
 
     def read_once(manager: _VersionManager) -> ScriptDirectory:
-        known[:] = known or [read(manager)]
+        if not known:
+            known.append(read(manager))
         return known[0]
 
     with pytest.MonkeyPatch.context() as patch:

@@ -6,23 +6,29 @@ import pytest
 import torch
 
 from model.recipe import AllPairs
-from model.training import train
+from model.training import Trainer, train
 from tests.model.tiny import Make, tiny_configuration
+
+
+def with_room_for(most: int, trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Lets a trainer encode no more images at once; gives the number of every time."""
+    encode, blocks = trainer._encode, list[int]()
+
+    def encode_little(images: torch.Tensor) -> torch.Tensor:
+        if len(images) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        blocks.append(len(images))
+        return encode(images)
+
+    monkeypatch.setattr(trainer, "_encode", encode_little)
+    return blocks
 
 
 def test_a_step_out_of_memory_is_done_in_parts(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = make(tiny_configuration(epochs=1))
     list(whole.steps(0))
     split = make(tiny_configuration(epochs=1))
-    encode, blocks = split._encode, []
-
-    def encode_little(images: torch.Tensor) -> torch.Tensor:
-        if len(images) > 10:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        blocks.append(len(images))
-        return encode(images)
-
-    monkeypatch.setattr(split, "_encode", encode_little)
+    blocks = with_room_for(10, split, monkeypatch)
     list(split.steps(0))
     assert max(blocks) == 10
     for one, other in zip(whole.network.parameters(), split.network.parameters(), strict=True):
@@ -34,15 +40,7 @@ def test_a_validation_out_of_memory_is_done_in_parts(
 ) -> None:
     trainer = make(tiny_configuration(epochs=1))
     expected = trainer.validate()
-    encode, blocks = trainer._encode, []
-
-    def encode_little(images: torch.Tensor) -> torch.Tensor:
-        if len(images) > 50:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        blocks.append(len(images))
-        return encode(images)
-
-    monkeypatch.setattr(trainer, "_encode", encode_little)
+    blocks = with_room_for(50, trainer, monkeypatch)
     assert trainer.validate() == pytest.approx(expected)
     assert max(blocks) <= 50
     assert sum(blocks) == 200

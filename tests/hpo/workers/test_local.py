@@ -1,6 +1,5 @@
 import multiprocessing
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -20,7 +19,6 @@ from hpo.study.study import StoredStudy
 from hpo.study.trials import finished
 from hpo.workers import local
 from hpo.workers.local import Seen, Workers, cores_for, devices
-from hpo.workers.ray import run_on_ray
 from hpo.workers.worker import Work
 from model.fast.device import find_device
 from tests.hpo.command import Hpo
@@ -50,17 +48,6 @@ def test_a_gpu_that_is_named_is_where_pytorch_works(monkeypatch: pytest.MonkeyPa
     assert chosen == [SECOND]
     with pytest.raises(UserError, match="has 2 CUDA devices"):
         find_device("cuda:2")
-
-
-def test_whatever_ray_raises_as_it_begins_is_one_sentence(
-    stored: StoredStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = Work("tiny", str(stored.storage.url), tmp_path, "cpu", tmp_path)
-    for error in (AssertionError(), TimeoutError("no answer\nfrom it"), KeyError("raylet")):
-        ray = Mock(init=Mock(side_effect=error))
-        monkeypatch.setitem(sys.modules, "ray", ray)
-        with pytest.raises(MachineFailure, match=r"^there is no Ray cluster at x \(.+\): give"):
-            run_on_ray("x", job, 1, None, stored, None, Observer())
 
 
 def test_the_cores_are_divided_on_every_system(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from unittest.mock import Mock, call
 
 import pytest
 
+from hpo.search.loop import MachineFailure
 from hpo.search.observer import Observer
 from hpo.study.study import StoredStudy
 from hpo.workers.ray import run_on_ray
@@ -25,6 +26,16 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Mock:
     made.wait.side_effect = lambda left, **_: (left[:1], left[1:])
     monkeypatch.setitem(sys.modules, "ray", made)
     return made
+
+
+def test_whatever_ray_raises_as_it_begins_is_one_sentence(
+    stored: StoredStudy, tmp_path: Path, ray: Mock
+) -> None:
+    job = Work("tiny", str(stored.storage.url), tmp_path, "cpu", tmp_path)
+    for error in (AssertionError(), TimeoutError("no answer\nfrom it"), KeyError("raylet")):
+        ray.init.side_effect = error
+        with pytest.raises(MachineFailure, match=r"^there is no Ray cluster at x \(.+\): give"):
+            run_on_ray("x", job, 1, None, stored, None, Observer())
 
 
 @pytest.mark.parametrize(
