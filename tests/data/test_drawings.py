@@ -48,6 +48,11 @@ def test_resized_takes_the_mean_of_each_area() -> None:
     assert drawings.resized(6) is drawings
 
 
+def test_resized_rounds_to_the_nearest() -> None:
+    ink = torch.tensor([[3, 0], [0, 0]], dtype=torch.uint8).view(1, 1, 2, 2)  # its mean is 0.75
+    assert drawings_of(ink, "A", torch.tensor([0]), (1,)).resized(1).images.item() == 1
+
+
 def test_characters_keep_their_own_numbers_of_images() -> None:
     images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1)
     alphabet_of, counts = torch.tensor([0, 0, 1, 2]), torch.tensor([2, 3, 1, 4])

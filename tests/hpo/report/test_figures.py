@@ -91,6 +91,8 @@ def test_the_pareto_front_is_what_none_beats() -> None:
         }
     )
     assert pareto_front(rows, "weights")["number"].tolist() == [0, 2, 4]
+    rows["weights"] = 10
+    assert pareto_front(rows, "weights")["number"].tolist() == [4]
 
 
 @pytest.fixture

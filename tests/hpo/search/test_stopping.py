@@ -41,6 +41,14 @@ def test_a_step_may_go_on_for_a_while_after_sigterm() -> None:
             time.sleep(10)
 
 
+def test_a_second_sigterm_gives_no_more_time() -> None:
+    with Stop(None, grace=100).on_signals():
+        signal.raise_signal(signal.SIGTERM)
+        signal.setitimer(signal.ITIMER_REAL, 50)  # as if half of it were over
+        signal.raise_signal(signal.SIGTERM)
+        assert signal.getitimer(signal.ITIMER_REAL)[0] <= 50
+
+
 def test_what_ends_in_time_is_not_killed_later() -> None:
     with Stop(None, grace=100).on_signals():
         signal.raise_signal(signal.SIGTERM)

@@ -12,6 +12,8 @@ from hpo.study.paths import (
     find_study,
     is_plain_name,
     snapshots_folder,
+    storage_named,
+    storages,
 )
 from hpo.study.settings import SettingsError
 from model.configuration import DataChoice
@@ -42,6 +44,15 @@ def test_a_plain_name_never_leaves_its_folder(name: str) -> None:
     else:
         with pytest.raises(SettingsError, match="no name of a folder"):
             snapshots_folder(Path("/results"), name)
+
+
+def test_the_line_names_the_storage_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPO_STORAGE", "sqlite:///environment.db")
+    assert storage_named("sqlite:///line.db") == "sqlite:///line.db"
+    assert storages("sqlite:///line.db") == ["sqlite:///line.db"]
+    assert storage_named(None) == "sqlite:///environment.db"
+    monkeypatch.delenv("HPO_STORAGE")
+    assert storage_named(None) is None
 
 
 def test_the_data_is_where_the_line_says_then_the_file_then_the_environment(
