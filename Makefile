@@ -4,6 +4,8 @@ SEED ?= 0
 VENV := .venv
 BIN := $(VENV)/bin
 
+unexport PYTHONDONTWRITEBYTECODE  # each of the many processes would compile everything again
+
 .PHONY: demo test soak check mutants
 
 demo: $(VENV)/installed

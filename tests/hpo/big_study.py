@@ -1,11 +1,16 @@
 """A study of any size that was never trained: made-up errors that depend on the parameters."""
 
+import json
 import math
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from optuna.distributions import distribution_to_json
+from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.orm import Session
 
 from hpo.study.limits import WANTED
 from hpo.study.settings import StudySettings, read_settings
@@ -43,9 +48,49 @@ def big_study(
         row = _trial(stored, number, trials, epochs, moment, chance)
         moment = row.datetime_complete or moment
         rows.append(row)
-    stored.study.add_trials(rows)
+    _add(stored, rows)
     stored.study.set_user_attr(WANTED, trials)
     return stored
+
+
+def _add(stored: StoredStudy, trials: list[FrozenTrial]) -> None:
+    """What `Study.add_trials` writes, in one transaction and not one for every trial."""
+    with Session(stored.storage.engine) as session, session.begin():
+        for number, trial in enumerate(trials, len(stored.study.trials)):
+            row = models.TrialModel(
+                study_id=stored.study._study_id,
+                number=number,
+                state=trial.state,
+                datetime_start=trial.datetime_start,
+                datetime_complete=trial.datetime_complete,
+            )
+            session.add_all([row, *_of(row, trial)])
+
+
+def _of(row: models.TrialModel, trial: FrozenTrial) -> Iterator[models.BaseModel]:
+    """The rows of other tables that belong to a trial."""
+    if trial.value is not None:
+        value, kind = models.TrialValueModel.value_to_stored_repr(trial.value)
+        yield models.TrialValueModel(trial=row, objective=0, value=value, value_type=kind)
+    for name, chosen in trial.params.items():
+        distribution = trial.distributions[name]
+        yield models.TrialParamModel(
+            trial=row,
+            param_name=name,
+            param_value=distribution.to_internal_repr(chosen),
+            distribution_json=distribution_to_json(distribution),
+        )
+    for key, attribute in trial.user_attrs.items():
+        text = json.dumps(attribute)
+        yield models.TrialUserAttributeModel(trial=row, key=key, value_json=text)
+    finite = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
+    for step, error in trial.intermediate_values.items():
+        yield models.TrialIntermediateValueModel(
+            trial=row,
+            step=step,
+            intermediate_value=error,
+            intermediate_value_type=finite,
+        )
 
 
 def _difficulty(params: Params) -> float:

@@ -19,8 +19,7 @@ from tests.data.ink import ink_of
 LOAD = """
 import sys
 from pathlib import Path
-from data.sources import archive, omniglot
-from tests.conftest import ordinary_user
+from data.sources import omniglot
 from tests.data.fake_omniglot import PARTS
 omniglot.PARTS = PARTS
 print(omniglot.load(Path(sys.argv[1])).fingerprint)

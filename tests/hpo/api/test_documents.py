@@ -51,6 +51,7 @@ def test_the_examples_of_a_page_run(command: Hpo, tmp_path: Path, document: str)
     assert Path("best.safetensors").is_file()
 
 
+@pytest.mark.soak
 def test_the_notebook_runs(command: Hpo, capsys: pytest.CaptureFixture[str]) -> None:
     cells = list(code_cells("docs/notebook.ipynb"))
     for line in (cell for cell in cells if cell.startswith("!hpo ")):

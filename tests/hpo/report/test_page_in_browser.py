@@ -53,7 +53,7 @@ def open_report(page: Page, report: Path, scheme: Scheme, width: int) -> list[st
     ("width", "scheme"),
     [
         (1280, "light"),
-        (400, "dark"),
+        pytest.param(400, "dark", marks=pytest.mark.soak),
         pytest.param(1280, "dark", marks=pytest.mark.soak),
         pytest.param(400, "light", marks=pytest.mark.soak),
     ],
@@ -79,6 +79,7 @@ def test_every_plot_is_drawn_and_nothing_overflows(
     assert found == []
 
 
+@pytest.mark.soak
 def test_plots_follow_the_scheme_and_the_width(page: Page, report: Path) -> None:
     found = open_report(page, report, "light", 1280)
     label = page.locator("#plot-0 .xtick text").first

@@ -58,8 +58,8 @@ def search(
     [
         ("random", 300),
         ("tpe", 120),
-        ("tpe-univariate", 100),
-        ("gp", 20),
+        ("tpe-univariate", 50),
+        ("gp", 15),
         pytest.param("random", 1000, marks=pytest.mark.soak),
         pytest.param("tpe", 400, marks=pytest.mark.soak),
         pytest.param("tpe-univariate", 200, marks=pytest.mark.soak),
@@ -124,7 +124,9 @@ def test_what_a_trial_was_enqueued_with_is_kept_and_the_rest_goes_with_it(tmp_pa
         assert space.affordable(params)
 
 
-@pytest.mark.parametrize(("name", "trials"), [("tpe", 100), ("gp", 25)])
+@pytest.mark.parametrize(
+    ("name", "trials"), [("tpe", 100), pytest.param("gp", 25, marks=pytest.mark.soak)]
+)
 def test_the_model_finds_what_chance_does_not(name: SamplerName, trials: int) -> None:
     assert search(PAPER, name, trials, seed=1).best_value < search(PAPER, "random", 100).best_value
 

@@ -41,6 +41,7 @@ def address(tmp_path: Path, database: str, open_study: Open, run: Run) -> Iterat
     process.wait()
 
 
+@pytest.mark.soak
 def test_the_study_is_shown_with_its_note_trials_curves_and_pictures(
     address: str, browser: Browser, screenshots: Path
 ) -> None:
