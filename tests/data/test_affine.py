@@ -74,8 +74,9 @@ def test_every_component_reaches_both_ends_of_its_range_and_no_further() -> None
 
 
 def test_equal_seeds_give_equal_maps(device: torch.device) -> None:
-    first, second = (draw_transforms(9, seeded(7, device)) for _ in range(2))
-    assert torch.equal(first, second)
+    for draw in (draw_transforms, draw_symmetries):
+        first, second = (draw(30, seeded(7, device)) for _ in range(2))
+        assert torch.equal(first, second)
 
 
 def test_a_wider_range_is_the_same_draw_further_out() -> None:

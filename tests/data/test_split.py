@@ -87,10 +87,10 @@ def test_groups_that_are_named_are_held_out() -> None:
 
 
 def test_folders_of_parts_are_the_parts() -> None:
-    drawings = made_up({"evaluation/": 2, "train/": 3, "train/g": 2, "validation/": 2})
+    drawings = made_up({"evaluation/": 2, "train/": 3, "train/g/h": 2, "validation/": 2})
     cut = split_classes(drawings, (), (), 0.2, 2, 0)
     assert numbers(cut.evaluation) == [0, 1]
-    assert cut.train.alphabets == ("train/", "train/g")
+    assert cut.train.alphabets == ("train/", "train/g/h")
     assert numbers(cut.train) == [2, 3, 4, 5, 6]
     assert numbers(cut.validation) == [7, 8]
 

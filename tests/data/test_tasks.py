@@ -47,10 +47,11 @@ def told_apart(drawings: Drawings) -> Drawings:
 def test_one_shot_is_drawn_as_it_always_was(strokes: Drawings) -> None:
     told = told_apart(strokes.select(strokes.alphabets, (1, 2, 3, 4)))
     everyone = told_apart(strokes)
-    tasks = draw_tasks(told, 100, seed=6)
-    asked = draw_tasks(everyone, 100, seed=6, askers=4)
+    count = 20 * len(told.alphabets)  # each has its turn once, and no second round is drawn
+    tasks = draw_tasks(told, count, seed=6)
+    asked = draw_tasks(everyone, count, seed=6, askers=4)
     generator = torch.Generator().manual_seed(6)
-    turns = torch.randperm(len(told.alphabets), generator=generator)[:5].tolist()
+    turns = torch.randperm(len(told.alphabets), generator=generator).tolist()
     for draw, alphabet in enumerate(turns):
         members = (told.alphabet_of == alphabet).nonzero().flatten()
         chosen = members[torch.randperm(len(members), generator=generator)[:20]]
@@ -61,7 +62,7 @@ def test_one_shot_is_drawn_as_it_always_was(strokes: Drawings) -> None:
             assert torch.equal(drawn.queries[draw, :, 0], ink_of(told)[chosen[order], other])
             assert torch.equal(drawn.target[draw], order)
     assert (tasks.way, tasks.shots) == (20, 1)
-    assert tasks.source == "100 random draws, 20-way within one alphabet, seed 6"
+    assert tasks.source == f"{count} random draws, 20-way within one alphabet, seed 6"
 
 
 def test_several_shots_are_by_as_many_drawers(strokes: Drawings) -> None:
@@ -111,12 +112,23 @@ def test_tasks_of_images_by_unknown_hands() -> None:
         assert not set(shown) & set(asked)
         seen |= {(s, q) for s in shown for q in asked if class_of[s] == class_of[q]}
     assert len(seen) == 2 + 6 + 12 + 2  # class 4 has one image, and is in no task
+    again = draw_tasks(mine, 300, seed=0, way=3)
+    assert torch.equal(again.support, tasks.support)
+    assert torch.equal(again.queries, tasks.queries)
     two = draw_tasks(mine, 20, seed=0, way=2, shots=2)
     assert set(class_of[two.support.flatten().tolist()].tolist()) == {1, 2}
     with pytest.raises(DataError, match="no alphabet of mine has 3 characters of 3 images"):
         draw_tasks(mine, 30, seed=0, way=3, shots=2)
     with pytest.raises(DataError, match="a character has 4 images, .* take 1 to 3 shots"):
         draw_tasks(mine, 30, seed=0, way=3, shots=4)
+
+
+def test_groups_of_which_the_last_has_too_few_images() -> None:
+    groups, counts = torch.tensor([0, 0, 1, 1]), torch.tensor([2, 2, 1, 1])
+    images = torch.arange(6, dtype=torch.uint8).view(6, 1, 1, 1)
+    tasks = draw_tasks(Drawings("mine", "m", ("a", "b"), groups, (), counts, images), 8, 0, way=2)
+    assert tasks.source == "8 random draws, 2-way within one group, seed 0"
+    assert int(tasks.support.max()) < 4
 
 
 def test_tasks_at_another_size_ask_the_same(small_split: Split) -> None:

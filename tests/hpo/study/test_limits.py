@@ -283,6 +283,19 @@ def test_who_may_begin_when_the_budget_is_used_up(stored: StoredStudy) -> None:
     assert not may_begin(stored, stored.study.ask())
 
 
+def test_a_trial_begins_where_fewer_than_are_wanted_are_ahead_of_it(stored: StoredStudy) -> None:
+    stored.study.add_trial(create_trial(value=0.5))
+    first, second, third = (stored.study.ask() for _ in range(3))
+    set_limits(stored.study, 3, None)
+    assert may_begin(stored, first)
+    assert may_begin(stored, second)
+    assert not may_begin(stored, third)
+    stored.study.tell(second, 0.5)
+    assert not may_begin(stored, third)
+    stored.study.tell(first, state=TrialState.FAIL)
+    assert may_begin(stored, third)
+
+
 def test_what_was_begun_goes_on_until_the_budget_is_overdrawn(stored: StoredStudy) -> None:
     stored.study.add_trial(create_trial(value=0.5, user_attrs={"seconds": 3600.0}))
     stored.study.enqueue_trial({"conv1_kernel": 3}, user_attrs={"seed": 1})  # handed back
