@@ -23,6 +23,12 @@ def train(small_split: Split, device: torch.device) -> Drawings:
     return small_split.train.to(device)
 
 
+def test_full_ink_is_one_and_paper_is_nothing() -> None:
+    assert as_input(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx(
+        [0, 0.2, 1]
+    )
+
+
 def test_half_of_the_pairs_are_the_same_character_by_two_drawers(train: Drawings) -> None:
     pairs = draw_pairs(train, 4000, copies=0, seed=0)
     drawers = len(train.drawers)
@@ -145,6 +151,18 @@ def test_all_pairs_batches_hold_each_character_by_two_drawers(
         assert sorted(counts[counts > 0].tolist()) == [10, 10, 10]
 
 
+def test_every_two_drawers_make_a_pair_equally_often(train: Drawings) -> None:
+    four = train.select(train.alphabets, train.drawers[:4])
+    drawers = torch.arange(4, dtype=torch.uint8, device=four.images.device)
+    told = drawers.repeat(len(four.count_of)).view(-1, 1, 1, 1).expand_as(four.images)
+    chance = seeded(0, told.device)
+    shown = all_pairs_batches(replace(four, images=told), 100, 50, 60, None, False, chance)
+    drawn = torch.cat([(batch.images[:, 0, 0, 0] * 255).round().view(2, -1) for batch in shown], 1)
+    counts = torch.bincount((4 * drawn[0] + drawn[1]).long(), minlength=16).view(4, 4)
+    assert (counts.diagonal() == 0).all()
+    assert counts[~torch.eye(4, dtype=torch.bool)].float().div(6000 / 12).sub(1).abs().max() < 0.2
+
+
 @pytest.fixture
 def alike(train: Drawings) -> Drawings:
     """Every drawing is the same one, so that an image tells how it was distorted."""
@@ -234,6 +252,18 @@ def test_an_alphabet_is_distorted_before_its_images_are(alike: Drawings) -> None
     assert ((first - second).abs().amax(dim=1) > 1e-3).all()
     assert (both - images(1.0, None)).abs().max() > 0.1
     torch.testing.assert_close(images(1e-6, 2.0), images(None, 2.0), atol=1e-3, rtol=0)
+
+
+def test_an_alphabet_that_is_turned_is_distorted_as_widely_as_is_said(train: Drawings) -> None:
+    def images(turned: bool, width: float | None) -> Tensor:
+        chance = seeded(5, train.images.device)
+        (batch,) = all_pairs_batches(train, 30, 10, 1, None, turned, chance, 1, width)
+        return batch.images
+
+    torch.testing.assert_close(images(True, 1e-6), images(True, None), atol=1e-3, rtol=0)
+    plain = images(False, None)
+    narrow, wide = (float((images(False, w) - plain).abs().mean()) for w in (0.1, 2.0))
+    assert narrow < wide / 2
 
 
 @pytest.mark.parametrize("steps", [1, 3, 5, 10, 12])

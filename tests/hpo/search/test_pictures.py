@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from optuna.artifacts import get_all_artifact_meta
 from optuna.trial import TrialState
@@ -46,11 +47,14 @@ def test_filters_are_shown_each_on_its_own_scale() -> None:
     assert picture.shape == (3 * 44 + 4, 8 * 44 + 4)
 
 
-def test_mistakes_show_query_true_class_and_the_class_chosen() -> None:
-    support = torch.arange(0, 200, 10, dtype=torch.uint8).view(1, 20, 1, 1, 1)
-    support = support.expand(1, 20, 1, 9, 9)
+@pytest.mark.parametrize("shots", [1, 3])
+def test_mistakes_show_query_true_class_and_the_class_chosen(shots: int) -> None:
+    first = torch.arange(0, 200, 10, dtype=torch.uint8).view(1, 20, 1, 1, 1)
+    first = first.expand(1, 20, 1, 9, 9)
+    support = torch.full((1, 20, shots, 1, 9, 9), 250, dtype=torch.uint8)
+    support[:, :, 0] = first
     target = torch.arange(20).view(1, 20)
-    tasks = OneShotTasks(support, support + 5, target, "made here")
+    tasks = OneShotTasks(support.flatten(1, 2), first + 5, target, "made here", shots)
     chosen = target.numpy().copy()
     chosen[0, 7] = 3
     picture = np.asarray(mistakes(tasks, chosen))
