@@ -45,3 +45,12 @@ def test_a_row_for_each_of_the_first_characters_of_the_first_alphabets() -> None
     places = [(row * pitch + characters[row], column * pitch + column) for row, column in shown]
     assert sorted(place_of_ink(sheet)) == sorted(places)
     assert contact_sheet(numbered(), 1, 9, 9).size == (3 * pitch, 3 * pitch)
+
+
+def test_a_class_with_fewer_images_leaves_its_row_empty() -> None:
+    images = torch.zeros(4, 1, 6, 6, dtype=torch.uint8)
+    counts, groups = torch.tensor([1, 3]), torch.zeros(2, dtype=torch.int64)
+    sheet = contact_sheet(Drawings("mine", "m", ("",), groups, (), counts, images), 1, 2, 5)
+    pitch = 6 + GAP
+    shown = [[sheet.getpixel((x * pitch, y * pitch)) == WHITE for x in range(3)] for y in range(2)]
+    assert shown == [[True, False, False], [True, True, True]]
