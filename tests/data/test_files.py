@@ -58,3 +58,10 @@ def test_a_pipe_or_a_device_is_no_file(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(UserError, match="cannot be read .*a pipe or a device.*: do so"):
             read_text(path, "do so")
+
+
+def test_a_file_that_is_no_text_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"study\.toml cannot be read \(not text\): name another"):
+        read_text(path, "name another")

@@ -107,6 +107,13 @@ def test_a_faint_noisy_photograph(page: Image.Image, ink: Tensor, tmp_path: Path
     assert seen[paper].float().mean() < 3
 
 
+def test_a_dark_speck_makes_the_ink_no_fainter(ink: Tensor, tmp_path: Path) -> None:
+    grey = 255 - ink.numpy() * (140 / 255)
+    grey[tuple(np.argwhere(ink.numpy() > 0)[0])] = 0
+    seen = read(Image.fromarray(grey.astype(np.uint8)), tmp_path)
+    assert distance(seen, as_trained(ink)) < 0.01
+
+
 def test_a_wide_picture_is_padded_with_paper(
     page: Image.Image, ink: Tensor, tmp_path: Path
 ) -> None:
