@@ -56,12 +56,14 @@ def write_fake(folder: Path, extracted: bool = False) -> Path:
     return folder
 
 
-def rewrite(archive: Path, changes: dict[str, bytes | None]) -> None:
+def rewrite(
+    archive: Path, changes: dict[str, bytes | None], packing: int = zipfile.ZIP_STORED
+) -> None:
     """Replace files of a zip, or drop those that are None."""
     with zipfile.ZipFile(archive) as old:
         kept = {name: old.read(name) for name in old.namelist()}
     kept.update({name: content for name, content in changes.items() if content is not None})
-    with zipfile.ZipFile(archive, "w") as new:
+    with zipfile.ZipFile(archive, "w", packing) as new:
         for name, content in kept.items():
             if name not in changes or changes[name] is not None:
                 new.writestr(name, content)

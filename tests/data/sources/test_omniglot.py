@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -208,11 +209,13 @@ def test_a_truncated_zip_is_named(fake: Path, tmp_path: Path) -> None:
     assert packed_files(tmp_path) == []
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_a_member_that_claims_to_be_huge_is_not_unpacked(
-    fake: Path, monkeypatch: pytest.MonkeyPatch
+    fake: Path, monkeypatch: pytest.MonkeyPatch, packing: int
 ) -> None:
     monkeypatch.setattr(archive, "LARGEST", 2**19)
-    rewrite(fake / "images_evaluation.zip", {image_names("images_evaluation")[2]: bytes(2**20)})
+    huge: dict[str, bytes | None] = {image_names("images_evaluation")[2]: bytes(2**20)}
+    rewrite(fake / "images_evaluation.zip", huge, packing)
     with pytest.raises(DataError, match=r"images_evaluation\.zip is .*would take 1 MiB"):
         omniglot.load(fake)
 
