@@ -8,6 +8,7 @@ import torch
 from data.pairs import PairBatch, seeded
 from data.tasks import OneShotTasks
 from model.history import Diverged
+from model.inputs import Inputs
 from model.recipe import AllPairs, LayerRates, RandomPairs
 from model.scoring import unpack
 from model.siamese import bias_of
@@ -241,6 +242,21 @@ def test_a_loss_that_is_not_finite_ends_it_at_once(make: Make) -> None:
         train(trainer)
     assert raised.value.epoch == 0
     assert trainer.history.epochs == []
+
+
+def test_a_cpu_sees_in_each_step_whether_the_loss_is_finite(
+    small_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, plain, steps = small_inputs.trainer(tiny_configuration()), Trainer._backward, [0]
+
+    def wild_in_the_third(self: Trainer, batch: PairBatch) -> torch.Tensor:
+        steps[0] += 1
+        return plain(self, batch) * (float("inf") if steps == [3] else 1)
+
+    monkeypatch.setattr(Trainer, "_backward", wild_in_the_third)
+    with pytest.raises(Diverged, match="in epoch 1, by step 3"):
+        train(trainer)
+    assert steps == [3]
 
 
 def test_divergence_leaves_the_best_epoch(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ from tests.hpo.tiny_study import open_tiny, tiny_settings, write_tiny
         ("1.5h", 5400, "seconds"),
         ("90m", 5400, "seconds"),
         ("45s", 45, "seconds"),
+        ("0.5s", 0.5, "seconds"),
         (" 2 H ", 7200, "seconds"),
         ("3e15", 3e15, "multiply-adds"),
         ("1.5E+12", 1.5e12, "multiply-adds"),
@@ -281,6 +282,20 @@ def test_who_may_begin_when_the_budget_is_used_up(stored: StoredStudy) -> None:
     stored.study.enqueue_trial({"conv1_kernel": 3})  # enqueued, and never begun
     assert reached(stored)
     assert not may_begin(stored, stored.study.ask())
+
+
+def test_trials_that_run_have_places_of_those_that_are_wanted(stored: StoredStudy) -> None:
+    stored.study.add_trial(create_trial(value=0.5))
+    set_limits(stored.study, 3, None)
+    first = stored.study.ask()
+    assert has_place(stored)
+    second = stored.study.ask()
+    assert not has_place(stored)
+    stored.study.tell(first, state=TrialState.FAIL)
+    assert has_place(stored)
+    stored.study.tell(second, 0.5)
+    stored.study.ask()
+    assert not has_place(stored)
 
 
 def test_a_trial_begins_where_fewer_than_are_wanted_are_ahead_of_it(stored: StoredStudy) -> None:

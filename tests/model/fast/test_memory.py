@@ -148,3 +148,16 @@ def test_a_trial_gives_a_gpu_back_what_it_freed_and_is_measured_by_itself(
     memory.release_memory(gpu)
     assert called == [gpu, "emptied"]
     assert memory.peak(gpu) == 7
+
+
+def test_the_peak_of_a_process_is_in_bytes_and_can_begin_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, reset = tmp_path / "status", tmp_path / "clear_refs"
+    status.write_text("VmPeak:\t  999 kB\nVmHWM:\t  123 kB\nVmRSS:\t  100 kB\n")
+    reset.touch()
+    monkeypatch.setattr(memory, "_STATUS", status)
+    monkeypatch.setattr(memory, "_RESET", reset)
+    assert memory.peak(CPU) == 123 * 1024
+    memory.reset_peak(CPU)
+    assert reset.read_text() == "5"
