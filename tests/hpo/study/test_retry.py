@@ -190,6 +190,18 @@ def test_a_trial_whose_heartbeat_stopped_has_that_as_its_reason(stored: StoredSt
     assert reclaim(stored.study, stored.storage) == 0
 
 
+def test_a_process_that_dies_as_it_hands_a_trial_back_leaves_the_reason(
+    stored: StoredStudy,
+) -> None:
+    trial = stored.study.ask()
+    trial.set_user_attr("owner", gone())
+    retry_later(trial, "interrupted by SIGTERM", counted=False)
+    assert reclaim(stored.study, stored.storage) == 1
+    old, new = stored.study.trials
+    assert old.user_attrs["fail_reason"] == "interrupted by SIGTERM"
+    assert new.user_attrs["deaths"] == 0
+
+
 def test_progress_forgives_earlier_deaths(stored: StoredStudy) -> None:
     begin(stored, gone())
     for epochs in range(1, RETRIES + 4):
