@@ -43,7 +43,8 @@ def test_the_best_trials_are_trained_again_and_ranked(
     assert outcome.err.count("on the search's own tasks") == 4
 
     results = kept(stored)
-    assert set(results) == {f"confirmation:{t}:{k}" for t in (best, second) for k in (0, 1)}
+    in_turn = [f"confirmation:{t}:{k}" for k in (0, 1) for t in (best, second)]
+    assert list(results) == in_turn  # wherever it is stopped, the trials are nearly level
     assert not [k for k in results if k.startswith(f"confirmation:{third}:")]
     for result in results.values():
         assert set(result) == {

@@ -202,7 +202,7 @@ def test_what_was_spent_counts_once_what_a_retry_went_on_from(stored: StoredStud
     assert table["seconds_spent"].sum() == 8.0
     epochs = table["multiply_adds_spent"] / (50_000 * images_per_epoch(training))
     assert epochs.tolist() == [1, 2, 0]
-    assert "Training time 8 s" in " ".join(words_of(page_of(stored)).split())
+    assert "Training time 8.0 s" in " ".join(words_of(page_of(stored)).split())
 
 
 def test_the_command_writes_page_and_tables(hpo: Hpo, tmp_path: Path, database: str) -> None:
