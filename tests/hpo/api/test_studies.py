@@ -8,6 +8,7 @@ import hpo
 from hpo.study.confirmations import keep_result
 from hpo.study.trials import trained_trials
 from model.configuration import Configuration
+from tests.conftest import ordinary_user
 from tests.hpo.command import Hpo
 from tests.hpo.fixture_types import Searched
 from tests.hpo.tiny_study import write_tiny
@@ -19,6 +20,15 @@ def test_a_study_is_found_by_its_name_its_file_and_its_database(searched: Search
     named = hpo.load_study("tiny", storage="sqlite:///studies/tiny/study.db")
     for found in (by_name, by_file, named):
         assert (found.token, len(found.study.trials)) == (stored.token, 3)
+
+
+def test_a_study_that_may_not_be_written_is_loaded(searched: Searched, tmp_path: Path) -> None:
+    searched().storage.engine.dispose()
+    folder = tmp_path / "studies/tiny"
+    (folder / "study.db").chmod(0o444)
+    folder.chmod(0o555)
+    with ordinary_user(tmp_path):
+        assert len(hpo.load_study("tiny").study.trials) == 3
 
 
 def test_the_table_is_the_reports(command: Hpo, searched: Searched) -> None:

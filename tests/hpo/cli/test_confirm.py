@@ -40,11 +40,12 @@ def test_the_best_trials_are_trained_again_and_ranked(
     outcome = hpo(CONFIRM)
     assert outcome.status == 0, outcome.err
     assert "0 of 4 trainings done, 4 left" in outcome.err
-    assert outcome.err.count("on the search's own tasks") == 4
+    told = re.findall(r"^trial (\d+), seed (\d): .* on the search's own tasks", outcome.err, re.M)
+    in_turn = [(str(trial), seed) for seed in "12" for trial in (best, second)]
+    assert told == in_turn  # wherever it is stopped, the trials are nearly level
 
     results = kept(stored)
-    in_turn = [f"confirmation:{t}:{k}" for k in (0, 1) for t in (best, second)]
-    assert list(results) == in_turn  # wherever it is stopped, the trials are nearly level
+    assert set(results) == {f"confirmation:{t}:{k}" for t in (best, second) for k in (0, 1)}
     assert not [k for k in results if k.startswith(f"confirmation:{third}:")]
     for result in results.values():
         assert set(result) == {
