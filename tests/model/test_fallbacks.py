@@ -35,14 +35,15 @@ def test_a_step_out_of_memory_is_done_in_parts(make: Make, monkeypatch: pytest.M
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
 
 
+@pytest.mark.parametrize("room", [50, 1])
 def test_a_validation_out_of_memory_is_done_in_parts(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    make: Make, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
     trainer = make(tiny_configuration(epochs=1))
     expected = trainer.validate()
-    blocks = with_room_for(50, trainer, monkeypatch)
+    blocks = with_room_for(room, trainer, monkeypatch)
     assert trainer.validate() == pytest.approx(expected)
-    assert max(blocks) <= 50
+    assert max(blocks) <= room
     assert sum(blocks) == 200
 
 
@@ -70,7 +71,7 @@ def test_a_split_batch_that_is_normalised_is_told_of(
 
 
 def test_a_kernel_that_fails_is_done_without_and_the_training_goes_on(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     plainly = make(tiny_configuration(epochs=2))
     plainly.compute_plainly("asked")
@@ -88,7 +89,9 @@ def test_a_kernel_that_fails_is_done_without_and_the_training_goes_on(
     monkeypatch.setattr(trainer.network, "encode", observed)
     train(trainer)
     assert broken.call_count == 1
-    assert trainer.fallback == "RuntimeError: GET was unable to find an engine"
+    reason = "RuntimeError: GET was unable to find an engine"
+    assert trainer.fallback == reason
+    assert caplog.messages == [f"{reason}: tried once more in fp32 without cuDNN or oneDNN"]
     assert trainer.precision == "fp32"
     assert set(libraries) == {(False, False)}
     assert torch.backends.cudnn.enabled

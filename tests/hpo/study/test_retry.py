@@ -71,6 +71,28 @@ def test_a_trial_that_another_process_reclaims_at_once_is_enqueued_once(
     assert reclaim(stored.study, stored.storage) == 0
 
 
+def test_what_another_process_ends_at_once_keeps_nobody_from_the_rest(
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (begin(stored, gone()) for _ in range(2))
+    trials = stored.study.get_trials()
+    stored.study.tell(first, state=TrialState.FAIL)
+    with monkeypatch.context() as patch:
+        patch.setattr(stored.study, "get_trials", lambda **_: trials)  # what the slower one saw
+        assert reclaim(stored.study, stored.storage) == 1
+    assert [t.user_attrs.get("retry_of") for t in stored.study.trials] == [None, None, second]
+
+
+def test_a_trial_that_failed_with_a_reason_of_its_own_is_not_enqueued_again(
+    stored: StoredStudy,
+) -> None:
+    stored.study.add_trial(
+        create_trial(state=TrialState.FAIL, user_attrs={"fail_reason": "no such kernel"})
+    )
+    assert not owed_a_retry(stored.study.trials)
+    assert reclaim(stored.study, stored.storage) == 0
+
+
 def test_a_second_copy_that_dies_at_once_is_not_enqueued_again(
     stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
