@@ -136,6 +136,7 @@ def test_the_stamp_tells_when_an_extracted_drawing_is_replaced(tmp_path: Path) -
     assert source.stamp() != before
 
 
+@pytest.mark.soak
 def test_two_processes_at_once_do_no_harm(fake: Path, tmp_path: Path) -> None:
     racing = [
         subprocess.Popen(
@@ -254,6 +255,7 @@ def test_a_missing_character_is_counted(fake: Path) -> None:
         omniglot.load(fake)
 
 
+@pytest.mark.soak
 def test_the_official_images_are_known_and_read_only_once(
     omniglot_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,7 @@ def test_an_original_comes_out_as_the_pipeline_has_it(
         assert torch.equal(photo, as_trained(ink, side))
 
 
+@pytest.mark.soak
 def test_omniglots_own_drawings_do_too(real_omniglot: Drawings, tmp_path: Path) -> None:
     for character in range(0, 1600, 100):
         ink = ink_of(real_omniglot)[character, 7]

@@ -15,6 +15,7 @@ from tests.hpo.browser import browser, complaints, overflow, screenshots
 
 __all__ = ["browser", "screenshots"]
 
+pytestmark = pytest.mark.soak
 Scheme = Literal["light", "dark"]
 MARKS = ".points path, .lines path, .box, .scatterlayer path, .barlayer path"
 
@@ -53,9 +54,9 @@ def open_report(page: Page, report: Path, scheme: Scheme, width: int) -> list[st
     ("width", "scheme"),
     [
         (1280, "light"),
-        pytest.param(400, "dark", marks=pytest.mark.soak),
-        pytest.param(1280, "dark", marks=pytest.mark.soak),
-        pytest.param(400, "light", marks=pytest.mark.soak),
+        (400, "dark"),
+        (1280, "dark"),
+        (400, "light"),
     ],
 )
 def test_every_plot_is_drawn_and_nothing_overflows(
@@ -79,7 +80,6 @@ def test_every_plot_is_drawn_and_nothing_overflows(
     assert found == []
 
 
-@pytest.mark.soak
 def test_plots_follow_the_scheme_and_the_width(page: Page, report: Path) -> None:
     found = open_report(page, report, "light", 1280)
     label = page.locator("#plot-0 .xtick text").first

@@ -87,6 +87,7 @@ def fill(stored: StoredStudy) -> None:
         )
 
 
+@pytest.mark.soak
 def test_status_and_report_say_which_bound_binds(
     open_study: Open, hpo: Hpo, tmp_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ def test_nothing_is_told_where_nothing_runs(stored: StoredStudy) -> None:
     observer.budget_used_up.assert_not_called()
 
 
+@pytest.mark.soak
 def test_a_trial_is_handed_back_in_its_first_epoch_and_goes_on_with_a_larger_budget(
     hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,10 @@ from tests.hpo.tiny_study import tiny_settings
 
 PAPER = read_settings(Path(__file__).parents[3] / "studies/paper.toml")
 STARTUP = 10
+SAMPLERS = [
+    pytest.param(name, marks=pytest.mark.soak if name == "gp" else ())  # the slowest by far
+    for name in get_args(SamplerName)
+]
 
 
 def wrapped(
@@ -81,7 +85,7 @@ def test_every_proposal_is_buildable_new_and_in_the_space(name: SamplerName, tri
     assert len(kernels) > trials / 100 + STARTUP  # proposals do not collapse onto the border
 
 
-@pytest.mark.parametrize("name", get_args(SamplerName))
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_no_proposal_costs_more_than_the_study_allows(tmp_path: Path, name: SamplerName) -> None:
     free, chance = SearchSpace(tiny_settings(tmp_path)), np.random.default_rng(0)
     drawn = [free.architecture(free.draw(chance)).multiply_adds for _ in range(60)]
@@ -131,7 +135,7 @@ def test_the_model_finds_what_chance_does_not(name: SamplerName, trials: int) ->
     assert search(PAPER, name, trials, seed=1).best_value < search(PAPER, "random", 100).best_value
 
 
-@pytest.mark.parametrize("name", get_args(SamplerName))
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_a_restart_changes_nothing(tmp_path: Path, name: SamplerName) -> None:
     settings = tiny_settings(tmp_path)
     whole = search(settings, name, 16)

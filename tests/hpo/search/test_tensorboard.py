@@ -133,7 +133,7 @@ def test_a_trial_that_fails_keeps_its_epochs(
     assert shown.scalar("validation_error") == [(1, 0.5), (2, 0.25)]
 
 
-@pytest.mark.parametrize("more", ["", " --workers 2"])
+@pytest.mark.parametrize("more", ["", pytest.param(" --workers 2", marks=pytest.mark.soak)])
 def test_the_commands_write_runs(hpo: Hpo, tmp_path: Path, more: str) -> None:
     write_tiny(tmp_path / "studies")
     done = hpo(f"run tiny --trials 1 --tensorboard board{more}")

@@ -143,6 +143,7 @@ def test_sqlite_lets_readers_and_a_writer_work_at_once(tmp_path: Path, open_stud
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+@pytest.mark.soak
 def test_processes_that_make_the_tables_at_once_all_get_them(database: str) -> None:
     code = f"from hpo.study.storage import open_storage; open_storage({database!r}, create=True)"
     racing = [
