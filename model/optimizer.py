@@ -44,9 +44,7 @@ def layerwise_optimizer(
         groups.append({"params": [layer.weight], "weight_decay": penalty, "layer": name})
         free = [p for p in chain([layer.bias], norm) if p is not None]
         groups.append({"params": free, "weight_decay": 0.0, "layer": name})
-    if adam:
-        return torch.optim.AdamW(groups, lr=0.0, fused=True)
-    return torch.optim.SGD(groups, lr=0.0, momentum=0.5, fused=True)
+    return (torch.optim.AdamW if adam else torch.optim.SGD)(groups, fused=True)
 
 
 def set_epoch(

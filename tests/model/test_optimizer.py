@@ -90,7 +90,9 @@ def test_two_steps_of_adamw_by_hand() -> None:
 def test_every_weight_is_in_one_group_of_its_layer() -> None:
     described = architecture(((3, 16),), size=8, fc=16)
     network = SiameseNetwork(described.model_copy(update={"normalisation": "batch"}), seeded(0))
-    groups = layerwise_optimizer(network, RATES, TRAINING).param_groups
+    optimizer = layerwise_optimizer(network, RATES, TRAINING)
+    assert optimizer.defaults["fused"]
+    groups = optimizer.param_groups
     grouped = [id(p) for group in groups for p in group["params"]]
     assert sorted(grouped) == sorted(id(p) for p in network.parameters())
     assert [g["layer"] for g in groups] == ["conv1", "conv1", "fc", "fc", "out", "out"]
@@ -115,11 +117,11 @@ def test_the_mean_at_first_and_then_a_share_for_each_new_one() -> None:
     assert float(weight[0, 0]) == 6
 
 
-@pytest.mark.parametrize("share", [0.0, 0.05])
-def test_no_average_over_a_single_step(share: float) -> None:
-    configuration = tiny_configuration(epochs=5, averaging=share)
+@pytest.mark.parametrize(("share", "some"), [(0.0, False), (0.05, False), (0.1, True)])
+def test_no_average_over_a_single_step(share: float, some: bool) -> None:
+    configuration = tiny_configuration(epochs=5, averaging=share)  # of 20 steps
     network = build(configuration.network, 1, CPU)
-    assert averaged(network, configuration.training) is None
+    assert (averaged(network, configuration.training) is not None) == some
 
 
 def test_what_normalisation_keeps_is_averaged_too() -> None:

@@ -187,6 +187,8 @@ def test_a_range_holds_its_ends_and_its_steps() -> None:
     assert [value for value in range(5, 36) if holds(steps, value)] == [10, 14, 18, 22, 26, 30]
     between = FloatDistribution(0.5, 0.9)
     assert [v for v in (0.49, 0.5, 0.7, 0.9, 0.91) if holds(between, v)] == [0.5, 0.7, 0.9]
+    odd = IntDistribution(5, 11, step=3)  # whose ends are no multiples of its step
+    assert [value for value in range(4, 13) if holds(odd, value)] == [5, 8, 11]
     assert not holds(CategoricalDistribution((1, 2)), 1)
 
 
