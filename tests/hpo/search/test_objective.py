@@ -17,7 +17,7 @@ from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy, StudyError, create_or_resume
 from hpo.study.trials import best_trial, finished
 from hpo.view.terminal import PlainLines
-from model.history import Interrupted
+from model.history import History, Interrupted
 from model.inputs import Inputs
 from model.scoring import unpack
 from model.training import Trainer
@@ -52,6 +52,32 @@ def test_the_seconds_of_a_trial_are_those_since_it_began(
     run(stored, 1)
     (trial,) = stored.study.trials
     assert trial.user_attrs["seconds"] == round((clock.perf_counter.call_count - 1) * 0.004, 2)
+
+
+def test_its_pace_is_told_after_the_first_epoch_and_at_the_end(
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    report, write = optuna.Trial.report, optuna.Trial.set_user_attr
+
+    def observed_report(trial: optuna.Trial, value: float, step: int) -> None:
+        told.append(f"epoch {step}")
+        report(trial, value, step)
+
+    def observed_write(trial: optuna.Trial, key: str, value: object) -> None:
+        if key == "pairs_per_second":
+            told.append(value)
+        elif key == "seconds":
+            told.append(key)
+        write(trial, key, value)
+
+    clock = Mock(perf_counter=Mock(side_effect=count(5000, 0.004)))
+    monkeypatch.setattr("hpo.search.objective.time", clock)
+    monkeypatch.setattr(History, "pairs_per_second", property(lambda _: 123.456))
+    monkeypatch.setattr(optuna.Trial, "report", observed_report)
+    monkeypatch.setattr(optuna.Trial, "set_user_attr", observed_write)
+    run(stored, 1)
+    assert told == ["epoch 0", 123.5, "epoch 1", "epoch 2", 123.5, "seconds"]
 
 
 def test_the_seed_of_a_trial_follows_from_the_studys_seed_and_its_number(
