@@ -54,7 +54,7 @@ def test_the_seconds_of_a_trial_are_those_since_it_began(
     assert trial.user_attrs["seconds"] == round((clock.perf_counter.call_count - 1) * 0.004, 2)
 
 
-def test_its_pace_is_told_after_the_first_epoch_and_at_the_end(
+def test_its_pace_is_told_after_the_first_epoch_and_its_device_before(
     stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[object] = []
@@ -67,7 +67,7 @@ def test_its_pace_is_told_after_the_first_epoch_and_at_the_end(
     def observed_write(trial: optuna.Trial, key: str, value: object) -> None:
         if key == "pairs_per_second":
             told.append(value)
-        elif key == "seconds":
+        elif key in ("device", "seconds"):
             told.append(key)
         write(trial, key, value)
 
@@ -77,7 +77,17 @@ def test_its_pace_is_told_after_the_first_epoch_and_at_the_end(
     monkeypatch.setattr(optuna.Trial, "report", observed_report)
     monkeypatch.setattr(optuna.Trial, "set_user_attr", observed_write)
     run(stored, 1)
-    assert told == ["epoch 0", 123.5, "epoch 1", "epoch 2", 123.5, "seconds"]
+    assert told == [
+        "device", "epoch 0", 123.5, "epoch 1", "epoch 2", "device", 123.5, "seconds",
+    ]  # fmt: skip
+
+
+def test_the_memory_of_a_trial_is_the_peak_in_mib(
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpo.search.objective.peak", lambda device: 300 * 2**20)
+    run(stored, 1)
+    assert stored.study.trials[0].user_attrs["peak_memory_mb"] == 300
 
 
 def test_the_seed_of_a_trial_follows_from_the_studys_seed_and_its_number(
