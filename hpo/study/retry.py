@@ -108,7 +108,7 @@ def reclaim(study: optuna.Study, storage: PatientStorage) -> int:
         gone = trial.state == TrialState.RUNNING and _is_gone(trial)
         if gone or trial.number in silent:
             trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
-            kept = record(trial)  # of a process that was about to end the trial
+            kept = record(trial)  # what its process wrote as it ended the trial
             reason = "its process died" if gone else f"no heartbeat for {GRACE} s"
             died = Record(retry=kept.retry or "counted", fail_reason=kept.fail_reason or reason)
             try:

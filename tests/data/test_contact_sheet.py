@@ -1,5 +1,6 @@
 """Ink is black and paper is white, and every image has its place."""
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -32,7 +33,7 @@ def place_of_ink(picture: Image.Image) -> list[tuple[int, int]]:
 
 def test_ink_is_black_on_white_paper_and_colours_are_as_they_are() -> None:
     ink = torch.tensor([[[0, 255], [100, 0]]], dtype=torch.uint8)
-    assert list(as_picture(ink).getdata()) == [255, 0, 155, 255]
+    assert np.asarray(as_picture(ink)).tolist() == [[255, 0], [155, 255]]
     colours = torch.arange(12, dtype=torch.uint8).view(3, 2, 2)
     assert as_picture(colours).getpixel((1, 0)) == (1, 5, 9)
 

@@ -25,7 +25,7 @@ def accuracy(logits: Tensor, same: Tensor) -> float:
         ([1.0, 2.0, 3.0, 4.0], [0, 1, 0, 1], 1.5, 3),  # 3.5 is as good, and farther from 0
         ([-1.0, -2.0, -3.0, -4.0], [1, 0, 1, 0], -1.5, 3),
         ([2.0, 2.0, 2.0, 5.0], [1, 0, 0, 1], 3.5, 3),  # between equal ones there is no place
-        ([2.0, 2.0], [0, 1], 1.0, 1),
+        ([2.0, 2.0], [0, 1], 1.0, 1),  # where one would be right of both
         ([3.0, 4.0], [1, 1], 2.0, 2),  # all the same: one below the lowest
         ([-3.0, -4.0], [0, 0], -2.0, 2),  # all different: one above the highest
         ([1.0, 2.0], [1, 0], 0.0, 1),  # the wrong way round: no better than one answer for all

@@ -13,7 +13,7 @@ Gpus = Callable[[int], list[torch.device]]
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> Gpus:
-    """Makes the machine one of so many GPUs; gives those that are chosen from then on."""
+    """Makes the machine one of this many GPUs; gives those that are chosen from then on."""
 
     def gpus(count: int) -> list[torch.device]:
         chosen = list[torch.device]()
