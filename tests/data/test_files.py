@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import UserError
-from data.files import LEFT, read_text, write_whole
+from data.errors import DataError, UserError
+from data.files import LEFT, check_writable, read_text, write_whole, writing
 
 
 def test_what_a_killed_process_left_half_written_is_deleted(tmp_path: Path) -> None:
@@ -65,3 +65,36 @@ def test_a_file_that_is_no_text_is_named_with_what_to_do(tmp_path: Path) -> None
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match=r"study\.toml cannot be read \(not text\): name another"):
         read_text(path, "name another")
+
+
+def test_a_text_is_read_and_written_with_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "new/within/study.toml"
+    write_whole(path, "ä = 1\n".encode())
+    assert read_text(path, "do so") == "ä = 1\n"
+    with pytest.raises(UserError, match=r"absent\.toml cannot be read \(No such file.*\): do so$"):
+        read_text(tmp_path / "absent.toml", "do so")
+    with pytest.raises(DataError):
+        read_text(tmp_path / "absent.toml", "do so", DataError)
+
+
+def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "best.toml"
+    named = r"best\.toml cannot be written \({}\): do so$"
+    full = pytest.raises(DataError, match=named.format("No space left"))
+    with full, writing(path, "do so", DataError):
+        raise OSError(errno.ENOSPC, "No space left")
+    with pytest.raises(UserError, match=named.format("no reason")), writing(path, "do so"):
+        raise OSError("no reason")
+
+
+def test_whether_a_file_can_be_written_is_known_before_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "new/best.toml"
+    check_writable(path)
+    assert list(path.parent.iterdir()) == []
+    path.write_text("kept")
+    check_writable(path)
+    assert path.read_text() == "kept"
+    with pytest.raises(IsADirectoryError, match="Is a directory"):
+        check_writable(path.parent)
+    with pytest.raises(OSError, match="Not a directory|File exists"):
+        check_writable(path / "below.toml")

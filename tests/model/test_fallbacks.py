@@ -65,6 +65,8 @@ def test_a_split_batch_that_is_normalised_is_told_of(
         monkeypatch.setattr(trainer, "_block", 10)
         list(trainer.steps(0))
         assert trainer.images_at_once == told
+        for norm in trainer.network.norms.values():  # four steps of four blocks, each once
+            assert int(norm.state_dict()["num_batches_tracked"]) == 16
     whole = make(plain.model_copy(update={"network": network}))
     list(whole.steps(0))
     assert whole.images_at_once is None

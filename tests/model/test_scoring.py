@@ -71,12 +71,13 @@ def test_every_image_is_embedded_once(small_tasks: OneShotTasks) -> None:
     assert seen == 2 * len(small_tasks)
 
 
-def test_the_score_of_a_class_is_the_mean_over_its_images(small_split: Split) -> None:
-    tasks = draw_tasks(small_split.validation, 40, seed=9, shots=3)
-    scores = torch.rand(2, 20, 60, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("shots", [1, 2, 3])
+def test_the_score_of_a_class_is_the_mean_over_its_images(small_split: Split, shots: int) -> None:
+    tasks = draw_tasks(small_split.validation, 40, seed=9, shots=shots)
+    scores = torch.rand(2, 20, 20 * shots, generator=torch.Generator().manual_seed(0))
     found = one_shot_scores(tasks, lambda images: images.flatten(1), lambda q, s: scores)
     assert found.shape == (2, 20, 20)
-    assert found[1, 4, 7] == pytest.approx(float(scores[1, 4, 21:24].mean()))
+    assert found[1, 4, 7] == pytest.approx(float(scores[1, 4, 7 * shots : 8 * shots].mean()))
 
 
 def test_a_distance_of_pictures_by_hand(small_split: Split) -> None:

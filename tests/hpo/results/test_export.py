@@ -123,8 +123,10 @@ def test_a_rival_is_better_than_the_winner_and_not_as_good(stored: StoredStudy) 
     crown(stored, 2, 0.1)
     assert choose(stored).rival == 2
     crown(stored, 2, 0.2)
+    stored.study.add_trial(create_trial(value=0.1))  # no better than the winner's in the search
+    assert choose(stored).rival is None
     stored.study.add_trial(create_trial(value=0.09))
-    assert choose(stored).rival == 4
+    assert choose(stored).rival == 5
     assert choose(stored, 1).rival is None
 
 

@@ -90,6 +90,31 @@ def test_the_memory_of_a_trial_is_the_peak_in_mib(
     assert stored.study.trials[0].user_attrs["peak_memory_mb"] == 300
 
 
+def test_a_trial_tells_how_many_images_were_normalised_together(
+    open_study: Open, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.training.block_that_fits", lambda *_: 9)
+    stored = open_study("network.normalisation=batch")
+    run(stored, 1)
+    assert stored.study.trials[0].user_attrs["images_at_once"] == 9
+
+
+def test_a_trial_tells_what_it_computes_in_before_its_first_epoch(
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.training.resolve_precision", lambda wanted, device: "bf16")
+    seen: list[object] = []
+
+    def validate(trainer: Trainer) -> float:
+        seen.append(stored.study.trials[0].user_attrs["precision"])
+        return 0.5
+
+    monkeypatch.setattr(Trainer, "validate", validate)
+    run(stored, 1)
+    assert seen == ["bf16"] * 3
+    assert stored.study.trials[0].user_attrs["precision"] == "bf16"
+
+
 def test_the_seed_of_a_trial_follows_from_the_studys_seed_and_its_number(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

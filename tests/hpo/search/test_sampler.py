@@ -9,6 +9,7 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
+from syrupy.assertion import SnapshotAssertion
 
 from hpo.search import sampler
 from hpo.search.pruners import make_pruner
@@ -143,6 +144,18 @@ def test_a_restart_changes_nothing(tmp_path: Path, name: SamplerName) -> None:
     assert [t.params for t in whole.trials] == [t.params for t in broken.trials]
     other = search(settings, name, 4, seed=9)
     assert [t.params for t in whole.trials[:4]] != [t.params for t in other.trials]
+
+
+@pytest.mark.parametrize("name", ["tpe", "tpe-univariate", "random"])
+def test_a_seed_proposes_what_it_always_has(
+    tmp_path: Path, name: SamplerName, snapshot: SnapshotAssertion
+) -> None:
+    trials = search(tiny_settings(tmp_path), name, 13).trials
+    shown = [
+        " ".join(f"{key}={value:.4g}" for key, value in trial.params.items())
+        for trial in (trials[0], trials[STARTUP], trials[-1])
+    ]
+    assert shown == snapshot
 
 
 def test_every_trial_has_a_sampler_of_its_own_which_is_told_of_it(tmp_path: Path) -> None:
