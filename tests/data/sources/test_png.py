@@ -20,7 +20,8 @@ def test_ink_is_what_is_darker_than_half() -> None:
     grey = np.full((SIDE, SIDE), 255, np.uint8)
     grey[3, :4] = (0, 127, 128, 255)
     ink = read_drawing(as_file(Image.fromarray(grey)), "one")
-    assert (ink.shape, ink.dtype) == ((SIDE, SIDE), np.bool_)
+    assert ink.shape == (SIDE, SIDE)
+    assert ink.dtype == bool
     assert np.argwhere(ink).tolist() == [[3, 0], [3, 1]]
     assert np.array_equal(read_drawing(as_file(Image.fromarray(grey).convert("RGB")), "one"), ink)
 

@@ -161,11 +161,10 @@ def test_work_counts_the_epochs_of_a_try_alone() -> None:
     ],
 )
 def test_a_trial_that_no_search_wrote_is_named(change: dict[str, object]) -> None:
-    sizes = {"kernel": IntDistribution(3, 9)}
     trial = create_trial(
         value=0.5,
         params={"kernel": 9},
-        distributions=sizes,
+        distributions={"kernel": IntDistribution(3, 9)},
         intermediate_values={0: 0.5},
         system_attrs={"fixed_params": {"kernel": 3}, "completed_rung_0": 0.5, "more": "text"},
     )
