@@ -57,6 +57,20 @@ def test_what_is_no_checkpoint_is_refused(checkpoint: Checkpoint, tmp_path: Path
         load_checkpoint(path, CPU)
 
 
+@pytest.mark.parametrize("missing", ["configuration", "history", "data_fingerprint"])
+def test_a_checkpoint_that_lacks_a_part_is_refused(
+    checkpoint: Checkpoint, tmp_path: Path, missing: str
+) -> None:
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, checkpoint)
+    with safe_open(path, framework="pt") as file:
+        metadata = dict(file.metadata())
+    del metadata[missing]
+    save_file(checkpoint.network.state_dict(), path, metadata)
+    with pytest.raises(CheckpointError, match=f"does not fit itself .*{missing}.*: give a file"):
+        load_checkpoint(path, CPU)
+
+
 def test_weights_of_another_network_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     other = checkpoint.configuration.network.model_copy(update={"fc_units": 48})
     wrong = Checkpoint(

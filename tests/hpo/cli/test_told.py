@@ -23,9 +23,9 @@ from tests.hpo.tiny_study import tiny_settings, write_tiny
 
 
 @pytest.fixture(autouse=True)
-def _universal_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _time_of_india(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
-        patch.setenv("TZ", "UTC")
+        patch.setenv("TZ", "IST-5:30")
         time.tzset()
         yield
     time.tzset()

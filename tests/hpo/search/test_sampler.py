@@ -243,6 +243,19 @@ def test_nor_is_one_that_still_runs(tmp_path: Path, name: SamplerName) -> None:
         space.suggest(study.ask())
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_nor_is_one_that_another_worker_has_chosen_and_not_yet_written(
+    tmp_path: Path, seed: int
+) -> None:
+    space, study = SearchSpace(discrete(tmp_path, "none")), optuna.create_study()
+    study.sampler = wrapped("random", space, seed, study)
+    first, second = study.ask(), study.ask({})
+    params = [space.suggest(first)]
+    study.tell(second, state=TrialState.FAIL)
+    params += [space.suggest(study.ask()) for _ in range(3)]
+    assert len({(one["conv1_kernel"], one["conv2_kernel"]) for one in params}) == 4
+
+
 def test_the_trials_of_all_brackets_count_as_startup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -101,6 +102,15 @@ def test_who_watches_workers_tells_once_that_the_budget_is_used_up(
         seen.look()
         seen.look()
     observer.budget_used_up.assert_called_once_with(2)
+
+
+def test_a_worker_ends_with_the_process_that_began_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    parent, kill = Mock(), Mock()
+    monkeypatch.setattr("hpo.workers.local.multiprocessing.parent_process", lambda: parent)
+    monkeypatch.setattr("hpo.workers.local.os.kill", kill)
+    local._follow_parent()
+    parent.join.assert_called_once_with()
+    kill.assert_called_once_with(os.getpid(), signal.SIGTERM)
 
 
 @pytest.mark.parametrize("line", ["run tiny --trials 1", "worker tiny"])
