@@ -249,7 +249,8 @@ def test_nor_is_one_that_another_worker_has_chosen_and_not_yet_written(
 ) -> None:
     space, study = SearchSpace(discrete(tmp_path, "none")), optuna.create_study()
     study.sampler = wrapped("random", space, seed, study)
-    first, second = study.ask(), study.ask()  # the second knows of nothing that the first has
+    first, second = study.ask(), study.ask()
+    assert first.relative_params.keys() == second.relative_params.keys()  # both have chosen
     params = [space.suggest(first)]
     study.tell(second, state=TrialState.FAIL)
     params += [space.suggest(study.ask()) for _ in range(3)]
