@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from hpo.search.stopping import Stop
-from hpo.study.storage import StorageError
-from hpo.study.study import NoStudy
+from hpo.study.storage import NoStudy, StorageError
 from hpo.workers import worker
 from hpo.workers.worker import Work, work
 
