@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import DataError, UserError
-from data.files import LEFT, check_writable, read_text, write_whole, writing
+from data.files import LEFT, check_file, check_writable, read_text, write_whole, writing
 
 
 def test_what_a_killed_process_left_half_written_is_deleted(tmp_path: Path) -> None:
@@ -58,6 +58,18 @@ def test_a_pipe_or_a_device_is_no_file(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(UserError, match="cannot be read .*a pipe or a device.*: do so"):
             read_text(path, "do so")
+
+
+def test_a_link_to_a_file_is_that_file(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text("a = 1")
+    (tmp_path / "link.toml").symlink_to("study.toml")
+    assert read_text(tmp_path / "link.toml", "do so") == "a = 1"
+    (tmp_path / "folder").symlink_to(tmp_path)
+    check_file(tmp_path / "folder")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    with pytest.raises(OSError, match="a pipe or a device"):
+        check_file(tmp_path / "link")
 
 
 def test_a_file_that_is_no_text_is_named_with_what_to_do(tmp_path: Path) -> None:

@@ -58,6 +58,12 @@ def test_one_group_is_cut_by_chance_and_seed() -> None:
     assert numbers(other.validation) != numbers(cut.validation)
 
 
+def test_the_share_that_is_held_out_is_rounded() -> None:
+    for classes, held_out in ((14, 3), (12, 2)):  # of 2.8 and 2.4
+        cut = split_classes(made_up({"": classes}), (), (), 0.2, 2, 0)
+        assert [len(p.count_of) for p in (cut.validation, cut.evaluation)] == [held_out] * 2
+
+
 def test_as_many_classes_are_held_out_as_a_task_needs() -> None:
     cut = split_classes(made_up({"": 12}), (), (), 0.1, 5, 0)
     assert [len(p.count_of) for p in (cut.train, cut.validation, cut.evaluation)] == [2, 5, 5]

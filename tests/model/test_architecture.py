@@ -28,6 +28,11 @@ def test_weights_and_features_are_those_of_the_real_network(
     network = SiameseNetwork(described, seeded(0))
     assert described.weights == sum(p.numel() for p in network.parameters())
     assert described.features == network.layer("fc").weight.shape[1]
+    work, side = network.layer("fc").weight.numel(), size
+    for number, (kernel, _) in enumerate(layers, start=1):
+        side = (side if number == 1 else side // 2) - kernel + 1
+        work += network.layer(f"conv{number}").weight.numel() * side**2
+    assert described.multiply_adds == work
 
 
 def test_a_kernel_that_does_not_fit_is_named_with_its_map() -> None:

@@ -57,6 +57,19 @@ def test_what_is_no_checkpoint_is_refused(checkpoint: Checkpoint, tmp_path: Path
         load_checkpoint(path, CPU)
 
 
+@pytest.mark.parametrize("history", ['[{"loss_of_another_version": 1}]', "3", "none"])
+def test_a_history_of_another_version_is_refused(
+    checkpoint: Checkpoint, tmp_path: Path, history: str
+) -> None:
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, checkpoint)
+    with safe_open(path, framework="pt") as file:
+        metadata = {**file.metadata(), "history": history}
+    save_file(checkpoint.network.state_dict(), path, metadata)
+    with pytest.raises(CheckpointError, match="does not fit itself .*: give a file"):
+        load_checkpoint(path, CPU)
+
+
 @pytest.mark.parametrize("missing", ["configuration", "history", "data_fingerprint"])
 def test_a_checkpoint_that_lacks_a_part_is_refused(
     checkpoint: Checkpoint, tmp_path: Path, missing: str

@@ -113,6 +113,7 @@ def test_absent_data_is_fetched_checked_and_loaded(
         monkeypatch.setattr(module, "RUNS_URL", f"{address}/all_runs.zip")
         monkeypatch.setattr(omniglot, "PARTS", PARTS)
         monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
+        (tmp_path / "new").mkdir()  # as the cache of other data sets
         drawings = open_set("omniglot", 0, tmp_path / "new")
         assert len(drawings.alphabet_of) == 100
         assert sum("MIT licence" in line for line in caplog.messages) == 3

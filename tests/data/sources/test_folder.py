@@ -69,6 +69,16 @@ def test_folders_of_the_three_parts_are_told_from_classes(tmp_path: Path) -> Non
         ("validation/g", "c"),
         ("evaluation/", "d"),
     ]
+    shutil.copytree(tmp_path / "parts/train/a", tmp_path / "parts/more/e")
+    shutil.rmtree(tmp_path / "parts/validation/g")
+    groups = find(write_classes(tmp_path / "parts", {"validation/c": 2}))
+    assert list(groups.classes) == [
+        ("evaluation", "d"),
+        ("more", "e"),
+        ("train", "a"),
+        ("train", "b"),
+        ("validation", "c"),
+    ]
     vehicles = find(write_classes(tmp_path / "vehicles", {"train": 2, "tram": 2}))
     assert list(vehicles.classes) == [("", "train"), ("", "tram")]
 

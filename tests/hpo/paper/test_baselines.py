@@ -144,7 +144,8 @@ def test_scores_come_back_by_source_and_the_newest_of_each() -> None:
 
 
 def test_only_what_belongs_to_the_data_and_to_todays_configuration() -> None:
-    keep(a_score("chance", source="random"), "data-2", None)
+    for data in ("data-2", "data-4"):
+        keep(a_score("chance", source="random"), data, None)
     dense = configuration_of("siamese-dense")
     keep(a_score("siamese-dense"), None, network_key("siamese-dense", dense, "data-1"))
     keep(a_score("siamese-conv"), None, "siamese-conv-of-an-older-configuration")

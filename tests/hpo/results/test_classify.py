@@ -146,6 +146,8 @@ def test_one_bad_picture_does_not_end_a_batch(hpo: Hpo, pictures: Path) -> None:
     assert first.startswith("hpo: q/broken.png is not a readable image")
     assert "q/pipe.png is not a readable image (" in second
     assert "a pipe or a device" in second
-    good, bad, _ = json.loads(hpo(f"{line} q/broken.png q/pipe.png --json").out)
+    as_json = hpo(f"{line} q/broken.png q/pipe.png --json")
+    assert (as_json.status, as_json.err) == (2, both.err)
+    good, bad, _ = json.loads(as_json.out)
     assert good["classes"]
     assert bad == {"query": "q/broken.png", "error": first.removeprefix("hpo: ")}

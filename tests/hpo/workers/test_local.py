@@ -155,6 +155,17 @@ def test_workers_that_die_are_replaced_as_long_as_trials_are_finished(
     assert finished(stored.study) == 3
 
 
+def test_a_worker_that_ends_before_the_study_is_full_is_replaced(
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add_one(job: Work) -> None:
+        optuna.load_study(study_name=job.study, storage=job.url).add_trial(create_trial(value=0.5))
+
+    stored.study.set_user_attr(WANTED, 3)
+    assert workers_that(add_one, stored, monkeypatch).run(stored, None, Observer()) is None
+    assert finished(stored.study) == 3
+
+
 def test_workers_that_do_nothing_but_die_end_the_search(
     stored: StoredStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
