@@ -7,6 +7,7 @@ import pytest
 
 from data.errors import DataError, UserError
 from data.files import LEFT, check_file, check_writable, read_text, write_whole, writing
+from tests.conftest import ordinary_user
 
 
 def test_what_a_killed_process_left_half_written_is_deleted(tmp_path: Path) -> None:
@@ -100,13 +101,17 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_whether_a_file_can_be_written_is_known_before_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "new/best.toml"
+    path = tmp_path / "new/within/best.toml"
     check_writable(path)
     assert list(path.parent.iterdir()) == []
     path.write_text("kept")
     check_writable(path)
     assert path.read_text() == "kept"
-    with pytest.raises(IsADirectoryError, match="Is a directory"):
+    with pytest.raises(IsADirectoryError, match="Is a directory") as caught:
         check_writable(path.parent)
+    assert caught.value.filename == str(path.parent)
+    path.parent.chmod(0o500)
+    with ordinary_user(tmp_path), pytest.raises(PermissionError):
+        check_writable(path)
     with pytest.raises(OSError, match="Not a directory|File exists"):
         check_writable(path / "below.toml")

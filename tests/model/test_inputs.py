@@ -1,9 +1,15 @@
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
 import torch
 
 from data.drawings import Drawings
 from model.configuration import DataChoice
-from model.inputs import Inputs, inputs_from
+from model.fast.threads import Threads
+from model.inputs import Inputs, inputs_from, open_inputs
 from tests.data.ink import drawings_of
+from tests.model.tiny import tiny_configuration
 
 CPU = torch.device("cpu")
 
@@ -93,3 +99,19 @@ def test_the_groups_of_a_folder_are_held_out_as_they_are_named() -> None:
     assert inputs.split.train.images.unique().tolist() == list(range(20))
     assert inputs.split.evaluation.images.unique().tolist() == [20, 21, 22, 23]
     assert inputs.tasks.queries.unique().tolist() == [24, 25, 26, 27, 28]
+
+
+def test_what_is_opened_is_the_set_that_was_chosen_and_trains_as_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Mock(return_value=told_apart())
+    monkeypatch.setattr("model.inputs.open_set", asked)
+    choice, threads = DataChoice(set="strokes", seed=5), Threads(fixed=1)
+    inputs = open_inputs(choice, 20, 1, tmp_path, CPU, threads)
+    asked.assert_called_once_with("strokes", 5, tmp_path, 20, 1)
+    assert inputs.split.train.side == inputs.tasks.support.shape[-1] == 20
+    trainer = inputs.trainer(tiny_configuration())
+    assert trainer.drawings is inputs.split.train
+    assert trainer.tasks is inputs.tasks
+    assert trainer.device == CPU
+    assert (inputs.threads, trainer.threads.number) == (threads, 1)

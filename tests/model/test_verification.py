@@ -61,6 +61,13 @@ def test_what_is_not_a_number_is_wrong_and_has_no_say() -> None:
     assert best_threshold(logits, same) == 1.5
     assert accuracy(logits, same) == 0.5
     assert accuracy(torch.tensor([nan, nan]), torch.tensor([0.0, 1.0])) == 0.0
+    assert best_threshold(torch.tensor([nan, nan]), torch.tensor([0.0, 1.0])) == 0.0
+
+
+def test_a_logit_at_the_threshold_says_different() -> None:
+    logits, same = torch.tensor([1.0, 1.0, 2.0]), torch.tensor([0.0, 1.0, 1.0])
+    assert verification_accuracy(logits, same, 1.0) == pytest.approx(2 / 3)
+    assert verification_accuracy(logits, torch.tensor([0.0, 0.0, 1.0]), 1.0) == 1.0
 
 
 @pytest.mark.parametrize("answer", [0.0, -7.0, 7.0])

@@ -1,6 +1,7 @@
 import hashlib
 import importlib
 import shutil
+import socket
 import sys
 import threading
 import zipfile
@@ -75,6 +76,39 @@ def test_what_is_there_is_kept_and_what_breaks_off_is_not(
     ]
     assert (tmp_path / "images_background.zip").read_text() == "kept"
     assert any("without the official one-shot runs" in line for line in caplog.messages)
+
+
+def test_what_is_extracted_is_not_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("images_background", "images_evaluation", "all_runs"):
+        (tmp_path / part).mkdir()
+    monkeypatch.setattr(module, "download_url", None)
+    module.download(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_server_that_says_nothing_is_not_waited_for_and_what_is_no_zip_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "data")
+    waits: list[float | None] = []
+
+    def fetch(url: str, root: str, name: str, md5: str | None) -> None:
+        waits.append(socket.getdefaulttimeout())
+        (Path(root) / name).write_text("<html>")
+
+    monkeypatch.setattr(module, "download_url", fetch)
+    socket.setdefaulttimeout(77)
+    try:
+        with pytest.raises(DataError, match=r"into .*/new/folder \(what came is no zip\): with no"):
+            module.download(tmp_path / "new/folder")
+        assert socket.getdefaulttimeout() == 77
+    finally:
+        socket.setdefaulttimeout(None)
+    assert waits == [module.TIMEOUT]
+    assert list((tmp_path / "new/folder").iterdir()) == []
+    assert "MIT licence" in caplog.text
 
 
 def test_mnist_is_fetched_where_it_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

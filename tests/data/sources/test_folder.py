@@ -1,15 +1,19 @@
 import os
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from data.errors import DataError
 from data.sources.by_name import open_set
 from data.sources.folder import find, load
 from data.sources.photo import read_photo
+from tests.conftest import ordinary_user
 
 SIDE = 12
 
@@ -154,6 +158,46 @@ def test_what_is_no_image_is_passed_over(tmp_path: Path) -> None:
     assert [path.name for path in found.passed_over] == ["notes.txt", "list.csv"]
 
 
+def test_what_is_beside_the_classes_of_groups_is_passed_over_too(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "one", {"g/a": 2, "h/b": 2})
+    for name in ("notes.txt", "g/notes.md", "h/list.csv"):
+        (root / name).write_text("no image")
+    names = [path.relative_to(root).as_posix() for path in find(root).passed_over]
+    assert sorted(names) == ["g/notes.md", "h/list.csv", "notes.txt"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "one", {"a": 2, "b": 2})
+    (root / "b").chmod(0o000)
+    with (
+        ordinary_user(tmp_path),
+        pytest.raises(DataError, match=r"/b cannot be read \(Permission denied\): see to it"),
+    ):
+        find(root)
+
+
+def test_an_umlaut_is_the_same_however_it_is_written(tmp_path: Path) -> None:
+    orders = []
+    for number, form in enumerate(("NFC", "NFD")):
+        names = [unicodedata.normalize(form, name) for name in ("az", "ä", "bz")]
+        root = write_classes(tmp_path / str(number), dict.fromkeys(names, 2))
+        found = find(root)
+        orders.append([unicodedata.normalize("NFC", name) for _, name in found.classes])
+        orders.append(list(found.names()))
+    assert orders[0] == orders[2]
+    assert orders[1] == orders[3]
+
+
+def test_a_packed_file_of_another_version_is_read_anew(tmp_path: Path) -> None:
+    root, cache = write_classes(tmp_path / "one", {"a": 2}), tmp_path / "cache"
+    first = load(root, SIDE, 1, cache)
+    (packed,) = cache.iterdir()
+    with safe_open(packed, framework="numpy") as file:
+        metadata, images = file.metadata(), file.get_tensor("images")
+    packed.write_bytes(save({"images": images * 0}, {**metadata, "format": "hpo-folder-0"}))
+    assert load(root, SIDE, 1, cache).images.equal(first.images)
+
+
 def test_images_are_told_by_endings_in_capitals_too(tmp_path: Path) -> None:
     root = write_classes(tmp_path / "one", {"a": 2})
     for name in ("a/2.JPG", "a/3.Png"):
@@ -187,7 +231,9 @@ def test_what_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
         (broken / name).write_text("not a picture")
     said = refused(broken)
     assert "a/1.png is not a readable image" in said
-    assert "and 1 more image cannot be used" in said
+    assert said.endswith(" (and 1 more image cannot be used)")
+    (broken / "b/1.png").write_text("not a picture")
+    assert refused(broken).endswith(" (and 2 more images cannot be used)")
 
 
 def test_the_other_sets_have_no_colours(tmp_path: Path) -> None:

@@ -44,6 +44,21 @@ def test_a_task_has_every_digit_and_never_the_query_itself(tmp_path: Path) -> No
     assert error_of(right_by_pixels(tasks)).item() == 0
 
 
+def test_one_image_of_each_digit_is_shown_unless_more_are_asked_for(tmp_path: Path) -> None:
+    digits = load_digits(write_fake_mnist(tmp_path))
+    tasks = draw_digit_tasks(digits, 30, seed=4)
+    assert (tasks.shots, tasks.support.shape) == (1, (30, 10, 1, 28, 28))
+    assert tasks.source == "30 tasks of MNIST's test digits, 10-way, seed 4"
+
+
+def test_a_smaller_digit_is_the_mean_of_what_it_covers(tmp_path: Path) -> None:
+    """A bar is one row of 28; of 14 rows, the triangle of antialiasing leaves 3/8 of it in one."""
+    tasks = draw_digit_tasks(load_digits(write_fake_mnist(tmp_path)), 30, seed=4, side=14)
+    rows = tasks.queries[:, 0, 0, :, 7]
+    assert rows.amax(dim=1).unique().tolist() == [96]
+    assert rows.int().sum(dim=1).unique().tolist() == [128]
+
+
 def test_queries_are_the_same_for_all_shots(tmp_path: Path) -> None:
     digits = load_digits(write_fake_mnist(tmp_path))
     one, three, other = (

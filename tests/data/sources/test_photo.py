@@ -80,6 +80,22 @@ def test_sixteen_bits(ink: Tensor, tmp_path: Path) -> None:
     assert torch.equal(read(Image.fromarray(deep), tmp_path), as_trained(ink))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_pixel_that_is_no_number_is_named(tmp_path: Path, channels: int) -> None:
+    pixels = np.full((20, 20), 0.5, np.float32)
+    pixels[3, 3] = np.nan
+    Image.fromarray(pixels).save(tmp_path / "p.tiff")
+    with pytest.raises(DataError, match=r"not a readable image \(a pixel is no number\)"):
+        read_photo(tmp_path / "p.tiff", SIDE, channels)
+
+
+def test_numbers_below_black_are_black(ink: Tensor, tmp_path: Path) -> None:
+    grey = (255 - ink.numpy().astype(np.float32)) / 255
+    grey[grey == 0] = -3
+    Image.fromarray(grey).save(tmp_path / "p.tiff")
+    assert torch.equal(read_photo(tmp_path / "p.tiff", SIDE), as_trained(ink))
+
+
 def test_what_is_transparent_is_white(ink: Tensor, tmp_path: Path) -> None:
     pen = np.zeros((105, 105, 4), np.uint8)  # black everywhere, opaque only where there is ink
     pen[..., 3] = ink.numpy()
