@@ -178,8 +178,8 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_an_umlaut_is_the_same_however_it_is_written(tmp_path: Path) -> None:
     orders = []
-    for number, form in enumerate(("NFC", "NFD")):
-        names = [unicodedata.normalize(form, name) for name in ("az", "ä", "bz")]
+    written = ("az", "ä", "bz"), ("az", "a\N{COMBINING DIAERESIS}", "bz")
+    for number, names in enumerate(written):
         root = write_classes(tmp_path / str(number), dict.fromkeys(names, 2))
         found = find(root)
         orders.append([unicodedata.normalize("NFC", name) for _, name in found.classes])
