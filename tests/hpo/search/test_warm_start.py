@@ -153,6 +153,18 @@ def test_the_informative_are_far_from_the_best(old: StoredStudy, planned: Planne
     assert not {near, twin} & set(trials(planned(), best=True))
 
 
+def test_where_few_are_trained_the_informative_are_no_best_ones(
+    old: StoredStudy, planned: Planned
+) -> None:
+    trained = [add(old, 0.1, params()), add(old, 0.2, params(fc_lr=0.05))]
+    cut = [add(old, 0.3, params(fc_lr=0.09), TrialState.PRUNED)]
+    cut += [add(old, 0.3, params(conv1_kernel=9), TrialState.PRUNED) for _ in range(9)]
+    found = planned()
+    assert trials(found, best=True) == trained
+    assert set(trials(found, best=False)) <= set(cut)
+    assert trials(found, best=False)
+
+
 def test_what_is_carried_over_is_trained_first_and_counts_for_nothing_before(
     source: StoredStudy, tmp_path: Path, database: str, planned: Planned
 ) -> None:
