@@ -24,6 +24,26 @@ def test_strokes_are_cut_into_disjoint_parts(strokes: Drawings) -> None:
     assert cut.evaluation.drawers == (1, 2, 3, 4)
 
 
+def test_omniglot_is_cut_by_the_names_of_its_alphabets() -> None:
+    """A character of each alphabet; image i is full of the number of its alphabet."""
+    others = tuple(f"another-{number}" for number in range(30))
+    alphabets = (*EVALUATION_ALPHABETS, *others, *VALIDATION_ALPHABETS)
+    images = torch.arange(50).byte().repeat_interleave(20).view(-1, 1, 1, 1)
+    counts, drawers = torch.full((50,), 20), tuple(range(1, 21))
+    drawn = Drawings("omniglot", "o", alphabets, torch.arange(50), drawers, counts, images)
+    for all_drawers in (False, True):
+        cut = split(drawn, all_drawers)
+        assert cut.train.alphabets == others
+        assert cut.train.images.unique().tolist() == list(range(10, 40))
+        assert cut.train.drawers == (drawers if all_drawers else drawers[8:])
+        assert cut.validation.images.unique().tolist() == list(range(40, 50))
+        assert cut.evaluation.images.unique().tolist() == list(range(10))
+        assert (cut.validation.drawers, cut.evaluation.drawers) == (drawers[4:8], drawers[:4])
+    assert {"Keble", "ULOG", "Avesta"} < set(cut.validation.alphabets)
+    assert {"Tibetan", "Kannada", "Atlantean"} < set(cut.evaluation.alphabets)
+
+
+@pytest.mark.soak
 def test_omniglot_is_cut_as_the_paper_does(real_omniglot: Drawings) -> None:
     cut = split(real_omniglot)
     assert disjoint(cut)

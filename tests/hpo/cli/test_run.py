@@ -73,6 +73,7 @@ def test_a_study_without_changes_says_nothing_of_them(hpo: Hpo, tmp_path: Path) 
         assert "changes" not in hpo(f"run tiny --trials {trials}").err
 
 
+@pytest.mark.soak
 def test_the_largest_seeds_are_seeds(hpo: Hpo, tmp_path: Path) -> None:
     largest = f"={2**63 - 1}"
     file = write_tiny(tmp_path / "studies")
