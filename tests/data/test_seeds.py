@@ -102,6 +102,7 @@ def test_distortions(snapshot: SnapshotAssertion) -> None:
 
 def test_strokes(strokes: Drawings) -> None:
     ink = ink_of(strokes) > 0
+    assert int(ink.sum()) == pytest.approx(5_250_056, abs=50)
     places = torch.arange(105.0)
     for character, drawer, pixels, row, column in (
         (0, 0, 291, 38.93, 47.76),

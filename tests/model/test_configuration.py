@@ -53,6 +53,11 @@ def test_tasks_are_counted_in_whole_draws() -> None:
         ("fc_units = 32\n", "", "the key network.fc_units is missing"),
         ("kernel = 3", "kernel = 30", "kernel=30 does not fit: layer conv1 sees a 20×20 map"),
         ("[rates.out]", "[rates.conv9]", "rates are for conv1, conv2, conv9, fc where"),
+        (
+            "[rates.out]",
+            "[rates.conv3]\nlr = 0.1\nmomentum = 0.5\nl2 = 0.0\n\n[rates.out]",
+            "rates are for conv1, conv2, conv3, fc, out where",
+        ),
         ("fc_units = 32", "fc_units = = 32", "is not TOML"),
         ('set = "strokes"', 'set = "mnist"', "data.set = 'mnist'"),
         (

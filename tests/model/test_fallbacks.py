@@ -102,6 +102,18 @@ def test_a_kernel_that_fails_is_done_without_and_the_training_goes_on(
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
 
 
+def test_what_fails_with_averaged_weights_is_done_without(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make(tiny_configuration(epochs=1, averaging=0.5))
+    expected = trainer.validate()
+    broken = Mock(side_effect=RuntimeError("GET was unable to find an engine"))
+    monkeypatch.setattr(trainer, "_encode_average", broken)
+    assert trainer.validate() == pytest.approx(expected, abs=0.02)
+    assert broken.call_count == 1
+    assert trainer.fallback == "RuntimeError: GET was unable to find an engine"
+
+
 def test_averaged_weights_are_validated_plainly_too(make: Make) -> None:
     sampling = AllPairs(characters=40, per_alphabet=20, steps=25, loss="softmax")
     trainer = make(tiny_configuration(epochs=2, sampling=sampling, averaging=0.2))

@@ -88,6 +88,9 @@ def test_more_images_than_there_are(tmp_path: Path, shots: int) -> None:
 def test_broken_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"put {IMAGES}.gz and {LABELS}.gz there"):
         load_digits(tmp_path)
+    (tmp_path / f"{LABELS}.gz").write_bytes(b"one of the two alone")
+    with pytest.raises(DataError, match="test digits are not in"):
+        load_digits(tmp_path)
     write_fake_mnist(tmp_path)
     images, labels = tmp_path / f"{IMAGES}.gz", tmp_path / f"{LABELS}.gz"
     whole = images.read_bytes()

@@ -1,6 +1,7 @@
 import os
 import signal
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import hpo
 from data.drawings import Drawings
 from data.pairs import as_input
 from model.configuration import Configuration
-from model.history import History
+from model.history import Diverged, History
 from tests.data.ink import ink_of
 from tests.hpo.command import Hpo
 from tests.hpo.fixture_types import Searched
@@ -135,6 +136,17 @@ def test_a_training_goes_on_where_it_was_stopped(
     for one in (again, hpo.load_checkpoint("again.safetensors", device="cpu")):
         assert np.array_equal(one.embed(paper), network.embed(paper))
     assert again.checkpoint.configuration == configuration
+
+
+def test_an_error_of_a_training_says_what_to_do(
+    network: hpo.TrainedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diverged = Diverged(2, 64)
+    monkeypatch.setattr("hpo.api.networks.train_in_full", Mock(side_effect=diverged))
+    with pytest.raises(Diverged) as caught:
+        hpo.train(network.checkpoint.configuration, "new.safetensors")
+    assert str(caught.value) == Diverged(2, 64).sentence
+    assert Diverged.advice in str(caught.value)
 
 
 def test_what_cannot_be_trained_or_read_is_one_sentence(network: hpo.TrainedNetwork) -> None:

@@ -298,6 +298,16 @@ def test_data_commands(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert refused(hpo("data show strokes -o no/such/sheet.png"), "give another with -o")
 
 
+def test_data_is_fetched_into_a_new_folder(
+    hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch = Mock()
+    monkeypatch.setattr("data.sources.download.download", fetch)
+    assert hpo("data download --data new/folder").out == "new/folder\n"
+    fetch.assert_called_once_with(Path("new/folder"))
+    assert hpo("data download").out == f"{tmp_path}/cache/hpo\n"
+
+
 def test_help_has_an_example_for_every_command(hpo: Hpo) -> None:
     listed = re.findall(r"^  (\w+) ", hpo("--help").out.partition("Commands:")[2], re.MULTILINE)
     assert {"run", "status", "list", "dashboard", "export", "train", "data"} <= set(listed)

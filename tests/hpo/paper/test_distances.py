@@ -94,6 +94,21 @@ def test_the_distance_is_that_of_the_map_and_no_map_nearby_is_better(
             assert (slowly_warped(image[0], tried) - target[0]).norm() > 0.98 * distance
 
 
+def test_the_search_sets_out_from_where_the_ink_lies_and_how_far_it_spreads() -> None:
+    fixed, moving = torch.zeros(1, 1, 20, 20), torch.zeros(1, 1, 20, 20)
+    fixed[0, 0, 2:6, 3:9] = 1  # about row 4 and column 6 of 20, or -0.4 across and -0.6 down
+    moving[0, 0, 10:18, 4:13] = 1  # about -0.15 and 0.4; 1.5 times as wide, twice as high
+    start = alignment._upright(fixed, moving)[0]
+    expected = torch.tensor([[1.5, 0, -0.15 + 1.5 * 0.4], [0, 2, 0.4 + 2 * 0.6]])
+    torch.testing.assert_close(start, expected, atol=0.05, rtol=0)
+    turned = alignment._turned(start[None], fixed, 90)[0]
+    middle = torch.tensor([-0.4, -0.6, 1])  # it turns about the middle of the fixed ink
+    torch.testing.assert_close(turned @ middle, start @ middle, atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        turned[:, :2], torch.tensor([[0.0, -1.5], [2.0, 0.0]]), atol=0.05, rtol=0
+    )
+
+
 @pytest.mark.parametrize(
     ("degrees", "scale", "shear", "shift"),
     [(0, 1, 0, 0.2), (8, 1.2, 0, 0), (-30, 0.9, 0.1, 0.1), (25, 1, -0.2, -0.1)],

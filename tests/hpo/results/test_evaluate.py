@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -7,9 +8,11 @@ import torch
 from data.drawings import Drawings
 from data.split import split
 from data.tasks import draw_tasks
-from hpo.results.evaluate import evaluate_scores, evaluation_tasks, together
+from hpo.results.evaluate import evaluate_scores, evaluation_tasks, mnist_tasks, together
 from hpo.study.evaluations import evaluations
+from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.configuration import DataChoice
+from model.training import build
 from tests.data.fake_mnist import write_fake_mnist
 from tests.data.official_runs import write_runs
 from tests.hpo.command import Hpo, refused
@@ -128,6 +131,26 @@ def test_networks_of_different_data_have_no_tasks_in_common(hpo: Hpo, searched: 
     assert hpo("train other.toml").status == 0
     line = "evaluate best.safetensors other.safetensors"
     assert refused(hpo(line), "different data, so they have no tasks in common")
+
+
+def test_tasks_are_of_the_size_of_the_largest_network(
+    hpo: Hpo, searched: Searched, tmp_path: Path
+) -> None:
+    searched()
+    write_fake_mnist(tmp_path)
+    small = load_checkpoint(Path("best.safetensors"), torch.device("cpu"))
+    large = small.configuration.network.model_copy(update={"image_size": 24})
+    configuration = small.configuration.model_copy(update={"network": large})
+    network = build(large, 0, torch.device("cpu"))
+    made = Checkpoint(network, configuration, small.history, small.data_fingerprint)
+    save_checkpoint(Path("large.safetensors"), made)
+    with pytest.MonkeyPatch.context() as patch:
+        asked = Mock(wraps=mnist_tasks)
+        patch.setattr("hpo.cli.evaluate.mnist_tasks", asked)
+        for files in ("best.safetensors large.safetensors", "large.safetensors best.safetensors"):
+            done = hpo(f"evaluate {files} --on mnist --data .")
+            assert done.status == 0, done.err
+    assert [call.args[1] for call in asked.call_args_list] == [24, 24]
 
 
 def test_a_network_on_mnist(hpo: Hpo, searched: Searched, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -8,7 +9,7 @@ from botorch.exceptions.errors import ModelFittingError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.search import posterior
-from hpo.search.gaussian_process import GaussianProcess
+from hpo.search.gaussian_process import KEPT, GaussianProcess
 from hpo.search.posterior import MOST, Known, Posterior, known_of
 from hpo.study.space import Params, SearchSpace, place_in_range
 from tests.hpo.tiny_study import tiny_settings
@@ -118,6 +119,27 @@ def test_what_is_proposed_follows_the_trials_the_pruned_ones_too(space: SearchSp
     assert mean_quality(space, whole) < at_random - 0.12
     assert mean_quality(space, cut) < at_random - 0.12
     assert mean_quality(space, cut[:2] * 3) > at_random - 0.1  # without them nothing is known
+
+
+def test_it_begins_among_the_neighbours_of_the_best(
+    space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance, centres = np.random.default_rng(0), list[np.ndarray]()
+    drawn = [space.draw(chance) for _ in range(30)]
+    neighbours = GaussianProcess._neighbours
+
+    def seen(sampler: GaussianProcess, around: np.ndarray, *rest: Any) -> np.ndarray:
+        centres.append(around)
+        return neighbours(sampler, around, *rest)
+
+    monkeypatch.setattr(GaussianProcess, "_neighbours", seen)
+    errors = [quality(space, p) for p in drawn]
+    trials = [trained(e, **at(space, p)) for e, p in zip(errors, drawn, strict=True)]
+    mean_quality(space, trials, proposals=1)
+    columns = [list(space.distributions).index(n) for n in ("conv1_lr", "fc_momentum")]
+    places = [[place_in_range(d)(p[n]) for n, d in space.distributions.items()] for p in drawn]
+    assert len(centres[0]) == KEPT
+    assert centres[0][:, columns].mean() > np.array(places)[:, columns].mean() + 0.1
 
 
 def test_nothing_is_proposed_in_the_beginning(space: SearchSpace) -> None:

@@ -61,6 +61,10 @@ def test_what_has_ended_is_read_once_and_what_runs_every_time(
     assert all(after[i] is before[i] for i in before if i not in (running, waiting))
     assert after[running].user_attrs == {"seconds": 7.5}
     assert len(after[running].intermediate_values) == 1
+    stored.study.add_trial(create_trial(value=0.5))  # a later one ends before
+    known = read_sparsely(stored.storage, number, after)
+    stored.storage.set_trial_user_attr(running, "seconds", 9.5)
+    assert read_sparsely(stored.storage, number, known)[running].user_attrs == {"seconds": 9.5}
     stored.storage.set_trial_state_values(running, TrialState.COMPLETE, [0.25])
     ended = read_sparsely(stored.storage, number, after)[running]
     assert (ended.state, ended.value) == (TrialState.COMPLETE, 0.25)

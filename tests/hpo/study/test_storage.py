@@ -65,8 +65,17 @@ def test_a_read_only_folder(tmp_path: Path) -> None:
             open_storage("sqlite:////usr/hpo/study.db", create=True)
 
 
-@pytest.mark.parametrize("state", ["clean", "with its log", "with its log and index"])
-def test_a_study_that_may_not_be_written_is_read(tmp_path: Path, state: str) -> None:
+@pytest.mark.parametrize(
+    ("state", "mode"),
+    [
+        ("clean", 0o444),
+        ("clean", 0o666),  # its folder alone is read-only
+        ("with its log", 0o444),
+        ("with its log", 0o666),
+        ("with its log and index", 0o444),
+    ],
+)
+def test_a_study_that_may_not_be_written_is_read(tmp_path: Path, state: str, mode: int) -> None:
     live = tmp_path / "live"
     live.mkdir()
     stored = big_study(f"sqlite:///{live / 'study.db'}", trials=3, epochs=2)
@@ -83,7 +92,7 @@ def test_a_study_that_may_not_be_written_is_read(tmp_path: Path, state: str) -> 
     assert {p.name for p in backup.iterdir()} == held
     before = {p: p.read_bytes() for p in backup.iterdir()}
     for path in (*backup.iterdir(), backup):
-        path.chmod(0o555 if path == backup else 0o444)
+        path.chmod(0o555 if path == backup else mode)
     url, live_ones = f"sqlite:///{backup / 'study.db'}", stored.study.trials
     with ordinary_user(tmp_path):
         read = load("paper", open_storage(url, create=False, read_only=True))

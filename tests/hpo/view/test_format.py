@@ -49,6 +49,8 @@ def test_a_long_curve_keeps_its_lowest_points() -> None:
     assert len(curve) == CURVE
     assert curve[15] == "▁"
     assert set(curve) == {"█", "▁"}
+    bars = {epochs: len(sparkline([0.5] * epochs)) for epochs in (20, 21, 39, 41, 60)}
+    assert bars == {20: 20, 21: 11, 39: 20, 41: 14, 60: 20}
 
 
 def test_the_line_of_an_epoch_has_its_own_error_and_the_best() -> None:

@@ -104,6 +104,21 @@ def test_who_watches_workers_tells_once_that_the_budget_is_used_up(
     observer.budget_used_up.assert_called_once_with(2)
 
 
+def test_who_watches_workers_tells_of_the_trials_that_end_meanwhile(stored: StoredStudy) -> None:
+    stored.study.add_trial(create_trial(value=0.5))
+    observer = Mock()
+    seen = Seen(stored, observer)
+    seen.look()
+    observer.trial_finished.assert_not_called()
+    stored.study.ask()
+    for value in (0.25, 0.125):
+        stored.study.add_trial(create_trial(value=value))
+        seen.look()
+        seen.look()
+    told = [call.args[0].number for call in observer.trial_finished.call_args_list]
+    assert told == [2, 3]
+
+
 def test_a_worker_ends_with_the_process_that_began_it(monkeypatch: pytest.MonkeyPatch) -> None:
     parent, kill = Mock(), Mock()
     monkeypatch.setattr("hpo.workers.local.multiprocessing.parent_process", lambda: parent)

@@ -28,14 +28,14 @@ from tests.hpo.tiny_study import tiny_settings, write_tiny
 @pytest.mark.soak
 def test_workers_that_are_killed_lose_nothing(url: str, tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies")
-    line = f"run tiny --trials 60 --workers 4 --storage {url} --set training.sampling.steps=12"
+    line = f"run tiny --trials 32 --workers 4 --storage {url} --set training.sampling.steps=12"
     search = begin(tmp_path, f"{line} --set search.pruner=halving")
     stored = opened(url, "tiny")
     with killing(stored, seed=5, every=3) as killed:
         output, _ = search.communicate(timeout=600)
     assert search.returncode == 0, output
     assert len(killed) >= 3
-    check_whole(stored, 60)
+    check_whole(stored, 32)
     check_standing(stored)
     waiting = stored.study.get_trials(states=(TrialState.WAITING,))
     kept = {p.name for p in (tmp_path / "studies").rglob("*.safetensors*")}
