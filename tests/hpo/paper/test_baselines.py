@@ -106,6 +106,7 @@ def test_baselines_on_mnist(hpo: Hpo, tmp_path: Path) -> None:
     assert refused(hpo(f"{line} --runs digits"), "leave --runs or --on out")
 
 
+@pytest.mark.soak
 def test_nearest_neighbour_on_runs_of_omniglots_validation_alphabets(
     hpo: Hpo, tmp_path: Path, real_omniglot: Drawings
 ) -> None:

@@ -107,6 +107,7 @@ def mean_quality(space: SearchSpace, trials: list[FrozenTrial], proposals: int =
     return float(np.mean([quality(space, params) for params in found]))
 
 
+@pytest.mark.soak
 def test_what_is_proposed_follows_the_trials_the_pruned_ones_too(space: SearchSpace) -> None:
     chance = np.random.default_rng(0)
     drawn = [space.draw(chance) for _ in range(40)]

@@ -128,9 +128,8 @@ def test_a_worker_ends_with_the_process_that_began_it(monkeypatch: pytest.Monkey
     kill.assert_called_once_with(os.getpid(), signal.SIGTERM)
 
 
-@pytest.mark.parametrize(
-    "line", [pytest.param("run tiny --trials 1", marks=pytest.mark.soak), "worker tiny"]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("line", ["run tiny --trials 1", "worker tiny"])
 def test_a_search_alone_goes_on_in_another_process_where_its_gpu_broke(
     hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
