@@ -32,6 +32,12 @@ def shown(images: Tensor) -> list[list[int]]:
     return numbers
 
 
+def in_full(images: Tensor) -> list[int]:
+    """The numbers of a batch's (N, 1, S, S) images of `numbered`."""
+    numbers: list[int] = (images[:, 0, 0, 0] * 255).round().int().tolist()
+    return numbers
+
+
 @pytest.mark.parametrize("drawers", [(), (1, 2, 3, 4, 5, 6)])
 @pytest.mark.parametrize(("shots", "askers"), [(1, 0), (3, 4)])
 def test_tasks(
@@ -65,12 +71,6 @@ def test_the_order_of_pairs(steps: int | None, snapshot: SnapshotAssertion) -> N
     pairs = draw_pairs(numbered(), 24, copies=0, seed=3)
     batches = random_pair_batches(numbered(), pairs, 7, seeded(5), steps, epoch=1)
     assert [str(in_full(batch.images)) for batch in batches] == snapshot
-
-
-def in_full(images: Tensor) -> list[int]:
-    """The numbers of a batch's (N, 1, S, S) images of `numbered`."""
-    numbers: list[int] = (images[:, 0, 0, 0] * 255).round().int().tolist()
-    return numbers
 
 
 @pytest.mark.parametrize("at_once", [1, 2])

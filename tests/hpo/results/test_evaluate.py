@@ -134,7 +134,7 @@ def test_networks_of_different_data_have_no_tasks_in_common(hpo: Hpo, searched: 
 
 
 def test_tasks_are_of_the_size_of_the_largest_network(
-    hpo: Hpo, searched: Searched, tmp_path: Path
+    hpo: Hpo, searched: Searched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searched()
     write_fake_mnist(tmp_path)
@@ -144,12 +144,11 @@ def test_tasks_are_of_the_size_of_the_largest_network(
     network = build(large, 0, torch.device("cpu"))
     made = Checkpoint(network, configuration, small.history, small.data_fingerprint)
     save_checkpoint(Path("large.safetensors"), made)
-    with pytest.MonkeyPatch.context() as patch:
-        asked = Mock(wraps=mnist_tasks)
-        patch.setattr("hpo.cli.evaluate.mnist_tasks", asked)
-        for files in ("best.safetensors large.safetensors", "large.safetensors best.safetensors"):
-            done = hpo(f"evaluate {files} --on mnist --data .")
-            assert done.status == 0, done.err
+    asked = Mock(wraps=mnist_tasks)
+    monkeypatch.setattr("hpo.cli.evaluate.mnist_tasks", asked)
+    for files in ("best.safetensors large.safetensors", "large.safetensors best.safetensors"):
+        done = hpo(f"evaluate {files} --on mnist --data .")
+        assert done.status == 0, done.err
     assert [call.args[1] for call in asked.call_args_list] == [24, 24]
 
 

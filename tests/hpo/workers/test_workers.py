@@ -217,6 +217,7 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
     search.kill()
     search.communicate(timeout=60)  # until the last process that can write to its pipe has ended
     assert len(some(stored, *FINISHED)) < 50
+    wait_until(lambda: not some(stored, TrialState.RUNNING), timeout=30)
 
 
 @pytest.mark.soak
