@@ -2,7 +2,8 @@
 
 `hpo train` is run as a person runs it, each time from another seed in an empty folder, with nothing
 kept from before: its seconds are those of the whole process, the packing of the data included. The
-network is then scored on 4,000 fresh tasks of the validation alphabets.
+network is then scored on 4,000 fresh tasks of the validation alphabets. How soon a score is reached
+follows from trainings of several lengths, as the learning rate of each falls to its own end.
 """
 
 import argparse
@@ -12,7 +13,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 
 import torch
@@ -32,13 +32,20 @@ CONFIGURATION = Path(__file__).with_name("how_soon.toml")
 TASKS = 4000
 
 
+def of_length(configuration: Configuration, epochs: int) -> Configuration:
+    """The configuration with this number of epochs, all of which are trained."""
+    training = configuration.training.model_copy(update={"epochs": epochs, "patience": epochs})
+    return configuration.model_copy(update={"training": training})
+
+
 def trained_and_scored(
-    configuration: Path, seed: int, data: Path, tasks: OneShotTasks, device: torch.device
+    configuration: Configuration, seed: int, data: Path, tasks: OneShotTasks, device: torch.device
 ) -> Row:
     """Train once in an empty folder, and score."""
     with TemporaryDirectory() as empty:
-        target = Path(empty) / "network.safetensors"
-        line = [sys.executable, "-m", "hpo", "train", str(configuration), "-o", str(target)]
+        source, target = Path(empty) / "network.toml", Path(empty) / "network.safetensors"
+        source.write_text(configuration.to_toml())
+        line = [sys.executable, "-m", "hpo", "train", str(source), "-o", str(target)]
         line += ["--seed", str(seed), "--data", str(data), "--device", str(device)]
         begun = time.perf_counter()
         subprocess.run(line, env={**os.environ, "HPO_CACHE": empty}, check=True)  # noqa: S603
@@ -47,6 +54,7 @@ def trained_and_scored(
     score = evaluate_checkpoint(checkpoint, tasks, device)
     low, high = score.interval
     return {
+        "epochs": configuration.training.epochs,
         "seed": seed,
         "seconds": round(seconds, 1),
         "correct, %": 100 * score.accuracy,
@@ -55,10 +63,11 @@ def trained_and_scored(
 
 
 def main() -> None:
-    """Train from several seeds, and print a line for each."""
+    """Train for each number of epochs from several seeds, and print a line for each."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.how_soon", description=__doc__)
     parser.add_argument("configuration", nargs="?", type=Path, default=CONFIGURATION)
-    parser.add_argument("--seeds", type=int, default=3, help="trainings")
+    parser.add_argument("--epochs", type=int, nargs="+", default=[6, 24], help="lengths")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each length")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--data", type=Path, help="folder with the Omniglot zips")
     parser.add_argument("-o", "--output", type=Path, help="JSON")
@@ -68,12 +77,14 @@ def main() -> None:
     size = configuration.network.image_size, configuration.network.channels
     inputs = open_inputs(configuration.data, *size, folder, device)
     tasks = fresh_tasks(configuration.data, inputs, TASKS)
-    rows = [
-        trained_and_scored(chosen.configuration, seed, folder, tasks, device)
-        for seed in range(1, 1 + chosen.seeds)
-    ]
+    rows = []
+    for epochs in chosen.epochs:
+        lengthened = of_length(configuration, epochs)
+        rows += [
+            trained_and_scored(lengthened, seed, folder, tasks, device)
+            for seed in range(1, 1 + chosen.seeds)
+        ]
     print(table(rows))
-    print(f"median: {median(row['seconds'] for row in rows):.0f} s")
     if chosen.output:
         found = {"machine": machine(device), "rows": rows}
         write_whole(chosen.output, (json.dumps(found, indent=1) + "\n").encode())

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean, stdev
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import ttest_1samp, ttest_ind
+from scipy.stats import ttest_1samp, ttest_ind_from_stats
 
 from hpo.study.confirmations import Confirmed
 from model.scoring import unpack
@@ -99,7 +100,8 @@ def _over_tasks(differences: NDArray[np.int64]) -> float:
 def _over_seeds(first: Sequence[float], second: Sequence[float]) -> float:
     """The p-value of two groups of errors, of which at least one has a spread or they are alike."""
     if max(np.ptp(first), np.ptp(second)) > 0:
-        return float(ttest_ind(first, second, equal_var=False).pvalue)
+        moments = [moment for x in (first, second) for moment in (mean(x), stdev(x), len(x))]
+        return float(ttest_ind_from_stats(*moments, equal_var=False).pvalue)
     return 1.0 if first[0] == second[0] else 0.0
 
 

@@ -36,6 +36,24 @@ def test_another_process_may_write_the_same_file_at_the_same_moment(
     assert path.read_bytes() == b"whole"
 
 
+def test_two_processes_that_write_one_file_at_once_do_not_share_the_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, plain = tmp_path / "cache.npz", Path.write_bytes
+
+    def write_bytes(file: Path, content: bytes) -> None:
+        plain(file, content)
+        if content == b"ours":
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "getpid", lambda: -1)
+                write_whole(path, b"theirs")
+            assert path.read_bytes() == b"theirs"
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    write_whole(path, b"ours")
+    assert path.read_bytes() == b"ours"
+
+
 def test_a_write_that_fails_half_way_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,14 @@ def test_strokes_are_cut_into_disjoint_parts(strokes: Drawings) -> None:
     assert cut.evaluation.drawers == (1, 2, 3, 4)
 
 
+def test_a_cut_is_resized_in_all_its_parts(strokes: Drawings) -> None:
+    cut, small = split(strokes), split(strokes).resized(20)
+    for part in ("train", "validation", "evaluation"):
+        large, resized = getattr(cut, part), getattr(small, part)
+        assert torch.equal(resized.images, large.resized(20).images)
+        assert resized.images.shape[-2:] == (20, 20) != large.images.shape[-2:]
+
+
 def test_omniglot_is_cut_by_the_names_of_its_alphabets() -> None:
     """A character of each alphabet; image i is full of the number of its alphabet."""
     others = tuple(f"another-{number}" for number in range(30))

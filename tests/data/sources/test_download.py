@@ -111,6 +111,22 @@ def test_a_server_that_says_nothing_is_not_waited_for_and_what_is_no_zip_is_not_
     assert "MIT licence" in caplog.text
 
 
+def test_official_runs_that_are_no_zip_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "data")
+    for part in ("images_background", "images_evaluation"):
+        (tmp_path / part).mkdir()
+
+    def fetch(url: str, root: str, name: str, md5: str | None) -> None:
+        (Path(root) / name).write_text("<html>")
+
+    monkeypatch.setattr(module, "download_url", fetch)
+    module.download(tmp_path)
+    assert "without the official one-shot runs" in caplog.text
+    assert not list(tmp_path.glob("all_runs*"))
+
+
 def test_mnist_is_fetched_where_it_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served = write_fake_mnist(tmp_path / "served")
     asked: list[str] = []

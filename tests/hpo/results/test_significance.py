@@ -1,4 +1,5 @@
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -56,6 +57,14 @@ def test_a_lead_that_other_seeds_may_turn_is_not() -> None:
         ttest_ind(one.errors, other.errors, equal_var=False).pvalue
     )
     assert found.is_significant is False
+
+
+def test_seeds_that_give_one_error_are_no_cause_for_a_librarys_warning() -> None:
+    one, other = network(3, [17, 16] * 5, [17, 16] * 5), network(5, [15] * 10, [15, 14] * 5)
+    with warnings.catch_warnings(action="error"):
+        found = compare_best([one, other], 20)
+    assert found is not None
+    assert found.p_seeds == pytest.approx(0.0903, abs=1e-4)  # t = 7 with one degree of freedom
 
 
 def test_one_seed_gives_no_verdict() -> None:
