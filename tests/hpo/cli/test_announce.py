@@ -4,6 +4,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+import torch
 from optuna.trial import TrialState, create_trial
 
 from hpo.search.cost_estimate import Estimate
@@ -80,3 +81,21 @@ def test_the_cost_of_a_study_that_goes_on_is_that_of_its_trials_so_far(
     assert "budget   2.0 min of 60 min spent, about 58 min of work left" in said
     assert f"trials   2 finished, 5 left: about 5.0 min of work, {each}" not in said
     estimate.assert_not_called()
+
+
+def test_a_trial_of_hours_on_a_cpu_is_told_to_be_for_a_gpu(hpo: Hpo, estimate: Mock) -> None:
+    told = "it is made for a GPU; for a CPU there is: hpo run small --trials 20\n"
+    estimate.return_value = Estimate(trial=3600, step=1, multiply_adds=1e9)
+    assert told not in hpo("run tiny --trials 5").err
+    estimate.return_value = Estimate(trial=3601, step=1, multiply_adds=1e9)
+    assert told in hpo("run tiny --trials 5").err
+
+
+def test_a_network_that_does_not_fit_has_no_estimate(hpo: Hpo, estimate: Mock) -> None:
+    estimate.side_effect = torch.OutOfMemoryError("9 GiB")
+    said = hpo("run tiny --trials 5")
+    assert said.status == 0
+    assert "5 left: how long is unknown, as a network of mean cost does not fit the" in said.err
+    estimate.side_effect = RuntimeError("a mistake of the program")
+    with pytest.raises(RuntimeError, match="a mistake"):
+        hpo("run tiny --trials 5")

@@ -54,3 +54,21 @@ def test_the_rungs_lie_so_many_times_as_far_apart(
     found = trials(tmp_path, name, 20, f"search.pruner_factor={factor}")
     passed = [sum("completed_rung" in key for key in trial.system_attrs) for trial in found]
     assert max(passed) == rungs
+
+
+@pytest.mark.parametrize("name", ["hyperband", "halving"])
+def test_trials_that_run_at_once_are_pruned_before_any_has_ended(
+    tmp_path: Path, name: PrunerName
+) -> None:
+    how = (f"search.pruner={name}", "training.epochs=20", "search.pruner_warmup=2")
+    pruner = make_pruner(tiny_settings(tmp_path, *how))
+    study = optuna.create_study(study_name="at once", pruner=pruner)
+    running = [study.ask() for _ in range(12)]
+    to_be_pruned = set()
+    for epoch in range(8):
+        for trial in running:
+            trial.report(trial.number / 12, epoch)
+            if trial.should_prune():
+                to_be_pruned.add(trial.number)
+    assert to_be_pruned
+    assert 0 not in to_be_pruned

@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -19,7 +20,13 @@ from hpo.study.settings import SettingsError
 from hpo.study.study import StoredStudy
 from hpo.study.trials import finished
 from hpo.workers import local
-from hpo.workers.local import Seen, Workers, cores_for, devices
+from hpo.workers.local import (
+    Seen,
+    Workers,
+    cores_for,
+    devices,
+    go_on_in_a_process_of_its_own,
+)
 from hpo.workers.worker import Work
 from model.fast.device import find_device
 from tests.hpo.command import Hpo
@@ -208,3 +215,43 @@ def test_a_worker_that_says_what_is_wrong_is_not_replaced(
     with pytest.raises(MachineFailure, match="a worker gave up, as it said above"):
         workers_that(refuse, stored, monkeypatch).run(stored, None, Observer())
     assert len([file for file in tmp_path.iterdir() if file.name.isdecimal()]) == 1
+
+
+def test_workers_are_told_to_end_when_the_time_is_up(
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored.study.set_user_attr(WANTED, 8)
+    workers = workers_that(lambda job: time.sleep(600), stored, monkeypatch)
+    assert workers.run(stored, 0.3, Observer()) == "the time is up"
+    assert not multiprocessing.active_children()
+
+
+def test_a_second_ctrl_c_kills_workers_that_do_not_end(
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(job: Work) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+
+    def interrupted(sentinels: object, timeout: float) -> None:
+        raise KeyboardInterrupt
+
+    workers = workers_that(hang, stored, monkeypatch)
+    workers._start(0)
+    monkeypatch.setattr(local, "wait", interrupted)
+    workers._stop()
+    assert not multiprocessing.active_children()
+
+
+def test_a_search_that_goes_on_elsewhere_says_why_and_has_the_time_that_is_left(
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "hpo")
+    made = Mock()
+    monkeypatch.setattr(local, "Workers", made)
+    job, stop, observer = Mock(), Mock(), Observer()
+    ended = go_on_in_a_process_of_its_own(DeviceFailure("it broke"), job, stored, stop, observer)
+    assert ended is made.return_value.run.return_value
+    made.assert_called_once_with([job])
+    made.return_value.run.assert_called_once_with(stored, stop.left.return_value, observer)
+    assert caplog.messages == ["it broke", "the search goes on in another process"]

@@ -5,10 +5,11 @@ from unittest.mock import Mock, call
 
 import pytest
 
-from hpo.search.loop import MachineFailure
+from hpo.search.loop import DeviceFailure, MachineFailure
 from hpo.search.observer import Observer
 from hpo.study.study import StoredStudy
-from hpo.workers.ray import run_on_ray
+from hpo.workers.local import REPLACE
+from hpo.workers.ray import _work, run_on_ray
 from hpo.workers.worker import Work
 from model.fast.threads import Threads
 
@@ -66,3 +67,38 @@ def test_workers_on_ray_end_with_their_time(stored: StoredStudy, tmp_path: Path,
     assert run_on_ray("auto", job, 3, None, stored, 0, Observer()) == "the time is up"
     assert ray.cancel.call_count == 3
     ray.shutdown.assert_called_once_with()
+
+
+def test_without_ray_there_is_one_sentence(
+    stored: StoredStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    job = Work("tiny", str(stored.storage.url), tmp_path, "cpu", tmp_path)
+    with pytest.raises(MachineFailure, match="--ray needs Ray: install the extra for it, pip"):
+        run_on_ray("auto", job, 1, None, stored, None, Observer())
+
+
+def test_a_worker_that_gave_up_ends_the_search_with_what_it_said(
+    stored: StoredStudy, tmp_path: Path, ray: Mock
+) -> None:
+    ray.get.side_effect = RayError("Traceback:\n  line 7\nDataError: no images\n")
+    job = Work("tiny", str(stored.storage.url), tmp_path, "cpu", tmp_path)
+    with pytest.raises(MachineFailure, match=r"gave up \(DataError: no images\): see to it, then"):
+        run_on_ray("auto", job, 2, None, stored, None, Observer())
+    ray.shutdown.assert_called_once_with()
+
+
+def test_a_worker_whose_gpu_broke_ends_its_process_so_that_ray_begins_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leave = Mock(side_effect=SystemExit)
+    monkeypatch.setattr("hpo.workers.ray.os._exit", leave)
+    work = Mock(return_value="the time is up")
+    monkeypatch.setattr("hpo.workers.ray.work", work)
+    job = Mock()
+    assert _work(job) == "the time is up"
+    work.assert_called_once_with(job)
+    work.side_effect = DeviceFailure("the GPU broke")
+    with pytest.raises(SystemExit):
+        _work(job)
+    leave.assert_called_once_with(REPLACE)
