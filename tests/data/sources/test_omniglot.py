@@ -1,3 +1,4 @@
+import errno
 import os
 import resource
 import shutil
@@ -188,6 +189,15 @@ def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
         pytest.raises(DataError, match=r"locked cannot be read \(Permission denied\)"),
     ):
         omniglot.load(locked)
+
+
+def test_a_disk_that_fails_while_it_is_read_is_one_sentence(
+    fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Mock(side_effect=OSError(errno.EIO, "Input/output error", "images_background.zip"))
+    monkeypatch.setattr(omniglot, "_read", broken)
+    with pytest.raises(DataError, match=r"^images_background.zip cannot be read: Input/output"):
+        omniglot.load(fake)
 
 
 def test_nothing_there_says_where_to_put_what(tmp_path: Path) -> None:

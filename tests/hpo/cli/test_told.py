@@ -9,12 +9,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from optuna.trial import TrialState, create_trial
 from syrupy.assertion import SnapshotAssertion
 
+from hpo.study.confirmations import keep_result
 from hpo.study.evaluations import Look, keep_look
 from hpo.study.study import StoredStudy
+from model.scoring import pack
 from tests.hpo.big_study import big_study
 from tests.hpo.command import Hpo
 from tests.hpo.made_up import keep
@@ -99,6 +102,11 @@ def test_a_command_says(
 def test_the_page_says(
     hpo: Hpo, told: StoredStudy, tmp_path: Path, snapshot: SnapshotAssertion
 ) -> None:
+    for trial, right in ((20, 84), (21, 75)):
+        for k in range(2):
+            outcomes = pack(np.arange(100) % (17 + k) < right / 6)
+            result = {"error": 1 - right / 100 + k / 50, "tasks": 100, "outcomes": outcomes}
+            keep_result(told.study, trial, k, result, full=True)
     assert hpo("report tiny -o report.html").status == 0
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     words = re.sub(r"\s*\n\s*|\s{2,}", "\n", words_of(page))

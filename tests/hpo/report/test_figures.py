@@ -48,6 +48,24 @@ def test_pruning_has_a_bar_an_epoch(stored: StoredStudy, cut: list[int]) -> None
     assert max(cut) / axis["dtick"] <= 10
 
 
+def test_of_very_many_trials_some_are_drawn_as_lines_and_the_best_in_any_case(
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        stored.study.add_trial(a_trial(stored, 0.2 + number / 100, TrialState.COMPLETE))
+
+    page = page_of(stored)
+    assert "is drawn" not in words_of(page)
+    traces = plot_titled(page, "Parallel coordinates")["traces"]
+    assert [trace["x"].count(None) for trace in traces[:3]] == [10, 8, 2]  # by error
+    monkeypatch.setattr("hpo.report.parameters.MOST_LINES", 6)
+    page = page_of(stored)
+    assert "One in 4 of the 20 complete trials is drawn." in words_of(page)
+    traces = plot_titled(page, "Parallel coordinates")["traces"]
+    assert [trace["x"].count(None) for trace in traces[:3]] == [3, 2, 1]
+    assert traces[3]["name"] == "trial 0, the best"
+
+
 @pytest.mark.parametrize(
     ("values", "figures"),
     [

@@ -1,12 +1,20 @@
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
 import torch
 
 from data.drawings import Drawings
 from data.split import Split
 from data.tasks import OneShotTasks
-from hpo.results.retrain import fresh_tasks
+from hpo.results.retrain import fresh_tasks, retrain
 from hpo.study.confirmations import fresh_task_seed
+from hpo.study.paths import confirmation_folder
+from hpo.study.study import StoredStudy
 from model.configuration import DataChoice
+from model.history import Interrupted
 from model.inputs import Inputs, inputs_from
+from tests.hpo.fixture_types import Run
 
 
 def as_set(tasks: OneShotTasks) -> set[tuple[bytes, bytes]]:
@@ -39,3 +47,17 @@ def test_fresh_tasks_are_of_the_studys_kind(small_inputs: Inputs) -> None:
     choice = DataChoice(set="strokes", way=5, shots=2, validation_tasks=40)
     fresh = fresh_tasks(choice, small_inputs, 60)
     assert (len(fresh), fresh.way, fresh.shots) == (60, 5, 2)
+
+
+def test_a_short_and_a_full_retraining_that_are_stopped_go_on_each_by_itself(
+    stored: StoredStudy, run: Run, small_inputs: Inputs, tmp_path: Path
+) -> None:
+    run(stored, 1)
+    (trial,) = stored.study.trials
+    fresh = fresh_tasks(stored.settings.data, small_inputs, 40)
+    stop = Mock(side_effect=[None] * 5 + [Interrupted("Ctrl-C")] * 2)
+    for full in (False, True):
+        with pytest.raises(Interrupted):
+            retrain(stored, trial, 0, small_inputs, fresh, tmp_path, stop, full)
+    left = sorted(file.name for file in confirmation_folder(tmp_path, stored.token).iterdir())
+    assert left == ["trial-0-seed-0-full.safetensors", "trial-0-seed-0.safetensors"]

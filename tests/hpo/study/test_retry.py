@@ -13,7 +13,7 @@ from hpo.study.retry import RETRIES, is_lost_at, owed_a_retry, reclaim, retry_la
 from hpo.study.storage import open_storage
 from hpo.study.study import StoredStudy
 from hpo.study.trials import Record, finished
-from tests.hpo.fixture_types import Open
+from tests.hpo.fixture_types import Open, Run
 from tests.hpo.made_up import gone
 
 
@@ -107,6 +107,20 @@ def test_a_second_copy_that_dies_at_once_is_not_enqueued_again(
     assert reclaim(stored.study, stored.storage) == 1
     assert reclaim(stored.study, stored.storage) == 0
     assert [t.user_attrs.get("retry_of") for t in stored.study.trials] == [None, 0, 0, 1]
+
+
+def test_the_second_copy_of_a_retry_is_ended_with_its_reason(stored: StoredStudy, run: Run) -> None:
+    begin(stored, gone())
+    stored.study.tell(0, state=TrialState.FAIL)
+    trials = stored.study.get_trials()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored.study, "get_trials", lambda **_: trials)  # what two processes saw
+        assert [reclaim(stored.study, stored.storage) for _ in range(2)] == [1, 1]
+    assert run(stored, 2) is None
+    _, first, second, third = stored.study.trials
+    assert (first.state, third.state) == (TrialState.COMPLETE, TrialState.COMPLETE)
+    assert second.state == TrialState.FAIL
+    assert second.user_attrs["fail_reason"] == "another retry of the same trial was first"
 
 
 def test_a_trial_killed_while_its_parameters_were_drawn_is_drawn_anew(stored: StoredStudy) -> None:

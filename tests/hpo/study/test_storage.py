@@ -11,11 +11,11 @@ from urllib.parse import quote, quote_plus, unquote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import URL, text
+from sqlalchemy import URL, create_engine, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from hpo.study.patient_storage import PatientStorage
-from hpo.study.storage import StorageError, open_storage, shown
+from hpo.study.storage import NoStudy, StorageError, open_storage, shown
 from hpo.study.study import load
 from hpo.study.trials import finished
 from hpo.view.status import StatusReader
@@ -46,6 +46,25 @@ def test_a_storage_that_cannot_be_used(url: str, message: str) -> None:
         open_storage(url, create=True)
     assert "secret" not in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("psycopg", "psycopg2"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(StorageError, match=r"needs its driver: install the extra for it") as raised:
+        open_storage("postgresql://me:secret@127.0.0.1:1/x", create=True)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_database_of_something_else_is_not_filled_by_reading(
+    tmp_path: Path, database: str
+) -> None:
+    engine = create_engine(database)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE recipes (name TEXT)"))
+    with pytest.raises(NoStudy, match="holds no studies yet"):
+        open_storage(database, create=False)
+    assert inspect(engine).get_table_names() == ["recipes"]
 
 
 def test_a_file_that_is_no_database(tmp_path: Path, database: str) -> None:

@@ -17,10 +17,17 @@ from model.history import Epoch, History
     ("seconds", "words"),
     [
         (0.42, "0.4 s"),
-        (42, "42 s"),
-        (130, "2.2 min"),
+        (9.9, "9.9 s"),
+        (10, "10 s"),
+        (119, "119 s"),
+        (120, "2.0 min"),
+        (7199, "120 min"),
+        (7200, "2.0 h"),
         (9000, "2.5 h"),
-        (400_000, "5 days"),
+        (172_799, "48 h"),
+        (172_800, "2 days"),
+        (729.4 * 86_400, "729 days"),
+        (731 * 86_400, "2 years"),
         (1e9, "32 years"),
     ],
 )
@@ -44,7 +51,7 @@ def test_percentages_and_curves() -> None:
 
 def test_a_long_curve_keeps_its_lowest_points() -> None:
     errors = [1.0] * 200
-    errors[150] = 0.0
+    errors[157] = 0.0
     curve = sparkline(errors)
     assert len(curve) == CURVE
     assert curve[15] == "▁"

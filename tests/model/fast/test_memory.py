@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 from unittest.mock import Mock
 
+import psutil
 import pytest
 import torch
 
@@ -161,3 +162,9 @@ def test_the_peak_of_a_process_is_in_bytes_and_can_begin_anew(
     assert memory.peak(CPU) == 123 * 1024
     memory.reset_peak(CPU)
     assert reset.read_text() == "5"
+    forbidden = Mock(write_text=Mock(side_effect=PermissionError))
+    monkeypatch.setattr(memory, "_RESET", forbidden)
+    memory.reset_peak(CPU)
+    forbidden.write_text.assert_called_once()
+    monkeypatch.setattr(memory, "_STATUS", tmp_path / "of another system")
+    assert memory.peak(CPU) == pytest.approx(psutil.Process().memory_info().rss, rel=0.2)
