@@ -70,7 +70,9 @@ def test_nothing_is_begun(hpo: Hpo, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_read_is_said(hpo: Hpo, searched: Searched, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_said(
+    hpo: Hpo, searched: Searched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     searched()
     (tmp_path / "studies/broken").mkdir()
     (tmp_path / "studies/broken/study.db").write_text("no database")
@@ -81,3 +83,5 @@ def test_what_cannot_be_read_is_said(hpo: Hpo, searched: Searched, tmp_path: Pat
     assert refused(hpo("list --storage sqlite:///studies/broken/study.db"), "cannot be used")
     assert refused(hpo("list --storage sqlite:///none.db"), "there is no study in none.db")
     assert not (tmp_path / "none.db").exists()
+    monkeypatch.setenv("HPO_STORAGE", "sqlite:///studies/broken/study.db")
+    assert refused(hpo("list"), "cannot be used")

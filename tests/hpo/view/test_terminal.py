@@ -151,7 +151,7 @@ def test_piped_lines_are_plain(stored: StoredStudy, capsys: pytest.CaptureFixtur
     ended = (
         create_trial(value=0.25, intermediate_values={0: 0.5, 1: 0.25}, user_attrs=good),
         create_trial(value=1.0, intermediate_values={0: 1.0}, user_attrs=bad),
-        create_trial(state=TrialState.PRUNED, intermediate_values={0: 0.75}),
+        create_trial(state=TrialState.PRUNED, value=0.2, intermediate_values={0: 0.2}),
         create_trial(value=0.5),
         create_trial(value=0.125),
     )
@@ -166,7 +166,7 @@ def test_piped_lines_are_plain(stored: StoredStudy, capsys: pytest.CaptureFixtur
     assert "complete: error 25.0 % in 9.0 s; 2 of 5 trials; best 25.0 %" in complete
     assert "diverged: early: error 100.0 %" in diverged
     assert "best 25.0 %" in diverged
-    assert "pruned after 1 epoch: error 75.0 %" in pruned
+    assert "pruned after 1 epoch: error 20.0 %" in pruned
     assert "4 of 5 trials" in pruned
     assert worse.endswith("; 5 of 5 trials; best 25.0 % (trial 0)")
     assert better.endswith("; 6 of 5 trials; best 12.5 % (trial 4)")
