@@ -10,6 +10,7 @@ import pytest
 from hpo.study.owner import owner
 from hpo.study.paths import confirmation_folder, snapshots_folder
 from tests.hpo.command import Hpo, refused
+from tests.hpo.made_up import gone
 from tests.hpo.tiny_study import open_tiny, write_tiny
 
 
@@ -89,3 +90,11 @@ def test_a_study_whose_trials_run_is_not_deleted(hpo: Hpo, tmp_path: Path) -> No
     stored.study.ask().set_user_attr("owner", owner())
     assert refused(hpo("delete tiny --yes"), "1 trials of the study tiny run")
     assert len(stored.study.get_trials()) == 2
+
+
+def test_a_trial_whose_process_was_killed_does_not_keep_its_study(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    assert hpo("run tiny --trials 1 --workers 0").status == 0
+    open_tiny(tmp_path).study.ask().set_user_attr("owner", gone())
+    assert hpo("delete tiny --yes").out.startswith("deleted tiny: ")
+    assert refused(hpo("status tiny"), "there is no study tiny")
