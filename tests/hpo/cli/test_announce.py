@@ -83,6 +83,22 @@ def test_the_cost_of_a_study_that_goes_on_is_that_of_its_trials_so_far(
     estimate.assert_not_called()
 
 
+def test_without_a_number_of_trials_the_cost_is_that_of_one(
+    hpo: Hpo, estimate: Mock, tmp_path: Path
+) -> None:
+    said = hpo("run tiny --budget 1h").err
+    assert "trials   0 finished: 60 s a trial that is not pruned (1.0 s a step)\n" in said
+    ended = create_trial(state=TrialState.PRUNED, user_attrs={"seconds": 30})
+    open_tiny(tmp_path).study.add_trial(ended)
+    said = hpo("run tiny --budget 1h").err
+    assert "trials   1 finished: the trials so far took 30 s each\n" in said
+
+
+def test_workers_are_told_with_the_threads_of_each(hpo: Hpo, estimate: Mock) -> None:
+    said = hpo("run tiny --trials 5 --device cpu --workers 3 --threads 7").err
+    assert "\nworkers  3, 7 threads each\n" in said
+
+
 def test_a_trial_of_hours_on_a_cpu_is_told_to_be_for_a_gpu(hpo: Hpo, estimate: Mock) -> None:
     told = "it is made for a GPU; for a CPU there is: hpo run small --trials 20\n"
     estimate.return_value = Estimate(trial=3600, step=1, multiply_adds=1e9)

@@ -66,6 +66,14 @@ def test_a_line_and_a_look_for_every_number_of_shots(hpo: Hpo, searched: Searche
     assert kept[2].accuracy == kept[3].accuracy == scores[0]["accuracy"]
 
 
+def test_a_network_has_as_many_shots_as_it_was_searched_with(hpo: Hpo, searched: Searched) -> None:
+    text = Path("best.toml").read_text()
+    Path("three.toml").write_text(text.replace("\nshots = 1\n", "\nshots = 3\n"))
+    assert hpo("train three.toml").status == 0
+    assert "20-way 3-shot within" in hpo("evaluate three.safetensors --tasks 40").out
+    assert "20-way within" in hpo("evaluate three.safetensors --tasks 40 --shots 1").out
+
+
 @pytest.mark.parametrize("shots", ["0", "-1", "x", "1,1", "1,", "1.5"])
 def test_shots_that_are_no_numbers(hpo: Hpo, searched: Searched, shots: str) -> None:
     line = f"evaluate best.safetensors --shots={shots}"

@@ -293,12 +293,14 @@ def test_what_was_enqueued_is_kept_however_often_its_process_dies(stored: Stored
     assert last.system_attrs["fixed_params"] == {"conv1_kernel": 4, "conv2_kernel": 3}
 
 
-@pytest.mark.parametrize(("epochs", "deaths"), [(0, 3), (1, 1)])
-def test_a_first_epoch_forgives_earlier_deaths(
-    stored: StoredStudy, epochs: int, deaths: int
+@pytest.mark.parametrize(
+    ("resumed_at", "epochs", "deaths"), [(None, 0, 3), (None, 1, 1), (2, 2, 3), (2, 3, 1)]
+)
+def test_an_epoch_of_its_own_forgives_earlier_deaths(
+    stored: StoredStudy, resumed_at: int | None, epochs: int, deaths: int
 ) -> None:
     trial = stored.study.ask()
-    Record(owner=gone(), deaths=2).write(trial)
+    Record(owner=gone(), deaths=2, resumed_at=resumed_at).write(trial)
     for epoch in range(epochs):
         trial.report(0.5, epoch)
     reclaim(stored.study, stored.storage)

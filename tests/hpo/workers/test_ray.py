@@ -4,6 +4,7 @@ from pathlib import Path
 from unittest.mock import Mock, call
 
 import pytest
+from optuna.trial import create_trial
 
 from hpo.search.loop import DeviceFailure, MachineFailure
 from hpo.search.observer import Observer
@@ -67,6 +68,15 @@ def test_workers_on_ray_end_with_their_time(stored: StoredStudy, tmp_path: Path,
     assert run_on_ray("auto", job, 3, None, stored, 0, Observer()) == "the time is up"
     assert ray.cancel.call_count == 3
     ray.shutdown.assert_called_once_with()
+
+
+def test_what_ended_last_is_told_too(stored: StoredStudy, tmp_path: Path, ray: Mock) -> None:
+    observer = Mock(spec=Observer)
+    job = Work("tiny", str(stored.storage.url), tmp_path, "cpu", tmp_path)
+    ray.get.side_effect = lambda done: stored.study.add_trial(create_trial(value=0.5))
+    assert run_on_ray("auto", job, 2, None, stored, None, observer) is None
+    told = [call.args[0].number for call in observer.trial_finished.call_args_list]
+    assert told == [0, 1]
 
 
 def test_without_ray_there_is_one_sentence(
