@@ -2,9 +2,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+from syrupy.assertion import SnapshotAssertion
 
 from model.configuration import Configuration, ConfigurationError, DataChoice, Provenance
 from model.recipe import AllPairs, RandomPairs
+from tests.model.schema import schema_lines
 from tests.model.tiny import tiny_configuration
 
 
@@ -38,6 +41,26 @@ def test_the_recipe_key_holds_what_bears_on_the_training() -> None:
         exported="2026-01-01T00:00:00Z",
     )
     assert one.model_copy(update={"provenance": found}).recipe_key == one.recipe_key
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        {"validation_groups": ("a", "b"), "evaluation_groups": ("c", "b")},
+        {"validation_groups": ("a",)},
+        {"evaluation_groups": ("a",)},
+    ],
+)
+def test_groups_that_are_held_out_are_two_lists_without_a_common_one(
+    groups: dict[str, tuple[str, ...]],
+) -> None:
+    with pytest.raises(ValidationError, match="are two lists of different groups, or both left"):
+        DataChoice.model_validate({"set": "folder", **groups})
+
+
+def test_the_schema_lines_a_configuration(snapshot: SnapshotAssertion) -> None:
+    """Their kinds, bounds and defaults."""
+    assert "\n".join(schema_lines(Configuration)) == snapshot
 
 
 def test_tasks_are_counted_in_whole_draws() -> None:

@@ -6,8 +6,10 @@ from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import text
+from syrupy.assertion import SnapshotAssertion
 
 from hpo import __version__
+from hpo.cli import COMMANDS
 from model.snapshot import Snapshot
 from tests.hpo.command import Hpo, refused
 from tests.hpo.made_up import stopped_at
@@ -191,6 +193,16 @@ def test_help_has_an_example_for_every_command(hpo: Hpo) -> None:
     commands = [c for c in listed if c != "data"] + ["data show", "data check", "data download"]
     for command in commands:
         assert f"Example: hpo {command}" in hpo(f"{command} --help").out
+
+
+def test_the_help_of_every_command(
+    hpo: Hpo, monkeypatch: pytest.MonkeyPatch, snapshot: SnapshotAssertion
+) -> None:
+    """Word for word, with the bounds and the defaults of the options."""
+    monkeypatch.setenv("COLUMNS", "100")
+    for command in (*sorted(COMMANDS), "data check", "data show", "data download"):
+        told = hpo(f"{command} --help").out
+        assert "\n".join(line.rstrip() for line in told.splitlines()) == snapshot(name=command)
 
 
 @pytest.mark.parametrize("line", ["--help", "data --help"])

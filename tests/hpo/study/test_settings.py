@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 from hpo.study.settings import (
     SettingsError,
+    StudySettings,
     differences,
     keys_of,
     merged_changes,
@@ -12,6 +14,7 @@ from hpo.study.settings import (
 from hpo.study.space import SearchSpace
 from model.configuration import Configuration, ConfigurationError
 from tests.hpo.tiny_study import tiny_settings, write_tiny
+from tests.model.schema import schema_lines
 
 SHIPPED = sorted((Path(__file__).parents[3] / "studies").glob("*.toml"))
 
@@ -26,6 +29,12 @@ def test_the_shipped_studies_are_valid(file: Path) -> None:
 
 def test_the_studies_are_shipped() -> None:
     assert {"classic", "demo", "images", "modern", "paper", "small"} == {f.stem for f in SHIPPED}
+
+
+def test_the_keys_of_a_study_file(snapshot: SnapshotAssertion) -> None:
+    """Their kinds, bounds and defaults; those of a configuration are tested there."""
+    shared = set(schema_lines(Configuration))
+    assert "\n".join(key for key in schema_lines(StudySettings) if key not in shared) == snapshot
 
 
 def test_a_classic_trial_is_the_beginning_of_its_full_training() -> None:
