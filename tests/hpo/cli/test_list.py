@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Searched
@@ -85,3 +86,11 @@ def test_what_cannot_be_read_is_said(
     assert not (tmp_path / "none.db").exists()
     monkeypatch.setenv("HPO_STORAGE", "sqlite:///studies/broken/study.db")
     assert refused(hpo("list"), "cannot be used")
+
+
+def test_a_database_that_somebody_broke_is_one_sentence(hpo: Hpo, searched: Searched) -> None:
+    with searched().storage.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE trials RENAME COLUMN state TO condition"))
+    outcome = hpo("list")
+    assert outcome.status == 0
+    assert outcome.err.count("studies/tiny/study.db") == len(outcome.err.splitlines()) == 1

@@ -1,6 +1,7 @@
 """What `hpo train` takes over from the trial, what `--threads` fixes, and what it overwrites."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -87,6 +88,17 @@ def test_a_finished_training_is_not_overwritten(hpo: Hpo, exported: Configuratio
     assert "epoch 1 of 4" in forced.err
     assert hpo("train best.toml --seed 0 --force").status == 0
     assert load_checkpoint(file, torch.device("cpu")).configuration.seed == 0 != exported.seed
+
+
+def test_where_nothing_can_be_written_nothing_is_trained(
+    hpo: Hpo, exported: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = Mock()
+    monkeypatch.setattr("hpo.cli.train.train_in_full", begun)
+    Path("folder-2.safetensors").mkdir()
+    assert refused(hpo("train best.toml -o best.toml/c"), "cannot be written", "another place")
+    assert refused(hpo("train best.toml -o folder.safetensors --networks 2"), "cannot be written")
+    begun.assert_not_called()
 
 
 def test_what_is_not_finished_goes_on_with_the_same_line_that_overwrites(

@@ -7,6 +7,7 @@ from optuna.trial import TrialState, create_trial
 from hpo.results.export import choose, export_best
 from hpo.search.objective import WORST
 from hpo.study.checked import BrokenStudy
+from hpo.study.confirmations import keep_result
 from hpo.study.study import StoredStudy, StudyError
 from hpo.study.trials import INTERRUPTED, Record
 from model.configuration import Configuration
@@ -128,6 +129,19 @@ def test_a_rival_is_better_than_the_winner_and_not_as_good(stored: StoredStudy) 
     stored.study.add_trial(create_trial(value=0.09))
     assert choose(stored).rival == 5
     assert choose(stored, 1).rival is None
+
+
+def test_no_rival_is_one_that_was_confirmed_and_not_taken_for_the_full_training(
+    stored: StoredStudy,
+) -> None:
+    for error in (0.2, 0.1):
+        stored.study.add_trial(create_trial(value=error))
+    crown(stored, 0, 0.2)
+    crown(stored, 1, 0.3)
+    keep_result(stored.study, 0, 0, {"error": 0.15, "tasks": 100}, full=True)
+    assert (choose(stored).trial.number, choose(stored).rival) == (0, None)
+    stored.study.add_trial(create_trial(value=0.15))
+    assert choose(stored).rival == 2
 
 
 def test_a_configuration_is_that_of_the_full_training(open_study: Open) -> None:

@@ -183,3 +183,21 @@ def test_an_end_that_arrived_without_an_answer_is_no_error_and_no_other_end(
     assert stored.study.trials[0].value == 0.25
     with pytest.raises(UpdateFinishedTrialError):
         stored.storage.set_trial_state_values(1, TrialState.COMPLETE, [0.25])
+
+
+def test_an_end_that_another_process_wrote_meanwhile_is_not_taken_for_ones_own(
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = RDBStorage.set_trial_state_values
+
+    def ended_elsewhere(storage: RDBStorage, number: int, state: TrialState, _: Any) -> bool:
+        plain(storage, number, state, [0.5])
+        monkeypatch.setattr(RDBStorage, "set_trial_state_values", plain)
+        raise AWAY
+
+    trial = stored.study.ask()
+    monkeypatch.setattr("time.sleep", Mock())
+    monkeypatch.setattr(RDBStorage, "set_trial_state_values", ended_elsewhere)
+    with pytest.raises(UpdateFinishedTrialError):
+        stored.storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.25])
+    assert stored.study.trials[0].value == 0.5

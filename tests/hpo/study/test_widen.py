@@ -14,7 +14,7 @@ from hpo.study.widen import widen
 from tests.hpo.command import Hpo, refused
 from tests.hpo.fixture_types import Open, Searched
 from tests.hpo.made_up import gone
-from tests.hpo.tiny_study import tiny_settings
+from tests.hpo.tiny_study import open_tiny, tiny_settings, write_tiny
 
 WIDER = ("space.filters.high=96", "space.lr.high=0.5")
 
@@ -163,3 +163,10 @@ def test_the_command_goes_on_in_wider_ranges_and_the_same_line_resumes_it(
     assert refused(hpo(f"{line} --set space.filters.high=32"), "space.filters.high: 96 → 32")
     refused(hpo(f"{line} --widen filters.high=16"), "does not hold all of the study's 16 to 96")
     refused(hpo(f"{line} --widen fliters.high=96"), "space.fliters")
+
+
+def test_a_new_study_begins_in_the_wider_ranges(hpo: Hpo, tmp_path: Path) -> None:
+    write_tiny(tmp_path / "studies")
+    outcome = hpo("run tiny --trials 1 --workers 0 --widen filters.high=96")
+    assert outcome.status == 0, outcome.err
+    assert open_tiny(tmp_path).settings.space.filters.high == 96

@@ -169,4 +169,5 @@ def test_the_command_serves_what_was_asked_for(
     assert asked.out == f"{address}\n"
     assert "there is no login" in asked.err
     assert make.call_args.args[1:] == (Path("there/artifacts"), 9, True)
+    assert make.return_value.serve_forever.call_count == 2
     assert browse.call_count == 1
