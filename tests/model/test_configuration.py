@@ -58,7 +58,7 @@ def test_groups_that_are_held_out_are_two_lists_without_a_common_one(
         DataChoice.model_validate({"set": "folder", **groups})
 
 
-def test_the_schema_lines_a_configuration(snapshot: SnapshotAssertion) -> None:
+def test_the_keys_of_a_configuration(snapshot: SnapshotAssertion) -> None:
     """Their kinds, bounds and defaults."""
     assert "\n".join(schema_lines(Configuration)) == snapshot
 
