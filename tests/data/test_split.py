@@ -116,6 +116,8 @@ def test_groups_that_are_named_are_held_out() -> None:
     assert (cut.evaluation.alphabets, numbers(cut.evaluation)) == (("a",), [0, 1, 2, 3])
     with pytest.raises(DataError, match="no group d in mine: name some of a, b, c"):
         split_classes(drawings, ("d",), ("a",), 0.2, 2, 0)
+    with pytest.raises(DataError, match="no group d in mine: name some of a, b, c"):
+        split_classes(drawings, ("c",), ("a", "d"), 0.2, 2, 0)
     with pytest.raises(DataError, match="no class left for train"):
         split_classes(drawings, ("a", "b"), ("c",), 0.2, 2, 0)
 
