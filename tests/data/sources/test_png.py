@@ -26,11 +26,11 @@ def test_ink_is_what_is_darker_than_half() -> None:
     assert np.array_equal(read_drawing(as_file(Image.fromarray(grey).convert("RGB")), "one"), ink)
 
 
-def test_another_size_is_named() -> None:
-    with pytest.raises(
-        DataError, match=f"^a/b is 20×30 pixels where Omniglot has 105×105: {AGAIN}"
-    ):
-        read_drawing(as_file(Image.new("L", (20, 30))), "a/b")
+@pytest.mark.parametrize(("width", "height"), [(20, 30), (105, 104), (106, 105)])
+def test_another_size_is_named(width: int, height: int) -> None:
+    told = f"^a/b is {width}×{height} pixels where Omniglot has 105×105: {AGAIN}"
+    with pytest.raises(DataError, match=told):
+        read_drawing(as_file(Image.new("L", (width, height))), "a/b")
 
 
 def test_what_is_no_image_is_named() -> None:
