@@ -66,9 +66,10 @@ def check_standing(stored: StoredStudy) -> None:
     assert now.untrainable == len(untrainable)
 
 
-def drawn(view: RenderableType, width: int = 140) -> str:
+def drawn(view: RenderableType, width: int = 140, colours: bool = False) -> str:
     screen = io.StringIO()
-    Console(file=screen, width=width).print(view)
+    system = "standard" if colours else None
+    Console(file=screen, width=width, force_terminal=colours, color_system=system).print(view)
     return screen.getvalue()
 
 

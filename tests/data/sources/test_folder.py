@@ -150,8 +150,9 @@ def test_a_cache_that_cannot_be_written_is_no_matter(tmp_path: Path) -> None:
 
 def test_what_is_no_image_is_passed_over(tmp_path: Path) -> None:
     root = write_classes(tmp_path / "one", {"a": 2})
-    for name in ("notes.txt", "a/list.csv", ".hidden/x.png", "a/.x.png", "a/Thumbs.db"):
-        (root / name).parent.mkdir(exist_ok=True)
+    unseen = (".hidden/x.png", "a/.x.png", "a/Thumbs.db", "desktop.ini", "__MACOSX/a/x.png")
+    for name in ("notes.txt", "a/list.csv", *unseen):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("no image")
     found = find(root)
     assert [path.name for path in found.images] == ["0.png", "1.png"]

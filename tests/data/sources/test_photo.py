@@ -142,6 +142,17 @@ def test_a_wide_picture_is_padded_with_paper(
     assert distance(seen, as_trained(expected)) < 0.005
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_tall_picture_is_read_as_the_wide_one_that_it_is_when_turned(channels: int) -> None:
+    wide = Image.new("RGB", (40, 20), (10, 200, 30))
+    ImageDraw.Draw(wide).rectangle((6, 3, 29, 8), fill=(250, 0, 100))
+    tall = wide.transpose(Image.Transpose.TRANSPOSE)
+    assert tall.size == (20, 40)
+    expected = read_photo(wide, SIDE, channels).mT
+    assert torch.equal(read_photo(tall, SIDE, channels), expected)
+    assert not torch.equal(expected, expected.mT)
+
+
 def test_ink_may_fill_more_than_half_of_a_wide_picture(tmp_path: Path) -> None:
     wide = Image.new("L", (1000, 40), 255)
     ImageDraw.Draw(wide).rectangle((20, 6, 979, 33), fill=0)  # 67 % of it

@@ -308,3 +308,16 @@ def test_the_table_sets_what_was_confirmed_beside_what_the_search_saw(
     shown = hpo("confirm tiny --top 2 --seeds 2 --tasks 200 --timeout 0 --json")
     points = [one["search_too_good_by_points"] for one in json.loads(shown.out)["confirmed"]]
     assert points == pytest.approx([96 - saw[second], 99.9 - saw[best]])
+
+
+def test_a_study_in_another_database_is_confirmed_and_exported_there(
+    hpo: Hpo, tmp_path: Path
+) -> None:
+    write_tiny(tmp_path / "studies")
+    there = "--storage sqlite:///all.db"
+    assert hpo(f"run tiny --trials 1 {there}").status == 0
+    for line in ("confirm tiny --top 1 --seeds 1 --tasks 40", "export tiny"):
+        assert refused(hpo(line), "no study in studies/tiny/study.db")
+        done = hpo(f"{line} {there}")
+        assert done.status == 0, done.err
+    assert "took trial 0, the confirmed winner" in done.err

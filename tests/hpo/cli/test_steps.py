@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.cli.steps import typed
+from hpo.cli.steps import passed_over, typed
 from hpo.study.storage import open_storage
 from tests.hpo.command import Hpo, refused
 from tests.hpo.tiny_study import write_tiny
@@ -52,3 +52,10 @@ def test_every_line_to_type_next_quotes_names_and_paths(hpo: Hpo, tmp_path: Path
     page = html.unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "hpo export 'my study' -o best.toml" in page
     assert "<code>hpo confirm 'my study'</code> does it" in page
+
+
+def test_of_many_files_that_are_passed_over_five_are_named() -> None:
+    files = [Path(f"{number}.txt") for number in range(7)]
+    begins = "passed over, as no image by its name: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt"
+    assert passed_over(files[:5]) == begins
+    assert passed_over(files) == f"{begins} and 2 more"

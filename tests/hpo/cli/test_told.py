@@ -16,11 +16,13 @@ from syrupy.assertion import SnapshotAssertion
 
 from hpo.study.confirmations import keep_result
 from hpo.study.evaluations import Look, keep_look
+from hpo.study.limits import Budget, set_limits
 from hpo.study.study import StoredStudy
+from hpo.view.terminal import StudyView
 from model.scoring import pack
 from tests.hpo.big_study import big_study
 from tests.hpo.command import Hpo
-from tests.hpo.made_up import keep
+from tests.hpo.made_up import drawn, keep
 from tests.hpo.report.pages import figures_of, words_of
 from tests.hpo.tiny_study import tiny_settings, write_tiny
 
@@ -97,6 +99,15 @@ def test_a_command_says(
     assert said.status == 0
     assert masked(said.out, told, tmp_path) == snapshot(name="stdout")
     assert masked(said.err, told, tmp_path) == snapshot(name="stderr")
+
+
+def test_the_view_and_the_status_say_it_of_a_study_with_a_budget(
+    hpo: Hpo, told: StoredStudy, tmp_path: Path, snapshot: SnapshotAssertion
+) -> None:
+    set_limits(told.study, 40, Budget(3600, "seconds"))
+    view = re.sub(r"\d+ (days|years) left", "… left", drawn(StudyView(told), colours=True))
+    assert masked(view, told, tmp_path) == snapshot(name="view")
+    assert masked(hpo("status tiny").out, told, tmp_path) == snapshot(name="status")
 
 
 def test_the_page_says(

@@ -81,3 +81,47 @@ def test_a_file_of_ones_own_takes_the_place_of_a_shipped_one(
     assert not find_study("paper").is_shipped
     mine = write_tiny(tmp_path / "studies/configurations", "omniglot")
     assert find_configuration("omniglot").resolve() == mine.resolve()
+
+
+def test_a_study_file_has_its_results_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HPO_STORAGE", raising=False)
+    write_tiny(tmp_path / "mine", "tiny")
+    write_tiny(tmp_path, "here")
+    for named, folder in (("mine/tiny.toml", "mine/tiny"), ("here.toml", "here")):
+        place = find_study(named)
+        assert (place.file, place.folder) == (Path(named), Path(folder))
+        assert place.name == Path(folder).name
+        assert place.url == f"sqlite:///{folder}/study.db"
+        assert not place.is_shipped
+    assert find_study("mine/tiny.toml", "sqlite:///a.db").url == "sqlite:///a.db"
+    for absent in ("none.toml", "mine/none"):
+        with pytest.raises(SettingsError, match=f"there is no study file {absent}: check the path"):
+            find_study(absent)
+
+
+def test_the_longest_name_of_a_folder_has_two_hundred_characters() -> None:
+    assert is_plain_name("a" * 200)
+    assert not is_plain_name("a" * 201)
+    assert confirmation_folder(Path("there"), "a") == Path("there/confirmation/a")
+
+
+def test_a_data_folder_may_be_in_ones_home_and_has_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "photos").mkdir()
+    monkeypatch.setenv("HPO_DATA", "~/photos")
+    assert data_folder(None) == tmp_path / "photos"
+    monkeypatch.delenv("HPO_DATA")
+    assert data_folder(None, DataChoice(set="folder", path="~/photos")) == tmp_path / "photos"
+    assert data_folder(None) == data_folder(None, DataChoice(set="omniglot"))
+    assert data_folder(None) == tmp_path / "cache/hpo"
+    with pytest.raises(SettingsError, match="where the images are is not said: name their folder"):
+        data_folder(None, DataChoice(set="folder"))
+    for absent in (Path("nowhere"), Path(__file__)):
+        with pytest.raises(SettingsError, match="the data folder .* does not exist: make it, or"):
+            data_folder(absent)
