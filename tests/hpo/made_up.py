@@ -69,7 +69,9 @@ def check_standing(stored: StoredStudy) -> None:
 def drawn(view: RenderableType, width: int = 140, colours: bool = False) -> str:
     screen = io.StringIO()
     system = "standard" if colours else None
-    Console(file=screen, width=width, force_terminal=colours, color_system=system).print(view)
+    Console(
+        file=screen, width=width, force_terminal=colours, color_system=system, no_color=not colours
+    ).print(view)
     return screen.getvalue()
 
 

@@ -24,10 +24,10 @@ def work(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mock:
 
 
 def test_what_was_asked_for_reaches_the_search(hpo: Hpo, work: Mock, tmp_path: Path) -> None:
-    options = (
-        "--device cpu --threads 3 --timeout 7 --data images --results there --tensorboard runs"
-    )
-    joined = hpo(f"worker tiny --storage sqlite:///all.db {options}")
+    asked = "--device cpu --threads 3 --timeout 7"
+    places = "--data images --results there --tensorboard runs"
+    (tmp_path / "images").mkdir()
+    joined = hpo(f"worker tiny --storage sqlite:///all.db {asked} {places}")
     assert joined.status == 0, joined.err
     assert "study    tiny in sqlite:///all.db: 0 of 5 trials\n" in joined.err
     assert "device   CPU, 3 threads\n" in joined.err
