@@ -68,10 +68,14 @@ def check_standing(stored: StoredStudy) -> None:
 
 def drawn(view: RenderableType, width: int = 140, colours: bool = False) -> str:
     screen = io.StringIO()
-    system = "standard" if colours else None
-    Console(
-        file=screen, width=width, force_terminal=colours, color_system=system, no_color=not colours
-    ).print(view)
+    console = Console(
+        file=screen,
+        width=width,
+        force_terminal=colours,
+        color_system="standard" if colours else None,
+        no_color=not colours,
+    )
+    console.print(view)
     return screen.getvalue()
 
 
