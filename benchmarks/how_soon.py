@@ -57,7 +57,7 @@ def trained_and_scored(
         "epochs": configuration.training.epochs,
         "seed": seed,
         "seconds": round(seconds, 1),
-        "correct, %": 100 * score.accuracy,
+        "correct, %": round(100 * score.accuracy, 3),
         "95 % interval": f"{100 * low:.1f} to {100 * high:.1f}",
     }
 
