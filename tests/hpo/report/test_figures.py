@@ -48,6 +48,20 @@ def test_pruning_has_a_bar_an_epoch(stored: StoredStudy, cut: list[int]) -> None
     assert max(cut) / axis["dtick"] <= 10
 
 
+def test_of_more_trials_than_a_table_can_have_the_best_are_in_it(
+    stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error in (0.6, 0.5, 0.4, 0.3, 0.2):
+        stored.study.add_trial(a_trial(stored, error, TrialState.COMPLETE))
+    words = words_of(page_of(stored))
+    assert "All 5 trials, the best first" in words
+    monkeypatch.setattr("hpo.report.networks.MOST_ROWS", 2)
+    words = words_of(page_of(stored))
+    assert "The first 2 of 5 trials, the best first" in words
+    table = words[words.index("The first 2 of 5") :]
+    assert ("20.00" in table, "30.00" in table, "40.00" in table) == (True, True, False)
+
+
 def test_of_very_many_trials_some_are_drawn_as_lines_and_the_best_in_any_case(
     stored: StoredStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

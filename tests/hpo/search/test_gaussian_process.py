@@ -143,6 +143,20 @@ def test_it_begins_among_the_neighbours_of_the_best(
     assert centres[0][:, columns].mean() > np.array(places)[:, columns].mean() + 0.1
 
 
+def test_the_proposal_promises_more_than_any_of_many_random_ones(space: SearchSpace) -> None:
+    chance, study = np.random.default_rng(0), optuna.create_study()
+    drawn = [space.draw(chance) for _ in range(12)]
+    study.add_trials([trained(quality(space, p), **at(space, p)) for p in drawn])
+    number = study.ask().number
+    proposed = GaussianProcess(space, 4, 0).sample_relative(
+        study, study.trials[number], space.distributions
+    )
+    found = Posterior(space.distributions, known_of(study.trials[:12], TASKS))
+    random = [space.draw(chance) for _ in range(200)]
+    promises = found.expected(found.inputs([proposed, *random]))
+    assert promises[0] > promises[1:].max()
+
+
 def test_nothing_is_proposed_in_the_beginning(space: SearchSpace) -> None:
     study = optuna.create_study()
     params = space.draw(np.random.default_rng(0))

@@ -55,6 +55,22 @@ def test_the_fast_encoder_computes_the_plain_one(
         assert float((one - other).norm() / other.norm()) < steep
 
 
+def test_a_trained_network_answers_in_eight_views_if_it_is_to() -> None:
+    for eight_views, views in ((False, 1), (True, 8)):
+        described = architecture(((3, 16), (3, 16)), size=20, fc=16).model_copy(
+            update={"eight_views": eight_views}
+        )
+        network = SiameseNetwork(described, seeded(0)).train()
+        images = torch.rand(3, 1, 20, 20, generator=seeded(1))
+        with torch.inference_mode():
+            answers = answering_encoder(network, "fp32")(images).view(3, views, 16)
+            turned = answering_encoder(network, "fp32")(images.rot90(dims=(2, 3)))
+            assert not network.training
+            assert torch.equal(answers[:, 0], encoder(network, "fp32")(images))
+        same = torch.isclose(answers[:, :, None], turned.view(3, 1, views, 16), atol=1e-5).all(3)
+        assert same.any(2).all() == eight_views  # the views of the turned image are the same eight
+
+
 def cosine(one: list[Tensor], other: list[Tensor]) -> float:
     first, second = (torch.cat([g.flatten().double() for g in gs]) for gs in (one, other))
     return float(first @ second / (first.norm() * second.norm()))
