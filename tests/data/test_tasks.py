@@ -217,10 +217,13 @@ def test_broken_runs_are_named(strokes: Drawings, tmp_path: Path) -> None:
         load_official_runs(tmp_path / "bad.zip")
 
 
-def test_runs_of_unequal_size_are_refused(strokes: Drawings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lines", [slice(1, 20), slice(0, 21)])
+def test_runs_of_unequal_size_are_refused(strokes: Drawings, tmp_path: Path, lines: slice) -> None:
+    """A class fewer, or one more image to be asked about."""
     folder = write_runs(tmp_path / "runs", strokes, runs=2)
     labels = folder / "run02/class_labels.txt"
-    labels.write_text("".join(labels.read_text().splitlines(keepends=True)[1:]))
+    twice = labels.read_text().splitlines(keepends=True) * 2
+    labels.write_text("".join(twice[lines]))
     with pytest.raises(DataError, match="differ in size: every run needs the same support set"):
         load_official_runs(folder)
 
