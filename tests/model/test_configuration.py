@@ -23,9 +23,14 @@ def test_the_recipe_key_holds_what_bears_on_the_training() -> None:
         tiny_configuration(epochs=9),
         tiny_configuration(sampling=RandomPairs()),
         tiny_configuration(sampling=AllPairs()),
+        one.model_copy(update={"data": one.data.model_copy(update={"task_seed": 5})}),
+        one.model_copy(update={"network": one.network.model_copy(update={"fc_units": 33})}),
+        one.model_copy(
+            update={"rates": one.rates | {"fc": one.rates["fc"].model_copy(update={"lr": 0.5})}}
+        ),
     ]
     keys = {c.recipe_key for c in (one, *others)}
-    assert len(keys) == 5
+    assert len(keys) == 8
     assert Configuration.from_toml(one.to_toml(), "x").recipe_key == one.recipe_key
     found = Provenance(
         study="tiny",
