@@ -5,6 +5,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 
+from data.pairs import PairBatch
 from model.recipe import AllPairs
 from model.training import Trainer, train
 from tests.model.tiny import Make, tiny_configuration
@@ -32,6 +33,27 @@ def test_a_step_out_of_memory_is_done_in_parts(make: Make, monkeypatch: pytest.M
     list(split.steps(0))
     assert max(blocks) == 10
     for one, other in zip(whole.network.parameters(), split.network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
+
+
+def test_a_step_that_fails_behind_its_gradients_is_not_done_twice(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, again = make(tiny_configuration(epochs=1)), make(tiny_configuration(epochs=1))
+    list(whole.steps(0))
+    plain, failed = Trainer._gradient, list[int]()
+
+    def gradient(trainer: Trainer, batch: PairBatch, block: int) -> torch.Tensor:
+        loss = plain(trainer, batch, block)
+        if not failed:
+            failed.append(block)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loss
+
+    monkeypatch.setattr(Trainer, "_gradient", gradient)
+    list(again.steps(0))
+    assert failed
+    for one, other in zip(whole.network.parameters(), again.network.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
 
 

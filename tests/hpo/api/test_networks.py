@@ -92,7 +92,10 @@ def test_what_is_no_picture_is_one_sentence(network: hpo.TrainedNetwork, paper: 
     blank = Image.new("L", (9, 9), 255)
     for images, sentence in (
         ([], "there is no image: give one or more"),
-        ("a.png", "one image stands where several are expected: put it in a list"),
+        *(
+            (alone, "one image stands where several are expected: put it in a list")
+            for alone in ("a.png", Path("a.png"), Image.fromarray(paper[0]))
+        ),
         (["a.png"], "there is no image a.png: check the path"),
         ([paper[0], blank], "image 1 is blank: give a picture"),
         (paper[0], r"image 0 is an array of uint8, \(105,\): give uint8, \(H, W\) or \(H, W, 3\)"),
