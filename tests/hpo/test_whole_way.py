@@ -67,8 +67,8 @@ def _one_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_search(hpo: Hpo, tmp_path: Path, snapshot: SnapshotAssertion) -> None:
     for line in (
-        "run tiny --trials 3 --pruner median --threads 1",
-        "run tiny --trials 4 --threads 1",
+        "run tiny --trials 2 --pruner median --threads 1",
+        "run tiny --trials 3 --threads 1",
         "status tiny",
     ):
         said = hpo(line)
@@ -78,6 +78,7 @@ def test_a_search(hpo: Hpo, tmp_path: Path, snapshot: SnapshotAssertion) -> None
     assert files(tmp_path) == snapshot(name="files")
 
 
+@pytest.mark.soak
 def test_what_comes_after_a_search(hpo: Hpo, tmp_path: Path, snapshot: SnapshotAssertion) -> None:
     assert hpo("run tiny --trials 3 --threads 1").status == 0
     for line in (

@@ -190,6 +190,7 @@ def test_another_seed_of_a_study_is_another_search(tmp_path: Path) -> None:
     assert all(one != other for one, other in combinations(first, 2))
 
 
+@pytest.mark.soak
 def test_startup_is_uniform_over_what_fits() -> None:
     space = SearchSpace(PAPER)
     fitting = [k for k in product(range(3, 21), repeat=4) if space.fits(k)]

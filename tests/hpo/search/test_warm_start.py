@@ -382,6 +382,7 @@ def test_what_cannot_be_is_one_sentence_and_writes_nothing(
     assert left <= {"tiny.toml", "old.db", "old.db-wal", "old.db-shm"}
 
 
+@pytest.mark.soak
 def test_from_one_search_to_the_next(hpo: Hpo, tmp_path: Path) -> None:
     write_tiny(tmp_path / "studies")
     write_tiny(

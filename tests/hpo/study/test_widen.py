@@ -146,6 +146,7 @@ def test_a_limit_on_cost_is_raised_likewise(open_study: Open, tmp_path: Path) ->
         widened(stored, tmp_path, "space.multiply_adds=1.5e6")
 
 
+@pytest.mark.soak
 def test_the_command_goes_on_in_wider_ranges_and_the_same_line_resumes_it(
     hpo: Hpo, searched: Searched
 ) -> None:
