@@ -151,6 +151,7 @@ def test_two_processes_at_once_do_no_harm(fake: Path, tmp_path: Path) -> None:
     assert len(packed_files(tmp_path)) == 1
 
 
+@pytest.mark.soak
 def test_a_full_disk_leaves_nothing_half_written(fake: Path, tmp_path: Path) -> None:
     def small_files_only() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

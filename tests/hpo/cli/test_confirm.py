@@ -96,6 +96,7 @@ def test_the_best_trials_are_trained_again_and_ranked(
     assert re.fullmatch(said, lines[3])
 
 
+@pytest.mark.soak
 def test_the_same_line_does_nothing_twice_and_other_tasks_do_it_anew(
     hpo: Hpo, searched: Searched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +245,7 @@ def test_a_study_without_trials_and_one_of_other_data(hpo: Hpo, tmp_path: Path) 
     assert not kept(stored)
 
 
+@pytest.mark.soak
 def test_finalists_are_trained_in_full_and_the_winner_of_that_is_exported(
     hpo: Hpo, searched: Searched, small_split: Split
 ) -> None:

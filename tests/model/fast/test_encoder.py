@@ -76,6 +76,7 @@ def cosine(one: list[Tensor], other: list[Tensor]) -> float:
     return float(first @ second / (first.norm() * second.norm()))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("layers", "weights"),
     [
