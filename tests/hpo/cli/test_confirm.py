@@ -245,7 +245,6 @@ def test_a_study_without_trials_and_one_of_other_data(hpo: Hpo, tmp_path: Path) 
     assert not kept(stored)
 
 
-@pytest.mark.soak
 def test_finalists_are_trained_in_full_and_the_winner_of_that_is_exported(
     hpo: Hpo, searched: Searched, small_split: Split
 ) -> None:
