@@ -79,9 +79,9 @@ def main() -> None:
     tasks = fresh_tasks(configuration.data, inputs, TASKS)
     rows = []
     for epochs in chosen.epochs:
-        lengthened = of_length(configuration, epochs)
+        this_long = of_length(configuration, epochs)
         rows += [
-            trained_and_scored(lengthened, seed, folder, tasks, device)
+            trained_and_scored(this_long, seed, folder, tasks, device)
             for seed in range(1, 1 + chosen.seeds)
         ]
     print(table(rows))
