@@ -17,7 +17,7 @@ import psutil
 import torch
 from optuna.trial import create_trial
 
-import data.pairs
+import data.all_pairs
 from benchmarks.networks import settings
 from benchmarks.stopwatch import Breakdown, Row
 from benchmarks.throughput import Setting
@@ -77,9 +77,9 @@ def trial(setting: Setting) -> list[Row]:
         tempfile.TemporaryDirectory() as folder,
     ):
         for owner, name, label in (
-            (data.pairs, "as_input", "data"),
-            (data.pairs, "distort", "distortion"),
-            (data.pairs, "draw_transforms", "distortion"),
+            (data.all_pairs, "as_input", "data"),
+            (data.all_pairs, "distort", "distortion"),
+            (data.all_pairs, "draw_transforms", "distortion"),
             *_parts_of_step(setting.device),
             (Trainer, "validate", "validation"),
             (Snapshot, "save", "snapshots"),

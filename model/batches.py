@@ -5,14 +5,9 @@ from functools import partial
 
 import torch
 
+from data.all_pairs import all_pairs_batches, characters_of_batch
 from data.drawings import Drawings
-from data.pairs import (
-    PairBatch,
-    all_pairs_batches,
-    characters_of_batch,
-    draw_pairs,
-    random_pair_batches,
-)
+from data.pairs import PairBatch, draw_pairs, random_pair_batches
 from model.recipe import AllPairs, RandomPairs, Training
 
 PIXELS_AT_ONCE = 2**26

@@ -8,8 +8,9 @@ from syrupy.assertion import SnapshotAssertion
 from torch import Tensor
 
 from data.affine import draw_symmetries, draw_transforms
+from data.all_pairs import all_pairs_batches
 from data.drawings import Drawings
-from data.pairs import all_pairs_batches, draw_pairs, random_pair_batches, seeded
+from data.pairs import draw_pairs, random_pair_batches, seeded
 from data.sources.mnist import draw_digit_tasks, load_digits
 from data.split import split_classes
 from data.tasks import draw_tasks

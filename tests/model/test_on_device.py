@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from data.all_pairs import all_pairs_batches
 from data.drawings import Drawings
-from data.pairs import PairBatch, all_pairs_batches, draw_pairs, random_pair_batches
+from data.pairs import PairBatch, draw_pairs, random_pair_batches
 from data.split import Split
 from data.tasks import OneShotTasks
 from model.fast import pooling
