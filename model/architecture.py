@@ -51,13 +51,17 @@ class Architecture(Frozen):
     normalisation: Literal["none", "batch"] = "none"
     """``batch``: batch normalisation (Ioffe and Szegedy 2015) of every convolution's maps, after
     their pooling and before ReLU."""
-
+    framed: bool = False
+    """Move and scale every drawing first, so that its ink lies as any other's does: see
+    `model.framing`."""
     eight_views: bool = False
     """Answer with the mean score of a pair over its eight turns and mirror images, both pictures
     turned alike: for a network that is trained on turned alphabets. Training is the same."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if self.framed and self.channels != 1:
+            raise ValueError("framed = true is for drawings: leave it out, or channels = 3")
         for number, (layer, side) in enumerate(
             zip(self.convolutions, self.sides, strict=False), start=1
         ):

@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from model.architecture import POOL, Architecture
+from model.framing import framed
 from model.initial_weights import Layer, initialise
 
 Encode = Callable[[Tensor], Tensor]
@@ -59,7 +60,7 @@ class SiameseNetwork(nn.Module):
             (N, F) in [0, 1].
         """
         convolutions = self.architecture.layers[:-2]
-        maps = self.cropped(images)
+        maps = self.seen(images)
         for name in convolutions:
             maps = self.layer(name)(maps)
             if name != convolutions[-1]:
@@ -70,10 +71,15 @@ class SiameseNetwork(nn.Module):
             maps = functional.relu(maps, inplace=True)
         return torch.sigmoid(self.layer("fc")(maps.flatten(1)))
 
-    def cropped(self, images: Tensor) -> Tensor:
-        """The part of the images, (N, K, S, S), that the embedding depends on."""
+    def seen(self, images: Tensor) -> Tensor:
+        """The images, (N, K, S, S), as the first layer sees them.
+
+        They are framed if the architecture says so, and without what the embedding does not
+        depend on.
+        """
         needed = self.architecture.needed_sides[0]
-        return images[..., :needed, :needed]
+        whole = framed(images) if self.architecture.framed else images
+        return whole[..., :needed, :needed]
 
     def score(self, first: Tensor, second: Tensor) -> Tensor:
         """The logit of "same character" for N pairs.

@@ -87,6 +87,7 @@ class NetworkSettings(Frozen):
     initial_weights: InitialWeights = "paper"
     output_weights: OutputWeights = "any"
     normalisation: Literal["none", "batch"] = "none"
+    framed: bool = False
     eight_views: bool = False
 
 
@@ -141,6 +142,7 @@ class StudySettings(Frozen):
             smallest = Architecture(
                 image_size=side,
                 channels=self.network.channels,
+                framed=self.network.framed,
                 convolutions=(layer,) * self.network.convolutions,
                 fc_units=self.space.fc_units.low,
             )

@@ -107,6 +107,7 @@ class SearchSpace:
             initial_weights=network.initial_weights,
             output_weights=network.output_weights,
             normalisation=network.normalisation,
+            framed=network.framed,
             eight_views=network.eight_views,
         )
 

@@ -36,7 +36,7 @@ def _encode_with_one_convolution(
     network: SiameseNetwork, kind: torch.dtype, images: Tensor
 ) -> Tensor:
     layer = network.layer("conv1")
-    images = images.to(kind, memory_format=torch.channels_last)
+    images = network.seen(images).to(kind, memory_format=torch.channels_last)
     maps = functional.conv2d(images, layer.weight.to(kind)).permute(0, 2, 3, 1)
     blank = blank_paper.response(layer, None)
     maps = _activated(network, "conv1", maps, blank).permute(0, 3, 1, 2)
@@ -47,7 +47,7 @@ def _encode(
     network: SiameseNetwork, kind: torch.dtype, spectral: frozenset[str], images: Tensor
 ) -> Tensor:
     first, *others = network.architecture.layers[:-2]
-    images = network.cropped(images).to(kind)
+    images = network.seen(images).to(kind)
     blank = blank_paper.response(network.layer(first), None)
     maps = first_layer(images, network.layer(first).weight.to(kind), blank)
     maps, rows_first = _normalised(network, first, maps), maps.device.type == "cpu"
@@ -73,7 +73,9 @@ def _encode(
 def _encode_densely(network: SiameseNetwork, kind: torch.dtype, images: Tensor) -> Tensor:
     """One kernel over the whole image is a matrix product, which PyTorch's convolution is not."""
     layer = network.layer("conv1")
-    units = functional.linear(images.flatten(1).to(kind), layer.weight.flatten(1).to(kind))
+    units = functional.linear(
+        network.seen(images).flatten(1).to(kind), layer.weight.flatten(1).to(kind)
+    )
     blank = blank_paper.response(layer, None)
     return _embeddings(network, _activated(network, "conv1", units, blank), blank)
 

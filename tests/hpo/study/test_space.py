@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from hpo.study.checked import BrokenStudy
 from hpo.study.settings import SettingsError, StudySettings, read_settings
 from hpo.study.space import SearchSpace, holds, place_in_range, value_at
+from model.architecture import Architecture
 from tests.hpo.tiny_study import tiny_settings
 
 PAPER = read_settings(Path(__file__).parents[3] / "studies/paper.toml")
@@ -96,11 +97,17 @@ def test_what_is_not_searched_of_a_network_is_the_studys() -> None:
         "normalisation": "batch",
         "eight_views": True,
     }
-    changed = PAPER.model_copy(update={"network": PAPER.network.model_copy(update=wanted)})
-    params = dict.fromkeys(SearchSpace(PAPER).distributions, 2)
-    network = SearchSpace(changed).architecture(params)
+
+    def network_of(**wanted: object) -> Architecture:
+        changed = PAPER.model_copy(update={"network": PAPER.network.model_copy(update=wanted)})
+        params = dict.fromkeys(SearchSpace(PAPER).distributions, 2)
+        return SearchSpace(changed).architecture(params)
+
+    network = network_of(**wanted)
     assert {name: getattr(network, name) for name in wanted} == wanted
-    assert wanted.keys() | {"convolutions", "fc_units"} == type(network).model_fields.keys()
+    assert network_of(framed=True).framed
+    others = {"framed", "convolutions", "fc_units"}
+    assert wanted.keys() | others == type(network).model_fields.keys()
 
 
 def test_parameters_that_make_no_network_are_said_to_be_a_trials(tmp_path: Path) -> None:

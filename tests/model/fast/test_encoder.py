@@ -9,6 +9,7 @@ from data.pairs import as_input, seeded
 from model.architecture import Architecture, Convolution
 from model.fast.encoder import answering_encoder, encoder
 from model.fast.spectral import spectral_layers
+from model.framing import framed
 from model.loss import batch_loss
 from model.recipe import Precision
 from model.siamese import Encode, SiameseNetwork
@@ -53,6 +54,21 @@ def test_the_fast_encoder_computes_the_plain_one(
     assert float((fast - plain).detach().abs().max()) < close
     for one, other in zip(found, exact, strict=True):
         assert float((one - other).norm() / other.norm()) < steep
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_network_that_frames_encodes_what_is_framed(shape: str, device: torch.device) -> None:
+    layers, size = SHAPES[shape]
+    plain = architecture(layers, size=size, fc=48).model_copy(update={"initial_weights": "he"})
+    framing = plain.model_copy(update={"framed": True})
+    images = torch.rand(9, 1, size, size, generator=seeded(1)).to(device)
+    images[..., : size // 2, :] = 0
+    one, other = (
+        encoder(SiameseNetwork(described, seeded(0)).to(device), "fp32")
+        for described in (plain, framing)
+    )
+    assert torch.equal(other(images), one(framed(images)))
+    assert not torch.allclose(other(images), one(images), atol=0.01)
 
 
 def test_a_trained_network_answers_in_eight_views_if_it_is_to() -> None:
