@@ -45,6 +45,7 @@ PAPERS_RATES = {"lr": 0.1, "momentum": 0.9, "l2": 1e-5}  # the first trial of `s
 CHANGES: Mapping[str, Change] = {
     "as it stands": Change(),
     "the paper's 12 drawers": Change(("data.all_drawers=false",)),
+    "drawings not framed": Change(("network.framed=false",)),
     "one view": Change(("network.eight_views=false",)),
     "the last weights, not an average": Change(("training.averaging=0",)),
     "alphabets not distorted as a whole": Change(("training.sampling.alphabet_distortion=0",)),

@@ -61,7 +61,7 @@ class Architecture(Frozen):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.framed and self.channels != 1:
-            raise ValueError("framed = true is for drawings: leave it out, or channels = 3")
+            raise ValueError("framed = true is for drawings, which have channels = 1")
         for number, (layer, side) in enumerate(
             zip(self.convolutions, self.sides, strict=False), start=1
         ):

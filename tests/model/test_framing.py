@@ -118,5 +118,5 @@ def test_a_network_embeds_what_is_framed_only_if_it_is_to(characters: Tensor) ->
 
 def test_only_drawings_are_framed() -> None:
     given = architecture().model_dump() | {"framed": True, "channels": 3}
-    with pytest.raises(ValueError, match="framed = true is for drawings: leave it out"):
+    with pytest.raises(ValueError, match="framed = true is for drawings, which have channels = 1"):
         Architecture.model_validate(given)

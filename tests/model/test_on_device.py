@@ -45,9 +45,9 @@ def on_gpu(small_split: Split) -> Iterator[Drawings]:
         yield small_split.train.to(CUDA)
 
 
-def network_on_gpu(normalisation: str = "none") -> SiameseNetwork:
+def network_on_gpu(normalisation: str = "none", framed: bool = False) -> SiameseNetwork:
     described = architecture(((3, 16), (3, 16)), size=20, fc=32)
-    described = described.model_copy(update={"normalisation": normalisation})
+    described = described.model_copy(update={"normalisation": normalisation, "framed": framed})
     with CUDA:
         return SiameseNetwork(described, torch.Generator())
 
@@ -77,19 +77,20 @@ def test_random_pairs_are_made_on_the_device(
 
 
 @pytest.mark.parametrize("softmax", [False, True])
-@pytest.mark.parametrize("normalisation", ["none", "batch"])
+@pytest.mark.parametrize(("normalisation", "framed"), [("none", False), ("batch", True)])
 def test_all_pairs_are_made_on_the_device(
-    on_gpu: Drawings, softmax: bool, normalisation: str
+    on_gpu: Drawings, softmax: bool, normalisation: str, framed: bool
 ) -> None:
     batch = check(all_pairs_batches(on_gpu, 30, 10, 3, 1.0, True, Chance(), at_once=2), 3)
-    network = network_on_gpu(normalisation)
+    network = network_on_gpu(normalisation, framed)
     embedded = encoder(network, "fp32")(batch.images)
     assert batch_loss(network, embedded, None, softmax).device.type == "cuda"
 
 
-def test_a_validation_waits_for_its_result_alone(small_tasks: OneShotTasks) -> None:
+@pytest.mark.parametrize("framed", [False, True])
+def test_a_validation_waits_for_its_result_alone(small_tasks: OneShotTasks, framed: bool) -> None:
     with FakeTensorMode(allow_non_fake_inputs=True):
-        network = network_on_gpu()
+        network = network_on_gpu(framed=framed)
         encode = encoder(network, "fp32")
         tasks = small_tasks.to(CUDA)
         scores = one_shot_scores(tasks, encode, network.score_all, block=64)

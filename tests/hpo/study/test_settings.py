@@ -114,6 +114,10 @@ def test_a_bad_setting_is_one_sentence(tmp_path: Path, change: str, message: str
         (["space.kernel.high=50"], "--set space.kernel.high: space.kernel.high = 50 is above the"),
         (["training.epochs=0", "search.seed=-1"], "--set training.epochs and --set search.seed: "),
         (["space.kernel={ low = 12, high = 15 }"], "--set space.kernel: even the smallest network"),
+        (
+            ["network.channels=3", "network.framed=true"],
+            "--set network.channels and --set network.framed: even the smallest network: framed = ",
+        ),
     ],
 )
 def test_the_change_that_cannot_be_is_named(
