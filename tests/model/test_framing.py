@@ -103,8 +103,11 @@ def test_blank_paper_stays_blank(device: torch.device) -> None:
 
 
 def test_the_turned_drawing_is_framed_as_the_drawing_is_turned(characters: Tensor) -> None:
-    for turned in (lambda images: images.rot90(dims=(2, 3)), lambda images: images.flip(-1)):
-        torch.testing.assert_close(framed(turned(characters)), turned(framed(characters)))
+    seen = framed(characters)
+    for quarters in (1, 2, 3):
+        turned = characters.rot90(quarters, dims=(2, 3))
+        torch.testing.assert_close(framed(turned), seen.rot90(quarters, dims=(2, 3)))
+    torch.testing.assert_close(framed(characters.flip(-1)), seen.flip(-1))
 
 
 def test_a_network_embeds_what_is_framed_only_if_it_is_to(characters: Tensor) -> None:
