@@ -53,7 +53,7 @@ class Architecture(Frozen):
     their pooling and before ReLU."""
     framed: bool = False
     """Move and scale every drawing first, so that its ink lies as any other's does: see
-    `model.framing`."""
+    `data.framing`."""
     eight_views: bool = False
     """Answer with the mean score of a pair over its eight turns and mirror images, both pictures
     turned alike: for a network that is trained on turned alphabets. Training is the same."""

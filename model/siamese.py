@@ -7,8 +7,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from data.framing import framed
 from model.architecture import POOL, Architecture
-from model.framing import framed
 from model.initial_weights import Layer, initialise
 
 Encode = Callable[[Tensor], Tensor]

@@ -2,9 +2,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from data.framing import framed
 from data.pairs import seeded
 from data.split import Split
 from data.tasks import OneShotTasks
+from model.architecture import Architecture
 from model.recipe import AllPairs
 from model.siamese import SiameseNetwork, in_all_views
 from model.training import Trainer, build
@@ -49,6 +51,22 @@ def test_every_convolution_but_the_last_is_pooled_and_each_is_normalised() -> No
     assert maps.shape[1:] == (16, 4, 4)
     expected = torch.sigmoid(network.layer("fc")(maps.flatten(1)))
     torch.testing.assert_close(network.encode(images), expected)
+
+
+def test_a_network_embeds_what_is_framed_only_if_it_is_to(network: SiameseNetwork) -> None:
+    images = torch.zeros(5, 1, 20, 20)
+    images[..., 2:9, 3:7] = torch.rand(5, 1, 7, 4, generator=seeded(1))
+    plain = network.encode(images)
+    framing = network.architecture.model_copy(update={"framed": True})
+    other = SiameseNetwork(framing, seeded(0)).encode(images)
+    assert torch.equal(other, network.encode(framed(images)))
+    assert not torch.equal(other, plain)
+
+
+def test_only_drawings_are_framed() -> None:
+    given = architecture().model_dump() | {"framed": True, "channels": 3}
+    with pytest.raises(ValueError, match="framed = true is for drawings, which have channels = 1"):
+        Architecture.model_validate(given)
 
 
 def test_all_pairs_are_scored_as_each_pair_is(network: SiameseNetwork) -> None:

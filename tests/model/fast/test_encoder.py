@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from data.drawings import Drawings
+from data.framing import framed
 from data.pairs import as_input, seeded
 from model.architecture import Architecture, Convolution
 from model.fast.encoder import answering_encoder, encoder
 from model.fast.spectral import spectral_layers
-from model.framing import framed
 from model.loss import batch_loss
 from model.recipe import Precision
 from model.siamese import Encode, SiameseNetwork

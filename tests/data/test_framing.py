@@ -1,15 +1,12 @@
-"""A drawing's place and size say nothing to a network that frames what it sees."""
+"""Where a drawing is and how large it is makes no difference once it is framed."""
 
 import pytest
 import torch
 from torch import Tensor
 
 from data.affine import distort
+from data.framing import MOST, RADIUS, framed
 from data.pairs import seeded
-from model.architecture import Architecture
-from model.framing import MOST, RADIUS, framed
-from model.siamese import SiameseNetwork
-from tests.model.tiny import architecture
 
 SIDE = 60
 
@@ -108,18 +105,3 @@ def test_the_turned_drawing_is_framed_as_the_drawing_is_turned(characters: Tenso
         turned = characters.rot90(quarters, dims=(2, 3))
         torch.testing.assert_close(framed(turned), seen.rot90(quarters, dims=(2, 3)))
     torch.testing.assert_close(framed(characters.flip(-1)), seen.flip(-1))
-
-
-def test_a_network_embeds_what_is_framed_only_if_it_is_to(characters: Tensor) -> None:
-    plain = architecture(((3, 16), (3, 16)), size=SIDE, fc=32)
-    framing = plain.model_copy(update={"framed": True})
-    one, other = (SiameseNetwork(a, seeded(0)).to(characters.device) for a in (plain, framing))
-    with torch.no_grad():
-        assert torch.equal(other.encode(characters), one.encode(framed(characters)))
-        assert not torch.allclose(other.encode(characters), one.encode(characters))
-
-
-def test_only_drawings_are_framed() -> None:
-    given = architecture().model_dump() | {"framed": True, "channels": 3}
-    with pytest.raises(ValueError, match="framed = true is for drawings, which have channels = 1"):
-        Architecture.model_validate(given)
