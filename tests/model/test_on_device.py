@@ -77,7 +77,9 @@ def test_random_pairs_are_made_on_the_device(
 
 
 @pytest.mark.parametrize("softmax", [False, True])
-@pytest.mark.parametrize(("normalisation", "framed"), [("none", False), ("batch", True)])
+@pytest.mark.parametrize(
+    ("normalisation", "framed"), [("none", False), ("batch", False), ("batch", True)]
+)
 def test_all_pairs_are_made_on_the_device(
     on_gpu: Drawings, softmax: bool, normalisation: str, framed: bool
 ) -> None:
