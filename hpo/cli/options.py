@@ -27,7 +27,10 @@ Storage = Annotated[
 ]
 Data = Annotated[
     Path | None,
-    typer.Option(help="Folder with the Omniglot zips.  [default: HPO_DATA, or ~/.cache/hpo]"),
+    typer.Option(
+        help="Folder of the data: the Omniglot zips, or your own images.  [default: HPO_DATA, or "
+        "~/.cache/hpo]"
+    ),
 ]
 Results = Annotated[
     Path | None,
