@@ -15,12 +15,23 @@ from safetensors.torch import save
 from torch import Tensor
 
 from data.files import check_file, write_whole
+from model.configuration import Configuration, ConfigurationError
 from model.history import Epoch, Interrupted
 from model.training import OnEpoch, OnStep, PartialEpoch, Trainer, train
 
 FORMAT = "hpo-snapshot-2"
 _USED = TypeAdapter(list[Annotated[int, Field(ge=1, le=999)]])
 """Numbers of threads that a training used."""
+_UNREADABLE = (
+    ConfigurationError,
+    LookupError,
+    OSError,
+    RecursionError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+)
+"""What a file that is broken, or no snapshot, raises."""
 SHARE = 20
 """A snapshot is taken once the training has run this many times as long as the last one took."""
 
@@ -63,6 +74,7 @@ class Snapshot:
         metadata = {
             "format": FORMAT,
             "configuration": trainer.configuration.to_toml(),
+            "data": trainer.drawings.fingerprint,
             "history": json.dumps([dataclasses.asdict(e) for e in trainer.history.epochs]),
             "partial": json.dumps(figures),
             "threads": json.dumps([trainer.threads.fewest, trainer.threads.highest]),
@@ -73,19 +85,20 @@ class Snapshot:
         self._cost = self._saved - begun
 
     def resume(self, trainer: Trainer) -> bool:
-        """Put a new trainer into the state that was saved of the same configuration.
+        """Put a new trainer into the state that was saved of the same training.
 
         Returns:
-            Whether it was: a file that is absent, broken, of another configuration, or from
-            another kind of device is passed over.
+            Whether it was: a file that is absent, broken, of another recipe or other data, or
+            from another kind of device is passed over.
         """
         try:
             check_file(self.path)
             with safe_open(self.path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            same = metadata["configuration"] == trainer.configuration.to_toml()
-            if metadata["format"] != FORMAT or not same or not _fit(tensors, trainer):
+            if metadata["format"] != FORMAT or not _is_of(metadata, trainer):
+                return False
+            if not _fit(tensors, trainer):
                 return False
             epochs = [Epoch(**epoch) for epoch in json.loads(metadata["history"])]
             partial = PartialEpoch(
@@ -94,7 +107,7 @@ class Snapshot:
                 loss=tensors["loss"].to(trainer.device),
             )
             used = _USED.validate_json(metadata.get("threads", "[]"))
-        except (OSError, SafetensorError, LookupError, TypeError, ValueError, RecursionError):
+        except _UNREADABLE:
             return False
         trainer.network.load_state_dict(_under("weights.", tensors))
         if trainer.average:
@@ -164,6 +177,14 @@ def _optimizer_state(trainer: Trainer) -> dict[str, Tensor]:
         for kind, kept in trainer.optimizer.state[parameter].items()
         if kept is not None
     }
+
+
+def _is_of(metadata: Mapping[str, str], trainer: Trainer) -> bool:
+    """Whether a snapshot is of this recipe, wherever it was exported from, and of these images."""
+    saved = Configuration.from_toml(metadata["configuration"], "it")
+    # Up to 0.6.0 nothing was kept of the images.
+    same_data = metadata.get("data", trainer.drawings.fingerprint) == trainer.drawings.fingerprint
+    return same_data and saved.recipe_key == trainer.configuration.recipe_key
 
 
 def _fit(tensors: dict[str, Tensor], trainer: Trainer) -> bool:

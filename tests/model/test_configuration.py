@@ -5,10 +5,10 @@ import pytest
 from pydantic import ValidationError
 from syrupy.assertion import SnapshotAssertion
 
-from model.configuration import Configuration, ConfigurationError, DataChoice, Provenance
+from model.configuration import Configuration, ConfigurationError, DataChoice
 from model.recipe import AllPairs, RandomPairs
 from tests.model.schema import schema_lines
-from tests.model.tiny import tiny_configuration
+from tests.model.tiny import exported, tiny_configuration
 
 
 def test_toml_and_back_is_the_same() -> None:
@@ -32,20 +32,7 @@ def test_the_recipe_key_holds_what_bears_on_the_training() -> None:
     keys = {c.recipe_key for c in (one, *others)}
     assert len(keys) == 8
     assert Configuration.from_toml(one.to_toml(), "x").recipe_key == one.recipe_key
-    found = Provenance(
-        study="tiny",
-        trial=4,
-        error=0.3,
-        best_epoch=1,
-        seed=1,
-        training=one.training,
-        data_fingerprint="strokes-1-0",
-        device="CPU, 1 threads",
-        precision="fp32",
-        hpo_version="1",
-        exported="2026-01-01T00:00:00Z",
-    )
-    assert one.model_copy(update={"provenance": found}).recipe_key == one.recipe_key
+    assert exported(one).recipe_key == one.recipe_key
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -16,7 +17,7 @@ from model.history import Interrupted
 from model.recipe import AllPairs, RandomPairs
 from model.snapshot import Snapshot, train_resumably
 from model.training import Trainer, train
-from tests.model.tiny import tiny_configuration
+from tests.model.tiny import exported, tiny_configuration
 
 Make = Callable[[], Trainer]
 STEPS = 4  # of an epoch
@@ -154,6 +155,43 @@ def test_a_file_cut_short_or_of_another_network_is_passed_over(
     assert not snapshot.resume(fresh)
     assert fresh.history.epochs == []
     assert fresh.partial.steps == 0
+
+
+def test_a_recipe_goes_on_wherever_it_was_exported_from(make: Make, tmp_path: Path) -> None:
+    """Exported again it has another time, and an older version's file says less of it."""
+    snapshot, other = Snapshot(tmp_path / "trial.safetensors"), make()
+    interrupted(make(), snapshot, 6)
+    other.configuration = exported(other.configuration)
+    assert snapshot.resume(other)
+    rewritten(snapshot.path, framed=None, data=None)
+    assert snapshot.resume(make())
+
+
+def test_a_snapshot_of_other_images_is_passed_over(make: Make, tmp_path: Path) -> None:
+    snapshot, other = Snapshot(tmp_path / "trial.safetensors"), make()
+    interrupted(make(), snapshot, 6)
+    other.drawings = replace(other.drawings, fingerprint="strokes-1-5")
+    assert not snapshot.resume(other)
+
+
+def test_a_snapshot_whose_configuration_cannot_be_read_is_passed_over(
+    make: Make, tmp_path: Path
+) -> None:
+    snapshot = Snapshot(tmp_path / "trial.safetensors")
+    interrupted(make(), snapshot, 6)
+    rewritten(snapshot.path, framed="a key of a later version")
+    assert not snapshot.resume(make())
+
+
+def rewritten(path: Path, framed: str | None, **changes: None) -> None:
+    """A snapshot with another ``network.framed``, or none; and without some of its metadata."""
+    with safe_open(path, framework="pt") as file:
+        metadata = {k: v for k, v in file.metadata().items() if k not in changes}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    line = f'framed = "{framed}"\n' if framed else ""
+    assert "framed = false\n" in metadata["configuration"]
+    metadata["configuration"] = metadata["configuration"].replace("framed = false\n", line)
+    save_file(tensors, path, metadata)
 
 
 def test_removing_takes_half_written_files_along(make: Make, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from model.architecture import Architecture, Convolution
-from model.configuration import Configuration, DataChoice
+from model.configuration import Configuration, DataChoice, Provenance
 from model.recipe import AllPairs, LayerRates, RandomPairs, Training
 from model.training import Trainer
 
@@ -40,6 +40,24 @@ def tiny_configuration(
         rates=dict.fromkeys(("conv1", "conv2", "fc", "out"), rates),
         training=Training.model_validate(recipe),
     )
+
+
+def exported(configuration: Configuration) -> Configuration:
+    """The same as `hpo export` would give it, of a trial."""
+    provenance = Provenance(
+        study="tiny",
+        trial=4,
+        error=0.3,
+        best_epoch=1,
+        seed=1,
+        training=configuration.training,
+        data_fingerprint="strokes-1-0",
+        device="CPU, 2 threads",
+        precision="fp32",
+        hpo_version="1",
+        exported="2026-01-01T00:00:00Z",
+    )
+    return configuration.model_copy(update={"provenance": provenance})
 
 
 def architecture(
