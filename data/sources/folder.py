@@ -165,7 +165,8 @@ def _stamp(folder: Folder) -> str:
     digest = hashlib.sha256(FORMAT.encode())
     for name, path in zip(folder.names(), folder.images, strict=True):
         state = path.stat()
-        digest.update(f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+        line = f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n"
+        digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
 

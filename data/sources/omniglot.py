@@ -41,7 +41,8 @@ class Source:
             files = sorted(part.rglob("*.png")) if part.is_dir() else [part]
             for file in files:
                 state = file.stat()
-                digest.update(f"{file}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+                line = f"{file}\0{state.st_size}\0{state.st_mtime_ns}\n"
+                digest.update(line.encode(errors="surrogateescape"))
         return digest.hexdigest()
 
 

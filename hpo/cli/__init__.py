@@ -102,6 +102,8 @@ def main() -> None:
         sys.exit(app(prog_name="hpo", standalone_mode=False))
     except UserError as error:
         _fail(error.sentence)
+    except PermissionError as error:  # of a folder on the way to what was named
+        _fail(f"{error.filename} cannot be read ({error.strerror}): see to its permissions")
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "hpo"

@@ -8,9 +8,10 @@ import optuna
 from data.errors import UserError
 from hpo.cli.options import AsJson, Storage
 from hpo.cli.steps import print_json, print_table, say
+from hpo.study.checked import BrokenStudy
 from hpo.study.paths import storage_named, storages, study_files
 from hpo.study.storage import open_storage, shown, storage_errors
-from hpo.study.study import load
+from hpo.study.study import StudyError, load
 from hpo.view.format import percent
 from hpo.view.status import StatusReader
 
@@ -72,7 +73,11 @@ def _in_database(url: str) -> Iterator[_Listed]:
     with storage_errors(url):
         database = open_storage(url, create=False, read_only=True)
         for name in sorted(optuna.get_all_study_names(database)):
-            now = StatusReader(load(name, database)).read()
+            try:
+                now = StatusReader(load(name, database)).read()
+            except (StudyError, BrokenStudy) as unread:
+                say(unread.sentence)  # it is plain Optuna's, say
+                continue
             error = now.best.value if now.best else None
             yield _Listed(name, True, now.finished, len(now.running), error, shown(url))
 

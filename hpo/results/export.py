@@ -44,8 +44,9 @@ def choose(stored: StoredStudy, number: int | None = None) -> Choice:
     else:
         trained = complete_trials(stored)
         trial = next((t for t in trained if ranked and t.number == ranked[0].trial), trained[0])
-    found = next((c for c in ranked if c.trial == trial.number), None)
-    winner = found is not None and found is ranked[0]
+    known = [*ranked, *confirmed(stored.study)]  # where some are in full, others may be short
+    found = next((c for c in known if c.trial == trial.number), None)
+    winner = bool(ranked) and found is ranked[0]
     return Choice(trial, found, winner, _rival(stored, ranked) if winner else None)
 
 

@@ -83,7 +83,9 @@ def storages(given: str | None) -> list[str]:
 
 
 def _database_in(folder: Path) -> str:
-    return f"sqlite:///{folder / DATABASE}"
+    from sqlalchemy import URL  # which takes a moment to import, and names need it not
+
+    return URL.create("sqlite", database=str(folder / DATABASE)).render_as_string()
 
 
 def find_configuration(name: str) -> Path:

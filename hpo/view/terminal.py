@@ -22,7 +22,7 @@ from hpo.study.checked import BrokenStudy
 from hpo.study.limits import spending_of, wanted_trials
 from hpo.study.space import SearchSpace
 from hpo.study.study import StoredStudy
-from hpo.study.trials import FINISHED, best_trial, finished, is_trained, record
+from hpo.study.trials import best_trial, finished, record
 from hpo.view.format import (
     amount,
     duration,
@@ -208,10 +208,7 @@ class PlainLines(BudgetLine):
     """Logs a line for a trial's start and one for its end; an epoch alone is no line."""
 
     def __init__(self, stored: StoredStudy) -> None:
-        """Begin with what the study holds already."""
-        self._stored, best = stored, best_trial(stored.study)
-        self._total, self._done = wanted_trials(stored.study), finished(stored.study)
-        self._best = (best.number, best.value) if best and best.value is not None else None
+        self._stored = stored
 
     def trial_started(self, number: int, configuration: Configuration) -> None:
         """Say what the trial trains."""
@@ -224,19 +221,17 @@ class PlainLines(BudgetLine):
         )
 
     def trial_finished(self, trial: FrozenTrial) -> None:
-        """Say how the trial ended and what is the best so far."""
-        self._done += trial.state in FINISHED
-        value = trial.value if is_trained(trial) else None
-        if value is not None and (not self._best or value < self._best[1]):
-            self._best = trial.number, value
-        best = f"; best {percent(self._best[1])} (trial {self._best[0]})" if self._best else ""
+        """Say how the trial ended, and where the study stands, other processes' trials included."""
+        study = self._stored.study
+        lowest = best_trial(study)
+        best = f"; best {percent(lowest.value)} (trial {lowest.number})" if lowest else ""  # type: ignore[arg-type]
         logger.info(
             "trial %d %s: error %s in %s; %s%s",
             trial.number,
             outcome(trial),
             shown_error(trial),
             duration(record(trial).seconds or 0),
-            how_far(self._done, self._total, spending_of(self._stored)),
+            how_far(finished(study), wanted_trials(study), spending_of(self._stored)),
             best,
         )
 

@@ -38,6 +38,16 @@ def write_classes(root: Path, counts: dict[str, int]) -> Path:
     return root
 
 
+def test_a_name_that_is_not_utf8_is_a_name(tmp_path: Path) -> None:
+    """Of an old archive, say."""
+    name = os.fsdecode(b"caf\xe9")
+    root = write_classes(tmp_path / "photos", {name: 2, "b": 2})
+    drawings = load(root, SIDE, 3, tmp_path / "cache")
+    assert drawings.count_of.tolist() == [2, 2]
+    again = load(root, SIDE, 3, tmp_path / "cache")
+    assert again.fingerprint == drawings.fingerprint
+
+
 def test_classes_may_have_any_number_of_images(tmp_path: Path) -> None:
     root = write_classes(tmp_path / "photos", {"b c": 3, "ä": 2, "a": 4})
     drawings = load(root, SIDE, 3, tmp_path / "cache")

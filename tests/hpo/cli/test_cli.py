@@ -11,6 +11,7 @@ from syrupy.assertion import SnapshotAssertion
 from hpo import __version__
 from hpo.cli import COMMANDS
 from model.snapshot import Snapshot
+from tests.conftest import ordinary_user
 from tests.hpo.command import Hpo, refused
 from tests.hpo.made_up import stopped_at
 from tests.hpo.processes import check_whole
@@ -224,3 +225,21 @@ def test_the_version_is_told(hpo: Hpo) -> None:
 
 def test_the_traceback_shows_only_when_asked_for(hpo: Hpo) -> None:
     assert "Traceback" in hpo("--debug status nothing").err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "data check folder --data closed/photos",
+        "run closed/mine.toml --trials 1",
+        "classify --support . --query closed/a.png",
+    ],
+)
+def test_a_folder_that_may_not_be_entered_is_one_sentence(
+    hpo: Hpo, tmp_path: Path, line: str
+) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed").chmod(0)
+    with ordinary_user(tmp_path):
+        outcome = hpo(line)
+    assert refused(outcome, "closed/")

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import optuna
 import pytest
 from sqlalchemy import text
 
@@ -94,3 +95,20 @@ def test_a_database_that_somebody_broke_is_one_sentence(hpo: Hpo, searched: Sear
     outcome = hpo("list")
     assert outcome.status == 0
     assert outcome.err.count("studies/tiny/study.db") == len(outcome.err.splitlines()) == 1
+
+
+def test_a_study_that_cannot_be_read_hides_no_other(hpo: Hpo, tmp_path: Path) -> None:
+    """And a name in brackets, which a terminal's markup would swallow, is shown as it is."""
+    url = "sqlite:///all.db"
+    write_tiny(tmp_path / "studies", "a[old]")
+    assert hpo(f"run a[old] --trials 1 --workers 0 --storage {url}").status == 0
+    for name in ("foreign", "z[/2]"):
+        optuna.create_study(storage=url, study_name=name)
+    outcome = hpo(f"list --storage {url}")
+    assert outcome.status == 0, outcome.err
+    assert "a[old]" in outcome.out
+    assert [name in outcome.err for name in ("foreign", "z[/2]", "Traceback")] == [
+        True,
+        True,
+        False,
+    ]

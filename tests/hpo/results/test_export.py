@@ -52,6 +52,22 @@ def test_export_takes_the_confirmed_winner(hpo: Hpo, searched: Searched) -> None
     assert (other.trial, other.confirmed_seeds) == (third, None)
 
 
+def test_what_was_confirmed_by_short_trainings_alone_is_said_to_be(
+    hpo: Hpo, searched: Searched
+) -> None:
+    stored = searched()
+    best, second, _ = by_error(stored)
+    crown(stored, best, 0.3, 0.3)
+    crown(stored, second, 0.2, 0.2)
+    keep_result(stored.study, second, 0, {"error": 0.1, "tasks": 200}, full=True)
+    assert f"took trial {second}, the confirmed winner: error 10.0 %" in hpo("export tiny").err
+    other = hpo(f"export tiny --trial {best}")
+    assert f"took trial {best}, confirmed, but not the winner: error 30.0 %" in other.err
+    made = Configuration.from_toml(other.out, "").provenance
+    assert made is not None
+    assert made.confirmed_error == pytest.approx(0.3)
+
+
 def test_export_tells_of_trials_that_confirm_has_not_seen(hpo: Hpo, searched: Searched) -> None:
     best, second, third = by_error(searched())
     crown(searched(), second, 0.2, 0.1)

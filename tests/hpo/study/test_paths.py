@@ -16,6 +16,7 @@ from hpo.study.paths import (
     storages,
 )
 from hpo.study.settings import SettingsError
+from hpo.study.storage import open_storage
 from model.configuration import DataChoice
 from tests.hpo.tiny_study import write_tiny
 
@@ -125,3 +126,18 @@ def test_a_data_folder_may_be_in_ones_home_and_has_to_be_there(
     for absent in (Path("nowhere"), Path(__file__)):
         with pytest.raises(SettingsError, match="the data folder .* does not exist: make it, or"):
             data_folder(absent)
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "a#b", "é"])
+def test_a_database_is_beside_its_study_whatever_the_folder_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path(name) / "mine.toml"
+    file.parent.mkdir()
+    file.touch()
+    place = find_study(str(file))
+    place.folder.mkdir()
+    open_storage(place.url, create=True)
+    assert [path.name for path in place.folder.iterdir()] == ["study.db"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]

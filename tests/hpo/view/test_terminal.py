@@ -14,6 +14,7 @@ from hpo.study.study import StoredStudy
 from hpo.view.log import log_to_stderr
 from hpo.view.status import StatusReader
 from hpo.view.terminal import (
+    PlainLines,
     StudyView,
     best_table,
     live_view,
@@ -155,12 +156,11 @@ def test_piped_lines_are_plain(stored: StoredStudy, capsys: pytest.CaptureFixtur
         create_trial(value=0.5),
         create_trial(value=0.125),
     )
-    for number, one in enumerate(ended):
-        one.number = number
     with show_progress(stored) as progress:
         progress.trial_started(3, tiny_configuration())
         for trial in ended:
-            progress.trial_finished(trial)
+            stored.study.add_trial(trial)
+            progress.trial_finished(stored.study.trials[-1])
     started, complete, diverged, pruned, worse, better = capsys.readouterr().err.splitlines()
     assert started == "trial 3 started: 16@3 16@3 fc 32, 0.2 M multiply-adds"
     assert "complete: error 25.0 % in 9.0 s; 2 of 5 trials; best 25.0 %" in complete
@@ -168,6 +168,21 @@ def test_piped_lines_are_plain(stored: StoredStudy, capsys: pytest.CaptureFixtur
     assert "best 25.0 %" in diverged
     assert "pruned after 1 epoch: error 20.0 %" in pruned
     assert "4 of 5 trials" in pruned
-    assert worse.endswith("; 5 of 5 trials; best 25.0 % (trial 0)")
-    assert better.endswith("; 6 of 5 trials; best 12.5 % (trial 4)")
+    assert worse.endswith("; 5 of 5 trials; best 25.0 % (trial 1)")
+    assert better.endswith("; 6 of 5 trials; best 12.5 % (trial 5)")
     assert "\x1b" not in started + complete + diverged + pruned
+
+
+def test_a_line_of_a_trial_counts_those_of_other_processes(
+    stored: StoredStudy, open_study: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "hpo")
+    stored.study.set_user_attr(WANTED, 9)
+    lines, elsewhere = PlainLines(stored), open_study()
+    for error in (0.5, 0.25, 0.75):
+        elsewhere.study.add_trial(create_trial(value=error))
+    stored.study.set_user_attr(WANTED, 12)
+    lines.trial_finished(stored.study.trials[2])
+    (line,) = caplog.messages
+    assert "trial 2 " in line
+    assert line.endswith("; 3 of 12 trials; best 25.0 % (trial 1)")
