@@ -24,7 +24,7 @@ from hpo.results.retrain import fresh_tasks, retrain
 from hpo.results.significance import compare_best
 from hpo.search.loop import MachineFailure
 from hpo.search.stopping import Stop
-from hpo.study.confirmations import Confirmed, confirmed, is_done, keep_result
+from hpo.study.confirmations import Confirmed, confirmed, is_done
 from hpo.study.storage import shown
 from hpo.study.study import StoredStudy
 from hpo.study.trials import images_per_epoch, record
@@ -142,7 +142,6 @@ def _work(
                     f"trial {trial.number} cannot be confirmed ({error}): see to the machine, then "
                     "type the same line"
                 ) from error
-            keep_result(stored.study, trial.number, k, result, full)
             errors = f"error {percent(result['error'])}, on the search's own tasks "
             errors += percent(result["search_like_error"])
             say(

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 from data.errors import first_line
 from data.tasks import OneShotTasks, draw_tasks
 from hpo.search.objective import WORST
-from hpo.study.confirmations import fresh_task_seed, new_seed
+from hpo.study.confirmations import fresh_task_seed, keep_result, new_seed
 from hpo.study.paths import confirmation_folder
 from hpo.study.study import StoredStudy
 from model.configuration import DataChoice
@@ -63,7 +63,7 @@ def retrain(
         full: whether with the recipe of the full training, instead of the trials'.
 
     Returns:
-        What the study keeps of it: the error on the fresh tasks, which of them were
+        What the study now keeps of it: the error on the fresh tasks, which of them were
         answered rightly, and the like. A training that diverges has none right, and a reason.
 
     Raises:
@@ -86,8 +86,10 @@ def retrain(
         raise DoesNotFit(first_line(error).rstrip(".")) from error
     finally:
         release_memory(inputs.device)
-    snapshot.remove()
-    return {**result, "tasks": len(fresh), "seed": seed}
+    result |= {"tasks": len(fresh), "seed": seed}
+    keep_result(stored.study, trial.number, k, result, full)
+    snapshot.remove()  # not before: what is kept nowhere is trained again
+    return result
 
 
 def _trained(

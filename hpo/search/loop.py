@@ -39,8 +39,16 @@ QUIET = 10.0
 FAILURES = 5
 """Trials in a row that may fail, none finished between them, until the search ends."""
 
-NOT_OF_THE_TRIAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
-"""No space, no quota, a read-only or a broken disk: any other trial would have met them too."""
+NOT_OF_THE_TRIAL = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.ENOSPC,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ESTALE,
+}
+"""A full, broken, read-only or forbidden disk: any other trial would have met it too."""
 
 logger = logging.getLogger(__name__)
 

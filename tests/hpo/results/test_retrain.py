@@ -8,12 +8,14 @@ from data.drawings import Drawings
 from data.split import Split
 from data.tasks import OneShotTasks
 from hpo.results.retrain import fresh_tasks, retrain
-from hpo.study.confirmations import fresh_task_seed
+from hpo.study.confirmations import fresh_task_seed, is_done
 from hpo.study.paths import confirmation_folder
+from hpo.study.storage import StorageError
 from hpo.study.study import StoredStudy
 from model.configuration import DataChoice
 from model.history import Interrupted
 from model.inputs import Inputs, inputs_from
+from model.snapshot import Snapshot
 from tests.hpo.fixture_types import Run
 
 
@@ -61,3 +63,27 @@ def test_a_short_and_a_full_retraining_that_are_stopped_go_on_each_by_itself(
             retrain(stored, trial, 0, small_inputs, fresh, tmp_path, stop, full)
     left = sorted(file.name for file in confirmation_folder(tmp_path, stored.token).iterdir())
     assert left == ["trial-0-seed-0-full.safetensors", "trial-0-seed-0.safetensors"]
+
+
+def test_a_retraining_is_kept_before_its_file_is_deleted(
+    stored: StoredStudy,
+    run: Run,
+    small_inputs: Inputs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A database that is away once the training is done costs no training."""
+    run(stored, 1)
+    (trial,) = stored.study.trials
+    fresh = fresh_tasks(stored.settings.data, small_inputs, 40)
+    monkeypatch.setattr(Snapshot, "save_if_cheap", Snapshot.save)
+    with monkeypatch.context() as patch:
+        patch.setattr("hpo.results.retrain.keep_result", Mock(side_effect=StorageError("away")))
+        with pytest.raises(StorageError):
+            retrain(stored, trial, 0, small_inputs, fresh, tmp_path, Mock())
+    assert not is_done(stored.study, 0, 0, 40, False)
+    step = Mock()
+    retrain(stored, trial, 0, small_inputs, fresh, tmp_path, step)
+    step.assert_not_called()
+    assert is_done(stored.study, 0, 0, 40, False)
+    assert list(confirmation_folder(tmp_path, stored.token).iterdir()) == []

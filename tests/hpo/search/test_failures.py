@@ -55,14 +55,15 @@ def test_no_time_to_hand_a_trial_back_is_no_error_and_loses_nothing(
     assert new.params == old.params
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+@pytest.mark.parametrize("code", ["EACCES", "EDQUOT", "EIO", "ENOSPC", "EPERM", "EROFS", "ESTALE"])
 def test_a_full_or_broken_disk_never_uses_a_trial_up(
-    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch, code: int
+    stored: StoredStudy, run: Run, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
+    number = getattr(errno, code)
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_backward", Mock(side_effect=OSError(code, os.strerror(code))))
+        patch.setattr(Trainer, "_backward", Mock(side_effect=OSError(number, os.strerror(number))))
         for _ in range(RETRIES + 3):
-            with pytest.raises(MachineFailure, match=f"{os.strerror(code)}.* is enqueued again"):
+            with pytest.raises(MachineFailure, match=f"{os.strerror(number)}.* is enqueued again"):
                 run(stored, 1)
     run(stored, 1)
     first, *_, last = stored.study.trials
