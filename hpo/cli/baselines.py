@@ -88,6 +88,10 @@ def baselines(
     names = [name for name in NAMES if not only or name in only]
     where, folder = find_device(device), data_folder(data)
     given = load_checkpoint(siamese_conv, where) if siamese_conv else None
+    if given and given.configuration.network.channels != 1:
+        raise SettingsError(
+            f"{siamese_conv} takes colour images, and these tasks are drawings: name another one"
+        )
 
     def tasks_at(side: int) -> OneShotTasks:
         (tasks,) = chosen_tasks(on, DataChoice(set="omniglot"), runs, data, [1], side)

@@ -89,6 +89,7 @@ def evaluate(
     loaded = [load_checkpoint(file, where) for file in files]
     choice, side, channels = _in_common(loaded)
     drawn = chosen_tasks(on, choice, runs, data, numbers or [choice.shots], side, channels, wanted)
+    _tell_of_other_images(files, loaded, drawn)
     scores, looks = _scored(files, loaded, drawn, where)
     if choice.set == "folder":  # whose network has no published figures to stand beside
         plain = [those.resized(side) for those in drawn]
@@ -106,6 +107,26 @@ def evaluate(
     if checkpoints:  # the study of the network that comes with hpo is elsewhere
         for network, kept in zip(loaded, looks, strict=True):
             count_looks(kept, network.configuration.provenance, storage)
+
+
+def _tell_of_other_images(
+    files: Sequence[Path], networks: Sequence[Checkpoint], drawn: Sequence[OneShotTasks]
+) -> None:
+    """Say which networks may have been trained on the classes that they are scored on.
+
+    Those of a folder that are kept for the evaluation are others once a class comes or goes.
+    """
+    here = drawn[0].drawn_from
+    for file, network in zip(files, networks, strict=True):
+        if network.configuration.data.set == "folder" and here not in (
+            None,
+            network.data_fingerprint,
+        ):
+            say(
+                f"{file} was trained on other images ({network.data_fingerprint}) than are here "
+                f"({here}): some of these classes may have been among them, so the score may "
+                "be too good"
+            )
 
 
 def _scored(

@@ -72,6 +72,7 @@ def test_from_a_folder_to_the_class_of_a_new_image(hpo: Hpo, photos: Path) -> No
     assert (neighbour["name"], neighbour["tasks"]) == ("nearest neighbour by pixels", 399)
     assert network["source"] == "399 random draws, 3-way, seed 0"
     assert "this was look 1" in scored.err
+    assert "other images" not in scored.err
     for hue in (3, 7, 11):
         draw(Path(f"support/{hue}/0.png"), hue, 0)
     draw(Path("new.png"), 7, 1)
@@ -80,6 +81,13 @@ def test_from_a_folder_to_the_class_of_a_new_image(hpo: Hpo, photos: Path) -> No
     (answer,) = json.loads(named.out)
     assert {one["name"] for one in answer["classes"]} == {"3", "7", "11"}
     assert refused(hpo("evaluate best.safetensors --on mnist"), "colour images")
+    line = "baselines --siamese-conv best.safetensors --only siamese-conv"
+    assert refused(hpo(line), "best.safetensors takes colour images, and these tasks are drawings")
+    draw(Path("moved/thing 13/0.png"), 13, 0)
+    draw(Path("moved/thing 13/1.png"), 13, 1)
+    warned = hpo(f"evaluate best.safetensors {data}")
+    assert warned.status == 0, warned.err
+    assert "best.safetensors was trained on other images (folder-" in warned.err
 
 
 def test_a_moved_folder_resumes_and_another_one_is_refused(hpo: Hpo, photos: Path) -> None:
