@@ -103,7 +103,7 @@ def main() -> None:
     except UserError as error:
         _fail(error.sentence)
     except PermissionError as error:  # of a folder on the way to what was named
-        _fail(f"{error.filename} cannot be read ({error.strerror}): see to its permissions")
+        _fail(f"{error.filename} cannot be used ({error.strerror}): see to its permissions")
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "hpo"
