@@ -54,6 +54,13 @@ def writing(path: Path, advice: str, kind: type[UserError] = UserError) -> Itera
         raise kind(f"{path} cannot be written ({error.strerror or error}): {advice}") from error
 
 
+def state_of(path: Path, name: str) -> bytes:
+    """A line that is another one once the file of this name is replaced, for a digest."""
+    state = path.stat()
+    line = f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n"
+    return line.encode(errors="surrogateescape")  # a name need not be UTF-8
+
+
 def check_file(path: Path) -> None:
     """See that what is read is a file, or nothing: reading a pipe or a device may never end.
 

@@ -18,7 +18,7 @@ from safetensors.numpy import save
 
 from data.drawings import Drawings
 from data.errors import DataError
-from data.files import write_whole
+from data.files import state_of, write_whole
 from data.sources.photo import SUFFIXES, read_photo
 
 PARTS = ("train", "validation", "evaluation")
@@ -164,9 +164,7 @@ def _stamp(folder: Folder) -> str:
     """A digest that changes when a file is replaced, and not when the folder moves."""
     digest = hashlib.sha256(FORMAT.encode())
     for name, path in zip(folder.names(), folder.images, strict=True):
-        state = path.stat()
-        line = f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n"
-        digest.update(line.encode(errors="surrogateescape"))
+        digest.update(state_of(path, name))
     return digest.hexdigest()[:16]
 
 

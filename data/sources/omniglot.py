@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from data.drawings import Drawings
 from data.errors import DataError
-from data.files import write_whole
+from data.files import state_of, write_whole
 from data.sets import packed_folder
 from data.sources.archive import Files, open_files
 from data.sources.png import SIDE, read_drawing
@@ -40,9 +40,7 @@ class Source:
         for part in self.parts:
             files = sorted(part.rglob("*.png")) if part.is_dir() else [part]
             for file in files:
-                state = file.stat()
-                line = f"{file}\0{state.st_size}\0{state.st_mtime_ns}\n"
-                digest.update(line.encode(errors="surrogateescape"))
+                digest.update(state_of(file, str(file)))
         return digest.hexdigest()
 
 
