@@ -89,7 +89,8 @@ def evaluate(
     loaded = [load_checkpoint(file, where) for file in files]
     choice, side, channels = _in_common(loaded)
     drawn = chosen_tasks(on, choice, runs, data, numbers or [choice.shots], side, channels, wanted)
-    _tell_of_other_images(files, loaded, drawn)
+    if choice.set == "folder" and on == "alphabets":
+        _tell_of_other_images(files, loaded, drawn[0].drawn_from)
     scores, looks = _scored(files, loaded, drawn, where)
     if choice.set == "folder":  # whose network has no published figures to stand beside
         plain = [those.resized(side) for those in drawn]
@@ -110,18 +111,15 @@ def evaluate(
 
 
 def _tell_of_other_images(
-    files: Sequence[Path], networks: Sequence[Checkpoint], drawn: Sequence[OneShotTasks]
+    files: Sequence[Path], networks: Sequence[Checkpoint], here: str | None
 ) -> None:
     """Say which networks may have been trained on the classes that they are scored on.
 
     Those of a folder that are kept for the evaluation are others once a class comes or goes.
+    ``here`` is the fingerprint of its images; None: the tasks are of files.
     """
-    here = drawn[0].drawn_from
     for file, network in zip(files, networks, strict=True):
-        if network.configuration.data.set == "folder" and here not in (
-            None,
-            network.data_fingerprint,
-        ):
+        if here not in (None, network.data_fingerprint):
             say(
                 f"{file} was trained on other images ({network.data_fingerprint}) than are here "
                 f"({here}): some of these classes may have been among them, so the score may "
