@@ -96,9 +96,8 @@ class Snapshot:
             with safe_open(self.path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if metadata["format"] != FORMAT or not _is_of(metadata, trainer):
-                return False
-            if not _fit(tensors, trainer):
+            known = metadata["format"] == FORMAT and _is_of(metadata, trainer)
+            if not (known and _fit(tensors, trainer)):
                 return False
             epochs = [Epoch(**epoch) for epoch in json.loads(metadata["history"])]
             partial = PartialEpoch(

@@ -47,7 +47,8 @@ def choose(stored: StoredStudy, number: int | None = None) -> Choice:
     known = [*ranked, *confirmed(stored.study)]  # where some are in full, others may be short
     found = next((c for c in known if c.trial == trial.number), None)
     winner = bool(ranked) and found is ranked[0]
-    return Choice(trial, found, winner, _rival(stored, ranked) if winner else None)
+    rival = _rival(stored, ranked, {c.trial for c in known}) if winner else None
+    return Choice(trial, found, winner, rival)
 
 
 def complete_trials(stored: StoredStudy) -> list[FrozenTrial]:
@@ -65,14 +66,16 @@ def complete_trials(stored: StoredStudy) -> list[FrozenTrial]:
     return trained
 
 
-def _rival(stored: StoredStudy, ranked: list[Confirmed]) -> int | None:
-    """The best of those that were passed over, as they have too few retrainings, if any was."""
+def _rival(stored: StoredStudy, ranked: list[Confirmed], known: set[int]) -> int | None:
+    """The best of those that were passed over, as they have too few retrainings, if any was.
+
+    ``known`` are the trials that are confirmed in any way.
+    """
     first = ranked[0]
     level = [c for c in ranked if c.matches(first)]
     for behind in sorted((c for c in ranked if c not in level), key=lambda c: c.mean):
         if behind.mean < first.mean:
             return behind.trial
-    known = {c.trial for c in (*ranked, *confirmed(stored.study))}
     lowest = min(c.search_error for c in ranked)
     for trial in trained_trials(stored.study):
         if trial.number not in known and trial.value is not None and trial.value < lowest:
