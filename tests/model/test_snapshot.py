@@ -163,7 +163,7 @@ def test_a_recipe_goes_on_wherever_it_was_exported_from(make: Make, tmp_path: Pa
     interrupted(make(), snapshot, 6)
     other.configuration = exported(other.configuration)
     assert snapshot.resume(other)
-    rewritten(snapshot.path, framed=None, data=None)
+    rewritten(snapshot.path, framed=None, without="data")
     assert snapshot.resume(make())
 
 
@@ -183,11 +183,15 @@ def test_a_snapshot_whose_configuration_cannot_be_read_is_passed_over(
     assert not snapshot.resume(make())
 
 
-def rewritten(path: Path, framed: str | None, **changes: None) -> None:
-    """A snapshot with another ``network.framed``, or none; and without some of its metadata."""
+def contents(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     with safe_open(path, framework="pt") as file:
-        metadata = {k: v for k, v in file.metadata().items() if k not in changes}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+def rewritten(path: Path, framed: str | None, without: str = "") -> None:
+    """A snapshot with another ``network.framed``, or none; and without a key of its metadata."""
+    tensors, metadata = contents(path)
+    metadata.pop(without, None)
     line = f'framed = "{framed}"\n' if framed else ""
     assert "framed = false\n" in metadata["configuration"]
     metadata["configuration"] = metadata["configuration"].replace("framed = false\n", line)
@@ -222,9 +226,7 @@ def test_a_snapshot_whose_tensors_do_not_fit_is_passed_over(
 ) -> None:
     snapshot, trainer = Snapshot(tmp_path / "s.safetensors"), make()
     interrupted(trainer, snapshot, STEPS + 1)
-    with safe_open(snapshot.path, framework="pt") as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors, metadata = contents(snapshot.path)
     name = next(n for n in tensors if n.startswith(part) and (part != "optimizer." or "fc" in n))
     save_file({**tensors, name: torch.zeros(3, 3, 3)}, snapshot.path, metadata)
     fresh = make()

@@ -6,11 +6,11 @@ import torch
 from data.pairs import seeded
 from hpo.paper.published import OMNIGLOT
 from hpo.paper.reference_networks import NETWORKS, configuration_of, network_key
-from model.configuration import Configuration, Provenance
+from model.configuration import Configuration
 from model.fast.encoder import encoder
 from model.siamese import bias_of
 from model.training import build
-from tests.model.tiny import tiny_configuration
+from tests.model.tiny import exported, tiny_configuration
 
 CPU = torch.device("cpu")
 
@@ -61,21 +61,7 @@ def test_a_configuration_of_ones_own_comes_before_the_shipped_one(tmp_path: Path
 def test_the_key_is_of_all_that_the_training_depends_on() -> None:
     configuration = tiny_configuration()
     key = network_key("siamese-conv", configuration, "data-1")
-    origin = Provenance(
-        study="tiny",
-        trial=3,
-        error=0.25,
-        best_epoch=1,
-        seed=1,
-        training=configuration.training,
-        data_fingerprint="data-1",
-        device="CPU",
-        precision="fp32",
-        hpo_version="1",
-        exported="2026-01-02T03:04:05+00:00",
-    )
-    told = configuration.model_copy(update={"provenance": origin})
-    assert network_key("siamese-conv", told, "data-1") == key
+    assert network_key("siamese-conv", exported(configuration), "data-1") == key
     assert network_key("siamese-conv", configuration, "data-2") != key
     assert network_key("siamese-conv", tiny_configuration(seed=2), "data-1") != key
     assert network_key("siamese-conv", tiny_configuration(epochs=3), "data-1") != key
