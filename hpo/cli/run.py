@@ -34,6 +34,7 @@ from hpo.study.settings import (
     SamplerName,
     SettingsError,
     merged_changes,
+    parsed_changes,
     read_settings,
 )
 from hpo.study.space import SearchSpace
@@ -137,14 +138,19 @@ def run(
     """
     place = find_study(study, storage)
     chosen = {"sampler": sampler, "pruner": pruner, "seed": seed}
-    changes = (set_ or []) + [f"space.{change}" for change in widen_ or []]
-    changes += [f"search.{key}={value}" for key, value in chosen.items() if value is not None]
+    options = [f"search.{key}={value}" for key, value in chosen.items() if value is not None]
+    for key in parsed_changes(options).keys() & parsed_changes(set_ or []).keys():
+        option = key.removeprefix("search.")
+        raise SettingsError(f"--{option} and --set {key} say the same twice: give one of them")
+    changes = (set_ or []) + [f"space.{change}" for change in widen_ or []] + options
     if keys:
         print_keys(read_settings(place.file, changes))
         return
     if trials is None and budget is None:
         raise SettingsError("a search needs an end: give --trials 20, --budget 2h, or both")
     limit = read_budget(budget) if budget is not None else None
+    if ray is not None and device != "auto":
+        raise SettingsError("--ray takes the cluster's GPUs, or its CPUs: leave --device out")
     where = find_device(device)
     if trials_per_gpu is not None and ray is None:
         workers = _for_gpus(trials_per_gpu, workers, where)

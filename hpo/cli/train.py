@@ -11,6 +11,7 @@ from data.files import check_writable, writing
 from hpo.cli.options import Data, Device, ThreadsOfCpu
 from hpo.cli.steps import say
 from hpo.results.full_training import inputs_of, train_in_full
+from hpo.search.stopping import Stop
 from hpo.view.format import epoch_line, percent
 from hpo.workers.local import cores_for
 from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
@@ -77,8 +78,9 @@ def train(
     if trial:
         _say_what_differs(trial, where)
     inputs = inputs_of(config, data, where, asked)
+    stop = Stop(None)  # of all: a signal that comes as one network ends stops the next
     for file, one in left.items():
-        history = train_until_stopped(one, inputs, file).history
+        history = train_until_stopped(one, inputs, file, stop).history
         print(
             f"{file}: one-shot validation error {percent(history.best_error)} in epoch "
             f"{history.best_epoch + 1} of {len(history.epochs)}",
@@ -138,7 +140,9 @@ def _say_what_differs(trial: Provenance, device: torch.device) -> None:
         say("the trial was computed in bf16, which this device only imitates, and slowly")
 
 
-def train_until_stopped(config: Configuration, inputs: Inputs, target: Path) -> Checkpoint:
+def train_until_stopped(
+    config: Configuration, inputs: Inputs, target: Path, stop: Stop | None = None
+) -> Checkpoint:
     """Train a configuration as `train_in_full` does, and tell of every epoch.
 
     Raises:
@@ -151,7 +155,7 @@ def train_until_stopped(config: Configuration, inputs: Inputs, target: Path) -> 
         say(epoch_line(history, config.training.epochs))
 
     try:
-        return train_in_full(config, inputs, target, on_epoch)
+        return train_in_full(config, inputs, target, on_epoch, stop)
     except Interrupted as error:
         say(f"stopped by {error}; the same line goes on from here")
         raise typer.Exit(130) from error

@@ -48,6 +48,7 @@ def train_in_full(
     inputs: Inputs,
     target: Path,
     on_epoch: Callable[[History], None] | None = None,
+    stop: Stop | None = None,
 ) -> Checkpoint:
     """Train a configuration, or go on with a training that was stopped, and write its checkpoint.
 
@@ -58,13 +59,14 @@ def train_in_full(
         inputs: its data.
         target: the file of the checkpoint.
         on_epoch: called after each epoch with all that are done.
+        stop: of this training and others; left out, its own.
 
     Raises:
         CheckpointError: a file cannot be written.
         Diverged: in the first epoch; later on, the best epoch before is kept.
         Interrupted: a signal stopped it; it goes on from there the next time.
     """
-    trainer, stop = inputs.trainer(config), Stop(None)
+    trainer, stop = inputs.trainer(config), stop or Stop(None)
     snapshot = Snapshot(target.with_name(f"{target.name}.unfinished"))
     history = trainer.history
 

@@ -109,8 +109,8 @@ def test_what_was_asked_for_reaches_the_workers(
     started.return_value.run.return_value = None
     monkeypatch.setattr("hpo.cli.run.Workers", started)
     monkeypatch.setattr("hpo.cli.run.run_on_ray", on_ray)
-    line = "run tiny --trials 2 --workers 3 --timeout 90 --results there --data mine --device cpu"
-    assert hpo(line).status == 0
+    line = "run tiny --trials 2 --workers 3 --timeout 90 --results there --data mine"
+    assert hpo(f"{line} --device cpu").status == 0
     jobs = started.call_args.args[0]
     folders = (tmp_path / "there", tmp_path / "mine")
     assert [(job.results, job.data) for job in jobs] == [folders] * 3

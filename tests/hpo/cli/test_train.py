@@ -1,5 +1,7 @@
 """What `hpo train` takes over from the trial, what `--threads` fixes, and what it overwrites."""
 
+import os
+import signal
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -10,6 +12,7 @@ from hpo.study.trials import record
 from model.checkpoint import load_checkpoint
 from model.configuration import Configuration
 from model.fast import threads
+from model.training import Trainer
 from tests.hpo.command import Hpo, refused
 from tests.hpo.made_up import stopped_at
 from tests.hpo.tiny_study import open_tiny, write_tiny
@@ -126,6 +129,25 @@ def test_several_networks_have_a_seed_each(hpo: Hpo, exported: Configuration) ->
     assert len(third.out.splitlines()) == 1
     assert [file.read_bytes() for file in files] == before
     assert refused(hpo("train best.toml --networks 2 --seed 7"), "another configuration or seed")
+
+
+def test_ctrl_c_in_the_last_validation_of_a_network_stops_the_next(
+    hpo: Hpo, exported: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Trainer.validate
+
+    def validate(trainer: Trainer) -> float:
+        if len(trainer.history.epochs) == trainer.configuration.training.epochs - 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(trainer)
+
+    monkeypatch.setattr(Trainer, "validate", validate)
+    stopped = hpo("train best.toml --networks 3")
+    assert stopped.status == 130
+    assert "stopped by Ctrl-C; the same line goes on" in stopped.err
+    assert [line.partition(":")[0] for line in stopped.out.splitlines()] == ["best-1.safetensors"]
+    assert not Path("best-2.safetensors").exists()
+    assert Path("best-2.safetensors.unfinished").exists()
 
 
 def test_a_seed_below_nothing_is_refused(hpo: Hpo, exported: Configuration) -> None:
