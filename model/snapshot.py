@@ -1,6 +1,7 @@
 """An unfinished training on disk: what it takes to go on as if it had not been interrupted."""
 
 import dataclasses
+import glob
 import json
 import math
 import time
@@ -128,7 +129,7 @@ class Snapshot:
 
     def remove(self) -> None:
         """Delete the file, and what a killed process left of one."""
-        for path in (self.path, *self.path.parent.glob(f"{self.path.name}.*")):
+        for path in (self.path, *self.path.parent.glob(f"{glob.escape(self.path.name)}.*")):
             path.unlink(missing_ok=True)
 
 

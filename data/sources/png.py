@@ -27,7 +27,7 @@ def read_drawing(content: bytes, where: str) -> NDArray[np.bool_]:
         DataError: not an image, or of another size.
     """
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
             if image.size != (SIDE, SIDE):
                 width, height = image.size
                 wrong = f"is {width}×{height} pixels where Omniglot has {SIDE}×{SIDE}"

@@ -7,6 +7,7 @@ downloaded: this is the data of the demonstration and of the tests.
 
 import contextlib
 import io
+import zlib
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -46,11 +47,12 @@ def draw_strokes(seed: int) -> Drawings:
 def load_strokes(seed: int, cache: Path) -> Drawings:
     """The set of `draw_strokes`, kept in ``cache`` once it is drawn, where that can be written."""
     kept = cache / f"strokes-{RECIPE}-{seed}.npz"
+    images = sum(ALPHABETS.values()) * CHARACTERS * DRAWERS
     try:
         with np.load(kept, allow_pickle=False) as file:
-            ink = np.unpackbits(file["bits"], axis=-1, count=SIDE * SIDE)
+            ink = np.unpackbits(file["bits"].reshape(images, -1), axis=-1, count=SIDE * SIDE)
         return _as_drawings(seed, np.multiply(ink, 255, out=ink))
-    except (OSError, KeyError, ValueError, BadZipFile):
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile, zlib.error):
         drawings = draw_strokes(seed)
         content = io.BytesIO()
         np.savez_compressed(content, bits=np.packbits(drawings.images.flatten(1).numpy(), axis=-1))

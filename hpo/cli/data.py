@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from data.contact_sheet import contact_sheet
+from data.errors import DataError
 from data.files import writing
 from data.sets import SetName
 from data.sources import folder as images
@@ -26,6 +27,7 @@ Set = Annotated[
         metavar="[SET]", help="omniglot, strokes, or folder: images of your own, with --data."
     ),
 ]
+Colour = Annotated[bool, typer.Option(help="A folder's images in colour, not as ink on paper.")]
 COLUMNS = 20  # of a contact sheet, at the most
 
 
@@ -36,9 +38,7 @@ def show(
     data: Data = None,
     alphabets: Annotated[int, typer.Option(min=1)] = 4,
     characters: Annotated[int, typer.Option(min=1, help="Of each alphabet.")] = 5,
-    colour: Annotated[
-        bool, typer.Option(help="A folder's images in colour, not as ink on paper.")
-    ] = False,
+    colour: Colour = False,
 ) -> None:
     """Draw a contact sheet of a data set.
 
@@ -48,6 +48,8 @@ def show(
 
     Example: hpo data show folder --data photos --colour
     """
+    if colour and name != "folder":
+        raise DataError(f"{name} is drawn in ink alone: leave --colour out")
     drawings = open_set(name, 0, data_folder(data), SIDE, 3 if colour else 1)
     picture = contact_sheet(drawings, alphabets, characters, COLUMNS)
     with writing(output, "give another with -o"):
@@ -59,6 +61,7 @@ def show(
 def check(
     name: Set = "omniglot",
     data: Data = None,
+    colour: Colour = False,
 ) -> None:
     """Read a data set and say what is there.
 
@@ -68,7 +71,7 @@ def check(
     """
     folder = data_folder(data)
     if name == "folder":
-        _check_images(folder)
+        _check_images(folder, 3 if colour else 1)
         return
     if name == "strokes":
         print("strokes are drawn by the program: there is nothing to check")
@@ -82,8 +85,8 @@ def check(
     print(f"official one-shot runs: {runs or 'not here; evaluation draws its tasks at random'}")
 
 
-def _check_images(folder: Path) -> None:
-    found, drawings = images.find(folder), open_set("folder", 0, folder, channels=3)
+def _check_images(folder: Path, channels: int) -> None:
+    found, drawings = images.find(folder), open_set("folder", 0, folder, channels=channels)
     counts = drawings.count_of.tolist()
     groups = "" if drawings.alphabets == ("",) else f"{len(drawings.alphabets)} groups, "
     print(f"{folder}: {groups}{len(counts)} classes, {sum(counts)} images")

@@ -139,10 +139,12 @@ def run(
     place = find_study(study, storage)
     chosen = {"sampler": sampler, "pruner": pruner, "seed": seed}
     options = [f"search.{key}={value}" for key, value in chosen.items() if value is not None]
+    options += [f"space.{change}" for change in widen_ or []]
     for key in parsed_changes(options).keys() & parsed_changes(set_ or []).keys():
-        option = key.removeprefix("search.")
-        raise SettingsError(f"--{option} and --set {key} say the same twice: give one of them")
-    changes = (set_ or []) + [f"space.{change}" for change in widen_ or []] + options
+        table, _, name = key.partition(".")
+        option = f"--{name}" if table == "search" else f"--widen {name}"
+        raise SettingsError(f"{option} and --set {key} say the same twice: give one of them")
+    changes = (set_ or []) + options
     if keys:
         print_keys(read_settings(place.file, changes))
         return
@@ -151,6 +153,8 @@ def run(
     limit = read_budget(budget) if budget is not None else None
     if ray is not None and device != "auto":
         raise SettingsError("--ray takes the cluster's GPUs, or its CPUs: leave --device out")
+    if ray is not None and trials_per_gpu is not None and workers is None:
+        raise SettingsError("with --ray, --trials-per-gpu needs --workers: say how many in all")
     where = find_device(device)
     if trials_per_gpu is not None and ray is None:
         workers = _for_gpus(trials_per_gpu, workers, where)

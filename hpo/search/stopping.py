@@ -41,7 +41,7 @@ class Stop:
 
     def requested(self) -> bool:
         """Whether the search is to stop, so that there is no time to wait for anything."""
-        return self.reason is not None
+        return self.reason is not None or self.left() == 0.0
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:

@@ -67,7 +67,7 @@ def run_on_ray(
     gpus = resources.get("GPU", 0)
     share = 1 / (trials_per_gpu or 1) if gpus else 0.0
     job = replace(job, device="cuda" if gpus else "cpu")  # not what the driver's machine has
-    task = ray.remote(num_cpus=job.threads.most, num_gpus=share, max_retries=-1)(_work)
+    task = ray.remote(num_cpus=job.threads.number, num_gpus=share, max_retries=-1)(_work)
     try:
         left = [task.remote(job) for _ in range(workers)]
         logger.info("ray      %d workers, %d threads each", workers, job.threads.number)

@@ -199,12 +199,14 @@ def rewritten(path: Path, framed: str | None, without: str = "") -> None:
 
 
 def test_removing_takes_half_written_files_along(make: Make, tmp_path: Path) -> None:
-    snapshot = Snapshot(tmp_path / "trial-1.safetensors")
+    snapshot = Snapshot(tmp_path / "best[1].safetensors")
     interrupted(make(), snapshot, 2)
-    (tmp_path / "trial-1.safetensors.77.partial").write_text("half")
-    (tmp_path / "trial-12.safetensors").write_text("another's")
+    (tmp_path / "best[1].safetensors.77.partial").write_text("half")
+    others = {"best1.safetensors.77.partial", "best[1]2.safetensors"}
+    for name in others:
+        (tmp_path / name).write_text("another's")
     snapshot.remove()
-    assert [p.name for p in tmp_path.iterdir()] == ["trial-12.safetensors"]
+    assert {p.name for p in tmp_path.iterdir()} == others
     snapshot.remove()
 
 

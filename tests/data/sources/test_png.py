@@ -10,9 +10,9 @@ from data.errors import DataError
 from data.sources.png import AGAIN, SIDE, read_drawing
 
 
-def as_file(image: Image.Image) -> bytes:
+def as_file(image: Image.Image, kind: str = "PNG") -> bytes:
     file = io.BytesIO()
-    image.save(file, format="PNG")
+    image.save(file, format=kind)
     return file.getvalue()
 
 
@@ -35,6 +35,7 @@ def test_another_size_is_named(width: int, height: int) -> None:
 
 def test_what_is_no_image_is_named() -> None:
     whole = as_file(Image.new("L", (SIDE, SIDE)))
-    for broken in (b"", b"no image", whole[:-30]):
+    other = as_file(Image.new("L", (SIDE, SIDE)), "EPS")  # which Pillow would hand to Ghostscript
+    for broken in (b"", b"no image", whole[:-30], other):
         with pytest.raises(DataError, match=r"^a/b is not a readable image \(.*\): replace it"):
             read_drawing(broken, "a/b")

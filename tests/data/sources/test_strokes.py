@@ -1,6 +1,8 @@
+import io
 from pathlib import Path
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,9 +54,15 @@ def test_they_are_drawn_once_and_kept(
         assert drawn.alphabets == strokes.alphabets
     draw.assert_called_once_with(7)
     (kept,) = (tmp_path / "cache").iterdir()
-    kept.write_bytes(kept.read_bytes()[:1000])
-    assert torch.equal(load_strokes(7, tmp_path / "cache").images, strokes.images)
-    assert draw.call_count == 2
+    whole, fewer = kept.read_bytes(), io.BytesIO()
+    np.savez(fewer, bits=np.zeros((3, 1379), np.uint8))
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 255
+    for times, content in enumerate((whole[:1000], b"", bytes(damaged), fewer.getvalue()), start=2):
+        kept.write_bytes(content)
+        assert torch.equal(load_strokes(7, tmp_path / "cache").images, strokes.images)
+        assert draw.call_count == times
+        assert kept.read_bytes() == whole
 
 
 def test_the_drawings_of_one_seed_are_not_taken_for_those_of_another(

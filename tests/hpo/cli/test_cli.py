@@ -156,6 +156,11 @@ def test_a_study_of_an_older_version_goes_on_with_its_own_settings(
         ("run tiny --trials 1 --data nowhere", "data folder nowhere does not exist"),
         ("run tiny --trials 1 --device cpu --trials-per-gpu 2", "needs a GPU"),
         ("run tiny --trials 1 --device cpu --ray local", "leave --device out"),
+        ("run tiny --trials 1 --ray local --trials-per-gpu 2", "needs --workers"),
+        (
+            "run tiny --trials 1 --widen lr.high=1 --set space.lr.high=2",
+            "--widen lr.high and --set",
+        ),
         ("run tiny --trials 1 --seed 3 --set search.seed=5", "--seed and --set search.seed say"),
         ("run tiny --trials 1 --workers 2 --ray 10.0.0.1:6379", "machines of a cluster cannot"),
         ("run tiny --trials 1 --workers -1", "--workers"),

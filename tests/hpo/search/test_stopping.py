@@ -67,7 +67,9 @@ def test_the_time_is_up_when_it_is_and_an_earlier_reason_stands(
         now = 65.0
         stop.check()
         assert stop.left() == 5
+        assert not stop.requested()
         now = 71.0
         assert stop.left() == 0
+        assert stop.requested()  # whoever waits for a database gives up
         with pytest.raises(Interrupted, match="the time is up"):
             stop.check()

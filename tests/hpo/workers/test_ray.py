@@ -54,7 +54,9 @@ def test_ray_is_asked_for_a_workers_share_of_a_machine(
     device: str,
 ) -> None:
     ray.cluster_resources.return_value = {"CPU": 8.0, **resources}
-    job = Work("tiny", str(stored.storage.url), tmp_path, "cuda:1", tmp_path, Threads(most=3))
+    job = Work(
+        "tiny", str(stored.storage.url), tmp_path, "cuda:1", tmp_path, Threads(fixed=3, most=1)
+    )
     assert run_on_ray("auto", job, 5, trials_per_gpu, stored, None, Observer()) is None
     assert ray.init.call_args.kwargs["address"] == "auto"
     ray.remote.assert_called_once_with(num_cpus=3, num_gpus=share, max_retries=-1)
