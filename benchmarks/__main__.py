@@ -9,8 +9,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from benchmarks.beside import beside_others
 from benchmarks.limit import limit
 from benchmarks.search_cost import contention, memory, overhead, stored_trials, trial
@@ -19,6 +17,7 @@ from benchmarks.throughput import Setting, at_once, training, validation
 from data.sources.by_name import open_set
 from hpo.study.paths import data_folder
 from hpo.view.log import log_to_stderr, silence_optuna
+from model.fast.device import find_device
 from model.fast.heap import keep_freed
 
 TITLES = {
@@ -39,7 +38,7 @@ def main() -> None:
     """Run the chosen sections."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(TITLES))
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--data", type=Path, help="folder with the Omniglot zips")
     parser.add_argument("--workers", type=int, default=min(16, os.cpu_count() or 1))
     parser.add_argument("--rounds", type=int, default=3, help="each pair of timings so often")
@@ -53,7 +52,7 @@ def main() -> None:
     log_to_stderr()
     silence_optuna()
     warnings.filterwarnings("ignore", message="Heartbeat of storage")  # of single asks
-    device = torch.device(chosen.device)
+    device = find_device(chosen.device)
     drawings = open_set("omniglot", 0, data_folder(chosen.data))
     setting = Setting(drawings, device, chosen.workers, chosen.rounds, _say)
     sections: dict[str, Callable[[], list[Row]]] = {

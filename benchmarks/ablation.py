@@ -24,6 +24,7 @@ from data.files import write_whole
 from hpo.results.retrain import fresh_tasks
 from hpo.study.paths import data_folder
 from hpo.study.settings import read_settings
+from model.fast.device import find_device
 from model.history import Diverged
 from model.inputs import open_inputs
 from model.training import train
@@ -69,26 +70,23 @@ CHANGES: Mapping[str, Change] = {
 }
 
 
-def score(name: str, seed: int, epochs: int | None, device: str, folder: Path) -> Row:
+def score(name: str, seed: int, epochs: int | None, device: torch.device, folder: Path) -> Row:
     """Train with one change, and score."""
-    if device == "cpu":
+    if device.type == "cpu":
         torch.set_num_threads(1)
-    change, where = CHANGES[name], torch.device(device)
+    change = CHANGES[name]
     settings = read_settings(STUDIES / "modern.toml", change.settings)
     configuration = first(settings)
     rates = {
         layer: one.model_copy(update=dict(change.rates))
         for layer, one in configuration.rates.items()
     }
-    training = configuration.training
+    configuration = configuration.model_copy(update={"rates": rates, "seed": seed})
     if epochs:
-        training = training.model_copy(update={"epochs": epochs, "patience": epochs})
-    configuration = configuration.model_copy(
-        update={"rates": rates, "training": training, "seed": seed}
-    )
+        configuration = configuration.with_training(epochs=epochs, patience=epochs)
     choice = configuration.data
     network = configuration.network
-    inputs = open_inputs(choice, network.image_size, network.channels, folder, where)
+    inputs = open_inputs(choice, network.image_size, network.channels, folder, device)
     trainer = inputs.trainer(configuration)
     row: Row = {"change": name, "seed": seed}
     try:
@@ -130,24 +128,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each")
     parser.add_argument("--epochs", type=int, help="instead of the study's")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--data", type=Path, help="folder with the Omniglot zips")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON; resumed from")
     chosen = parser.parse_args()
-    about = {
-        "epochs": chosen.epochs,
-        "tasks": TASKS,
-        "machine": machine(torch.device(chosen.device)),
-    }
+    device = find_device(chosen.device)
+    about = {"epochs": chosen.epochs, "tasks": TASKS, "machine": machine(device)}
     found = json.loads(chosen.output.read_text()) if chosen.output.exists() else {"rows": []}
     rows: list[Row] = found["rows"]
     done = {(row["change"], row["seed"]) for row in rows}
     wanted = [(n, s) for s in range(chosen.seeds) for n in CHANGES if (n, s) not in done]
-    at_once = (os.cpu_count() or 1) if chosen.device == "cpu" else 1
+    at_once = (os.cpu_count() or 1) if device.type == "cpu" else 1
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(at_once, mp_context=spawn) as pool:
         folder = data_folder(chosen.data)
-        tasks = [pool.submit(score, n, s, chosen.epochs, chosen.device, folder) for n, s in wanted]
+        tasks = [pool.submit(score, n, s, chosen.epochs, device, folder) for n, s in wanted]
         for task in as_completed(tasks):
             rows.append(task.result())
             _say(str(rows[-1]))

@@ -20,7 +20,7 @@ import torch
 from benchmarks.stopwatch import Row, machine, table
 from data.files import write_whole
 from data.tasks import OneShotTasks
-from hpo.results.evaluate import evaluate_checkpoint
+from hpo.results.evaluate import class_scores, evaluate_scores
 from hpo.results.retrain import fresh_tasks
 from hpo.study.paths import data_folder
 from model.checkpoint import load_checkpoint
@@ -30,12 +30,6 @@ from model.inputs import open_inputs
 
 CONFIGURATION = Path(__file__).with_name("how_soon.toml")
 TASKS = 4000
-
-
-def of_length(configuration: Configuration, epochs: int) -> Configuration:
-    """The configuration with this number of epochs, all of which are trained."""
-    training = configuration.training.model_copy(update={"epochs": epochs, "patience": epochs})
-    return configuration.model_copy(update={"training": training})
 
 
 def trained_and_scored(
@@ -51,7 +45,7 @@ def trained_and_scored(
         subprocess.run(line, env={**os.environ, "HPO_CACHE": empty}, check=True)  # noqa: S603
         seconds = time.perf_counter() - begun
         checkpoint = load_checkpoint(target, device)
-    score = evaluate_checkpoint(checkpoint, tasks, device)
+    score = evaluate_scores("siamese", class_scores(checkpoint, tasks, device), tasks)
     low, high = score.interval
     return {
         "epochs": configuration.training.epochs,
@@ -79,7 +73,7 @@ def main() -> None:
     tasks = fresh_tasks(configuration.data, inputs, TASKS)
     rows = []
     for epochs in chosen.epochs:
-        this_long = of_length(configuration, epochs)
+        this_long = configuration.with_training(epochs=epochs, patience=epochs)
         rows += [
             trained_and_scored(this_long, seed, folder, tasks, device)
             for seed in range(1, 1 + chosen.seeds)

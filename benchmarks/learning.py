@@ -10,15 +10,14 @@ import json
 import time
 from pathlib import Path
 
-import torch
-
-from benchmarks.networks import first, settings, with_sampling
+from benchmarks.networks import first, settings
 from benchmarks.stopwatch import Row, machine, table
 from benchmarks.throughput import Setting, make_trainer
 from data.sources.by_name import open_set
 from hpo.study.paths import data_folder
 from hpo.view.log import log_to_stderr, silence_optuna
 from model.configuration import Configuration
+from model.fast.device import find_device
 from model.fast.heap import keep_freed
 from model.history import Interrupted
 from model.recipe import RandomPairs
@@ -32,14 +31,14 @@ def main() -> None:
     """Train for the given time; a row for every look at the validation tasks."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
     parser.add_argument("--seconds", type=float, default=200.0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--data", type=Path, help="folder with the Omniglot zips")
     parser.add_argument("-o", "--output", type=Path, help="write JSON")
     chosen = parser.parse_args()
     keep_freed()
     log_to_stderr()
     silence_optuna()
-    device = torch.device(chosen.device)
+    device = find_device(chosen.device)
     drawings = open_set("omniglot", 0, data_folder(chosen.data))
     trainer = make_trainer(Setting(drawings, device, 0, 1, print), _recipe(), TASKS, TASK_SEED)
     end, rows = time.monotonic() + chosen.seconds, list[Row]()
@@ -68,10 +67,9 @@ def main() -> None:
 
 def _recipe() -> Configuration:
     sampling = RandomPairs(pairs=150_000, copies=8, steps=STEPS)
-    configuration = with_sampling(first(settings("paper")), sampling)
-    endless = {"epochs": 100_000, "patience": 10**9, "momentum_ramp": 10, "lr_decay": 0.993}
-    training = configuration.training.model_copy(update=endless)
-    return configuration.model_copy(update={"training": training})
+    return first(settings("paper")).with_training(
+        sampling=sampling, epochs=100_000, patience=10**9, momentum_ramp=10, lr_decay=0.993
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from hpo.search.cost_estimate import of_mean_cost
 from hpo.study.settings import StudySettings, read_settings
 from hpo.study.space import SearchSpace
 from model.configuration import Configuration
-from model.recipe import AllPairs, RandomPairs, Sampling
+from model.recipe import AllPairs, RandomPairs
 
 STUDIES = Path(__file__).parents[1] / "studies"
 PAIRS = 128  # of a step, Koch et al. 2015, §3.2
@@ -31,7 +31,7 @@ def configurations() -> Mapping[str, Configuration]:
         "small": first(small),
     }
     sampling = RandomPairs(pairs=MANY, copies=1, batch=PAIRS)
-    return {name: with_sampling(c, sampling) for name, c in chosen.items()}
+    return {name: c.with_training(sampling=sampling) for name, c in chosen.items()}
 
 
 def settings(study: str) -> StudySettings:
@@ -51,10 +51,4 @@ def as_searched(study: str) -> Configuration:
     configuration = first(settings(study))
     sampling = configuration.training.sampling
     assert isinstance(sampling, AllPairs)
-    return with_sampling(configuration, sampling.model_copy(update={"steps": MANY}))
-
-
-def with_sampling(configuration: Configuration, sampling: Sampling) -> Configuration:
-    """The same, trained on other pairs."""
-    training = configuration.training.model_copy(update={"sampling": sampling})
-    return configuration.model_copy(update={"training": training})
+    return configuration.with_training(sampling=sampling.model_copy(update={"steps": MANY}))

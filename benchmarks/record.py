@@ -68,7 +68,7 @@ def main() -> None:
 
 def _hpo(arguments: Sequence[str]) -> None:
     """A command of the program, in a process of its own; ends with it if that fails."""
-    done = subprocess.run([sys.executable, "-c", "from hpo.cli import main; main()", *arguments])  # noqa: S603
+    done = subprocess.run([sys.executable, "-m", "hpo", *arguments])  # noqa: S603
     if done.returncode:
         sys.exit(done.returncode)
 

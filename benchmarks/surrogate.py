@@ -29,6 +29,7 @@ FOLDS = 10
 CHANCE = 0.95  # the error of a network that has learnt nothing, and of one that diverged
 SHARE = 0.8  # of the record, that a world is learnt from
 BEST = 5  # a fifth of the networks: those foretold to be best
+TRIES = 4000  # changes of one parameter, on the way to the trend's optimum
 LATE = 3  # epochs after which the errors fall slowly, so that luck is most of what moves them
 
 
@@ -115,15 +116,15 @@ class Surrogate:
         multiply_adds = self._space.architecture(params).multiply_adds
         return float(np.polyval(self._price, multiply_adds)) / self._mean_price
 
-    def corner(self, chance: np.random.Generator, draws: int = 4000) -> float:
+    def corner(self, chance: np.random.Generator) -> float:
         """The share of the parameters that lie at the edge of their ranges at the trend's optimum.
 
         The optimum is sought by changing one parameter at a time for the better.
         """
         distributions = self._space.distributions
-        best = min((self._space.draw(chance) for _ in range(draws // 20)), key=self._trend)
+        best = min((self._space.draw(chance) for _ in range(TRIES // 20)), key=self._trend)
         lowest = self._trend(best)
-        for _ in range(draws):
+        for _ in range(TRIES):
             name = str(chance.choice(list(distributions)))
             other = {**best, name: self._space.draw(chance)[name]}
             if self._space.can_be_built(other):

@@ -30,11 +30,11 @@ def all_pairs_batches(
     characters: int,
     per_alphabet: int,
     steps: int,
-    distortion: float | None,
+    distortion: float,
     turned: bool,
     generator: Generator,
     at_once: int = 1,
-    alphabet_distortion: float | None = None,
+    alphabet_distortion: float = 0.0,
 ) -> Iterator[PairBatch]:
     """Batches of characters in two images each, all of whose pairs are meant to be scored.
 
@@ -47,14 +47,14 @@ def all_pairs_batches(
         characters: how many a batch, N, from `characters_of_batch`.
         per_alphabet: the most characters of one alphabet in a batch.
         steps: batches in the epoch.
-        distortion: factor on the ranges of the affine distortion that every image gets of its own,
-            or None for none.
+        distortion: factor on the ranges of the affine distortion that every image gets of its own;
+            0: none.
         turned: turn and mirror each alphabet of a batch as chance will, all its characters alike:
             eight alphabets out of every one.
         generator: the source of chance, on the device of the drawings.
         at_once: how many batches are made together, from other chance than one by one.
         alphabet_distortion: factor on the same ranges for a map that each alphabet of a batch gets
-            of its own, all its characters alike, before their own; or None.
+            of its own, all its characters alike, before their own; 0: none.
     """
     device, images = drawings.images.device, drawings.images
     first_of, count_of = drawings.first_of, drawings.count_of
@@ -83,8 +83,8 @@ def all_pairs_batches(
         other = (one + 1 + step % (of_each - 1)) % of_each
         twins = torch.cat([first + one, first + other], dim=1)
         drawn = as_input(images[twins.flatten()])
-        if distortion is not None or turned or alphabet_distortion:
-            transforms = draw_transforms(twins.numel(), generator, distortion or 0.0)
+        if distortion or turned or alphabet_distortion:
+            transforms = draw_transforms(twins.numel(), generator, distortion)
             whole = _maps_of_alphabets(count * len(sizes), turned, alphabet_distortion, generator)
             if whole is not None:
                 of_alphabet = whole.view(count, len(sizes), 2, 2)
@@ -97,7 +97,7 @@ def all_pairs_batches(
 
 
 def _maps_of_alphabets(
-    count: int, turned: bool, width: float | None, generator: Generator
+    count: int, turned: bool, width: float, generator: Generator
 ) -> Tensor | None:
     """(N, 2, 2) float32 maps from output to input coordinates, if there are to be any."""
     turns = draw_symmetries(count, generator) if turned else None

@@ -1,12 +1,12 @@
 """The network as numbers: its layers, whether they fit the image, their size and cost."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 POOL = 2
 """Side and stride of the max-pooling after every convolution but the last."""
-
 
 InitialWeights = Literal["paper", "paper-scaled", "he"]
 """What `model.initial_weights` draws."""
@@ -28,10 +28,16 @@ class Convolution(Frozen):
     filters: Annotated[int, Field(ge=1)]
 
 
-def side_after(side: int, kernel: int, last: bool) -> int:
-    """Side of the map that a layer hands on, from the side it sees; below 1 it cannot exist."""
-    convolved = side - kernel + 1
-    return convolved if last else convolved // POOL
+def sides_of(image_size: int, kernels: Sequence[int]) -> list[int]:
+    """Side of the map that each convolution sees, and of the one that the last gives.
+
+    From one below 1 on, the map cannot exist.
+    """
+    sides = [image_size]
+    for number, kernel in enumerate(kernels, start=1):
+        convolved = sides[-1] - kernel + 1
+        sides.append(convolved if number == len(kernels) else convolved // POOL)
+    return sides
 
 
 class Architecture(Frozen):
@@ -62,23 +68,19 @@ class Architecture(Frozen):
     def _fits(self) -> Self:
         if self.framed and self.channels != 1:
             raise ValueError("framed = true is for drawings, which have channels = 1")
-        for number, (layer, side) in enumerate(
-            zip(self.convolutions, self.sides, strict=False), start=1
-        ):
-            if side_after(side, layer.kernel, number == len(self.convolutions)) < 1:
+        maps = zip(self.convolutions, self.sides, self.sides[1:], strict=False)
+        for number, (layer, seen, given) in enumerate(maps, start=1):
+            if given < 1:
                 raise ValueError(
                     f"kernel={layer.kernel} does not fit: layer conv{number} sees "
-                    f"a {side}×{side} map"
+                    f"a {seen}×{seen} map"
                 )
         return self
 
     @property
     def sides(self) -> list[int]:
-        """Side of the map that each convolution sees, and of the one that the last gives."""
-        sides = [self.image_size]
-        for number, layer in enumerate(self.convolutions, start=1):
-            sides.append(side_after(sides[-1], layer.kernel, number == len(self.convolutions)))
-        return sides
+        """As `sides_of` gives them."""
+        return sides_of(self.image_size, [layer.kernel for layer in self.convolutions])
 
     @property
     def needed_sides(self) -> list[int]:

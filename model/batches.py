@@ -40,10 +40,10 @@ def batches_of(
                 characters_of_batch(drawings, sampling.characters, sampling.per_alphabet),
                 sampling.per_alphabet,
                 sampling.steps,
-                sampling.distortion_width if sampling.distorted else None,
+                sampling.distortion_width if sampling.distorted else 0.0,
                 sampling.turned,
                 generator,
                 at_once,
-                sampling.alphabet_distortion or None,
+                sampling.alphabet_distortion,
             )
             return lambda epoch: every()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
@@ -114,6 +114,11 @@ class Configuration(Frozen):
                 f"the layers {', '.join(self.network.layers)}"
             )
         return self
+
+    def with_training(self, **changes: Any) -> Configuration:
+        """The same with another recipe in these fields of `Training`, which are not checked."""
+        training = self.training.model_copy(update=changes)
+        return self.model_copy(update={"training": training})
 
     def to_toml(self) -> str:
         """The configuration as a TOML document."""

@@ -1,6 +1,5 @@
 """How a network is trained: what it sees, for how long, and every layer's rates."""
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -101,9 +100,9 @@ class Training(Frozen):
     """Epochs over which every layer's momentum goes from 0.5 to its own."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """``sgd``: the paper's. ``adamw``: a layer's momentum is its β₁, its L2 its weight decay."""
-    schedule: Literal["decay", "linear", "cosine"] = "decay"
+    schedule: Literal["decay", "linear"] = "decay"
     """``decay``: every learning rate is multiplied by ``lr_decay`` after each epoch, as in the
-    paper; the others go from the full rate to nothing over ``epochs``."""
+    paper; ``linear``: it goes from the full rate to nothing over ``epochs``."""
     lr_decay: Annotated[float, Field(gt=0, le=1)] = 0.99
     averaging: Annotated[float, Field(ge=0, le=1)] = 0.0
     """The weights that are validated and kept are a running average over about this share of all
@@ -114,11 +113,6 @@ class Training(Frozen):
 
     def lr_factor(self, epoch: int) -> float:
         """What every learning rate is multiplied by in this epoch (from 0)."""
-        share = min(1.0, epoch / self.epochs)
-        match self.schedule:
-            case "decay":
-                return float(self.lr_decay**epoch)
-            case "linear":
-                return 1 - share
-            case "cosine":
-                return (1 + math.cos(math.pi * share)) / 2
+        if self.schedule == "linear":
+            return 1 - min(1.0, epoch / self.epochs)
+        return float(self.lr_decay**epoch)

@@ -83,22 +83,12 @@ def error_of(shares: Tensor) -> Tensor:
     return (1 - shares.double()).mean()
 
 
-def one_shot_right(
-    tasks: OneShotTasks,
-    encode: Callable[[Tensor], Tensor],
-    score_all: Callable[[Tensor, Tensor], Tensor],
-) -> Tensor:
-    """How right each answer is; the arguments are those of `one_shot_scores`.
-
-    Returns:
-        (R, Q) float32 in [0, 1], still on the device.
-    """
-    return correct_share(one_shot_scores(tasks, encode, score_all), tasks.target)
-
-
 def right_by_pixels(tasks: OneShotTasks) -> Tensor:
     """(R, Q): how right one nearest neighbour by Euclidean distance of raw pixels is."""
-    return one_shot_right(tasks, lambda images: images.flatten(1), lambda q, s: -torch.cdist(q, s))
+    scores = one_shot_scores(
+        tasks, lambda images: images.flatten(1), lambda q, s: -torch.cdist(q, s)
+    )
+    return correct_share(scores, tasks.target)
 
 
 def right_by_distance(tasks: OneShotTasks, distances: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -151,13 +141,12 @@ def pack(right: NDArray[np.bool_]) -> str:
     return base64.b64encode(np.packbits(right).tobytes()).decode().rstrip("=")
 
 
-def unpack(text: str, count: int | None = None) -> NDArray[np.bool_]:
+def unpack(text: str, count: int) -> NDArray[np.bool_]:
     """What was packed.
 
     Args:
         text: from `pack`.
-        count: how many tasks there were. Left out, tasks that nobody answered fill the last byte,
-            which is all the same to a comparison of two networks.
+        count: how many tasks there were.
 
     Returns:
         (N,) bool, by task.

@@ -10,9 +10,9 @@ from hpo.search.cost_estimate import Estimate, estimate
 from hpo.study.limits import Budget, budget_of, spending_of, wanted_trials
 from hpo.study.storage import shown
 from hpo.study.study import StoredStudy
-from hpo.study.trials import finished, trained_trials
+from hpo.study.trials import finished
 from hpo.view.format import amount, duration, magnitude, percent
-from hpo.view.status import LEADERS, StatusReader
+from hpo.view.status import StatusReader
 from hpo.view.terminal import best_table
 from model.fast.device import device_name
 from model.fast.memory import out_of_memory
@@ -99,7 +99,8 @@ def _warn(budget: Budget, guess: Estimate, at_once: int) -> None:
 
 def print_best(stored: StoredStudy, study: str) -> None:
     """Print the best network so far, and how to go on; ``study`` is as a person types it."""
-    leaders = trained_trials(stored.study)[:LEADERS]
+    reader = StatusReader(stored)
+    leaders = reader.read().leaders
     if not leaders:
         print("no trial has trained to its end yet")
         return
@@ -114,8 +115,6 @@ def print_best(stored: StoredStudy, study: str) -> None:
     print(f"  {weights:.2f} M weights, {cost:.1f} M multiply-adds an image")
     print()
     print_wide(best_table(stored.space, leaders))
-    reader = StatusReader(stored)
-    reader.read()
     for binding in reader.bindings():
         say(str(binding))
     print()

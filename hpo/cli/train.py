@@ -125,8 +125,8 @@ def _is_trained(target: Path, config: Configuration) -> bool:
 
 def _as_trial(config: Configuration, trial: Provenance) -> Configuration:
     """With the recipe, the seed and the arithmetic of the trial."""
-    training = trial.training.model_copy(update={"precision": trial.precision})
-    return config.model_copy(update={"training": training, "seed": trial.seed})
+    recipe = {"training": trial.training, "seed": trial.seed}
+    return config.model_copy(update=recipe).with_training(precision=trial.precision)
 
 
 def _say_what_differs(trial: Provenance, device: torch.device) -> None:

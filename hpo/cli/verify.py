@@ -23,16 +23,16 @@ from hpo.paper.verification import (
     read_results,
     verify_cell,
 )
+from hpo.results.full_training import inputs_of
 from hpo.search.cost_estimate import estimate_one
 from hpo.search.stopping import Stop
-from hpo.study.paths import data_folder
 from hpo.study.settings import SettingsError
 from hpo.view.format import duration, epoch_line, percent, shape
 from model.configuration import Configuration
 from model.fast.device import device_name, find_device
 from model.fast.threads import use_threads
 from model.history import History, Interrupted
-from model.inputs import Inputs, open_inputs
+from model.inputs import Inputs
 from model.recipe import Training
 from model.snapshot import Snapshot
 
@@ -89,9 +89,7 @@ def verify(
     kept = read_results(file)
     with writing(file, UNWRITABLE):
         check_writable(file)
-    size, asked = (config.network.image_size, config.network.channels), use_threads(threads)
-    folder_of_data = data_folder(data, config.data)
-    inputs = open_inputs(config.data, *size, folder_of_data, where, asked)
+    inputs = inputs_of(config, data, where, use_threads(threads))
     keys = [fingerprint(one, inputs.fingerprint) for one in configurations]
     cells_of = zip(chosen, configurations, strict=True)
     todo = {key: one for key, one in zip(keys, cells_of, strict=True) if key not in kept}

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import torch
@@ -14,7 +14,7 @@ from data.files import write_whole
 from data.tasks import OneShotTasks
 from hpo.paper.distances import affine_distance, modified_hausdorff
 from hpo.paper.reference_networks import NETWORKS, configuration_of, network_key
-from hpo.results.evaluate import evaluate_checkpoint
+from hpo.results.evaluate import class_scores, evaluate_scores
 from hpo.study.paths import scores_folder
 from model.checkpoint import Checkpoint
 from model.scoring import Score, right_by_distance, right_by_pixels, score
@@ -56,7 +56,7 @@ def measure_network(
     name: str, checkpoint: Checkpoint, tasks: OneShotTasks, device: torch.device
 ) -> Measured:
     """Score a trained network, which is on ``device``, under the name of its row."""
-    return _timed(lambda: replace(evaluate_checkpoint(checkpoint, tasks, device), name=name))
+    return _timed(lambda: evaluate_scores(name, class_scores(checkpoint, tasks, device), tasks))
 
 
 def _timed(scored: Callable[[], Score]) -> Measured:

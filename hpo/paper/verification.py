@@ -91,18 +91,14 @@ class _File(Frozen):
     results: dict[str, Result]
 
 
-def fingerprint(
-    configuration: Configuration, data_fingerprint: str, pairs: int = PAIRS, seed: int = SEED
-) -> str:
+def fingerprint(configuration: Configuration, data_fingerprint: str) -> str:
     """What tells a result from those of any other settings, in 16 hexadecimal digits.
 
     Args:
         configuration: that the network trains by.
         data_fingerprint: of the drawings.
-        pairs: how many are scored.
-        seed: of their draw.
     """
-    whole = json.dumps([configuration.recipe_key, data_fingerprint, pairs, seed])
+    whole = json.dumps([configuration.recipe_key, data_fingerprint, PAIRS, SEED])
     return sha256(whole.encode()).hexdigest()[:16]
 
 
@@ -134,8 +130,7 @@ def cell_configuration(
         pairs["steps"] = steps // training.epochs
         recipe["patience"] = training.epochs  # a cell that stopped early would have had less
     recipe["sampling"] = old.model_copy(update=pairs)
-    training = training.model_copy(update=recipe)
-    return configuration.model_copy(update={"training": training, "provenance": None})
+    return configuration.model_copy(update={"provenance": None}).with_training(**recipe)
 
 
 def measure(

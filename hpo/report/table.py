@@ -1,9 +1,6 @@
 """The trials of a study as a pandas table, a row each."""
 
-import gc
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,8 +58,7 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
         added up. Then a column for each search parameter. What a trial does not have is missing.
     """
     distributions = stored.space.distributions
-    with _no_collection():
-        trials = stored.study.get_trials(deepcopy=False)
+    trials = stored.study.get_trials(deepcopy=False)
     types = COLUMNS | {
         name: "Int64" if isinstance(distribution, IntDistribution) else "float64"
         for name, distribution in distributions.items()
@@ -81,21 +77,6 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
 def trained(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the trials that were trained to their end, the lowest error first."""
     return table[table["trained"]].dropna(subset=["error"]).sort_values(["error", "number"])
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Hold back the garbage collector, which takes half of the time that many trials load.
-
-    It goes through all that was loaded, again and again, where nothing can be freed yet.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _row(trial: FrozenTrial) -> dict[str, Any]:

@@ -73,11 +73,11 @@ def mnist_tasks(
         folder: the data folder.
         side: height and width of the images, in pixels.
         shots: images of each digit in a support set, for each of the results.
-        wanted: numbers of tasks, multiples of 10, each for every number of shots; left out, 400.
+        wanted: numbers of tasks, each for every number of shots; left out, 400.
 
     Raises:
-        DataError: a number is no such multiple, or the digits are broken, or absent and cannot
-            be fetched.
+        DataError: more shots than there are images of a digit, or the digits are broken, or absent
+            and cannot be fetched.
     """
     if mnist.find(folder) is None:
         from data.sources.download import download_mnist  # torchvision takes seconds to import
@@ -88,13 +88,11 @@ def mnist_tasks(
     return [mnist.draw_digit_tasks(digits, n, SEED, side, k) for n in counts for k in shots]
 
 
-def evaluate_checkpoint(checkpoint: Checkpoint, tasks: OneShotTasks, device: torch.device) -> Score:
-    """Score a trained network on tasks of any image size, of images as it takes them."""
-    return evaluate_scores("siamese", class_scores(checkpoint, tasks, device), tasks)
-
-
 def class_scores(checkpoint: Checkpoint, tasks: OneShotTasks, device: torch.device) -> Tensor:
-    """(R, Q, W) float32 on the CPU: how like each class of its support set every query is."""
+    """(R, Q, W) float32 on the CPU: how like each class of its support set every query is.
+
+    The tasks may be of any image size, of images as the network takes them.
+    """
     configuration = checkpoint.configuration
     precision = resolve_precision(configuration.training.precision, device)
     sized = tasks.resized(configuration.network.image_size).to(device)

@@ -12,7 +12,7 @@ from hpo.study.trials import images_per_epoch
 from model.configuration import Configuration
 from model.fast.cuda_graph import steps_before_the_pace
 from model.inputs import Inputs
-from model.recipe import AllPairs, RandomPairs, Sampling
+from model.recipe import AllPairs, RandomPairs
 
 DRAWS = 101  # configurations that stand for the space
 FEW, MORE = 2, 4  # pairs of the smallest step that is timed; how many times as many are timed next
@@ -63,7 +63,7 @@ def estimate_one(configuration: Configuration, inputs: Inputs) -> Estimate:
     match training.sampling:
         case AllPairs():
             few = training.sampling.model_copy(update={"steps": _timed_steps(inputs)})
-            step = _timed_step(_with_sampling(configuration, few), inputs)
+            step = _timed_step(configuration.with_training(sampling=few), inputs)
         case RandomPairs(batch=batch):
             step = _step_of_pairs(configuration, batch, inputs)
     steps = training.sampling.epoch_steps
@@ -82,7 +82,7 @@ def _step_of_pairs(configuration: Configuration, batch: int, inputs: Inputs) -> 
     pairs = min(FEW, batch)
     while True:
         few = RandomPairs(pairs=_timed_steps(inputs) * pairs, copies=1, batch=pairs)
-        seconds[pairs] = _timed_step(_with_sampling(configuration, few), inputs)
+        seconds[pairs] = _timed_step(configuration.with_training(sampling=few), inputs)
         fewest, shortest = next(iter(seconds.items()))
         added = seconds[pairs] - shortest
         if pairs == batch:
@@ -90,11 +90,6 @@ def _step_of_pairs(configuration: Configuration, batch: int, inputs: Inputs) -> 
         if added > LONG_ENOUGH:
             return seconds[pairs] + added / (pairs - fewest) * (batch - pairs)
         pairs = min(MORE * pairs, batch)
-
-
-def _with_sampling(configuration: Configuration, sampling: Sampling) -> Configuration:
-    training = configuration.training.model_copy(update={"sampling": sampling})
-    return configuration.model_copy(update={"training": training})
 
 
 def _timed_steps(inputs: Inputs) -> int:

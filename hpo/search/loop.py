@@ -9,7 +9,7 @@ from contextlib import suppress
 import optuna
 import torch
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from data.errors import UserError, in_a_line
 from hpo.search.objective import Objective
@@ -28,7 +28,7 @@ from hpo.study.retry import (
     retry_later,
 )
 from hpo.study.study import StoredStudy
-from hpo.study.trials import FINISHED, INTERRUPTED, SURPLUS, Record, record
+from hpo.study.trials import FINISHED, INTERRUPTED, SURPLUS, Record, record, running
 from model.fast.heap import spare_the_living
 from model.history import Interrupted
 
@@ -211,8 +211,7 @@ class _Waiting:
         time.sleep(WAITING)
         if time.monotonic() - self._begun < QUIET:
             return
-        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        new = [trial for trial in running if trial.number not in self._told]
+        new = [trial for trial in running(self._study) if trial.number not in self._told]
         self._told.update(trial.number for trial in new)
         for trial in new:
             logger.info("waiting for trial %d, %s", trial.number, _where(trial))

@@ -90,6 +90,11 @@ class NetworkSettings(Frozen):
     framed: bool = False
     eight_views: bool = False
 
+    def architecture(self, convolutions: Sequence[Convolution], fc_units: int) -> Architecture:
+        """One of these networks, by its sizes."""
+        sizes = {"convolutions": convolutions, "fc_units": fc_units}
+        return Architecture(**{**self.model_dump(), **sizes})
+
 
 class SpaceSettings(Frozen):
     """The ranges that are searched, for every layer alike."""
@@ -139,13 +144,8 @@ class StudySettings(Frozen):
             raise ValueError(f"space.kernel.high = {kernel.high} is above the {side}×{side} image")
         layer = Convolution(kernel=kernel.low, filters=self.space.filters.low)
         with _blaming("even the smallest network"):
-            smallest = Architecture(
-                image_size=side,
-                channels=self.network.channels,
-                framed=self.network.framed,
-                convolutions=(layer,) * self.network.convolutions,
-                fc_units=self.space.fc_units.low,
-            )
+            layers = [layer] * self.network.convolutions
+            smallest = self.network.architecture(layers, self.space.fc_units.low)
         limit = self.space.multiply_adds
         if limit is not None and smallest.multiply_adds > limit:
             raise ValueError(

@@ -18,7 +18,7 @@ from hpo.study.settings import (
     SettingsError,
     StudySettings,
 )
-from model.architecture import Architecture, Convolution, layer_names, side_after
+from model.architecture import Architecture, Convolution, layer_names, sides_of
 from model.configuration import Configuration
 from model.recipe import LayerRates, Training
 
@@ -54,12 +54,7 @@ class SearchSpace:
 
     def fits(self, kernels: Sequence[int]) -> bool:
         """Whether convolutions with these filter sizes, first layer first, fit the image."""
-        side = self.settings.network.image_size
-        for number, kernel in enumerate(kernels, start=1):
-            side = side_after(side, kernel, number == len(kernels))
-            if side < 1:
-                return False
-        return True
+        return min(sides_of(self.settings.network.image_size, kernels)) >= 1
 
     def kernels_stand(self, params: Mapping[str, Any]) -> bool:
         """Whether these give no layer a filter size, or every layer one, which fit the image."""
@@ -96,20 +91,11 @@ class SearchSpace:
     def architecture(self, params: Mapping[str, Any]) -> Architecture:
         """The network that these parameters stand for; the rates may be left out."""
         network = self.settings.network
-        return Architecture(
-            image_size=network.image_size,
-            channels=network.channels,
-            convolutions=tuple(
-                Convolution(kernel=params[f"conv{i}_kernel"], filters=params[f"conv{i}_filters"])
-                for i in range(1, network.convolutions + 1)
-            ),
-            fc_units=params["fc_units"],
-            initial_weights=network.initial_weights,
-            output_weights=network.output_weights,
-            normalisation=network.normalisation,
-            framed=network.framed,
-            eight_views=network.eight_views,
-        )
+        layers = [
+            Convolution(kernel=params[f"conv{i}_kernel"], filters=params[f"conv{i}_filters"])
+            for i in range(1, network.convolutions + 1)
+        ]
+        return network.architecture(layers, params["fc_units"])
 
     def configuration(
         self, params: Mapping[str, Any], seed: int, training: Training | None = None

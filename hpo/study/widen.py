@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from optuna.distributions import distribution_to_json
-from optuna.trial import TrialState
 from sqlalchemy import select, update
 
 from hpo.study.patient_storage import PatientStorage
@@ -13,6 +12,7 @@ from hpo.study.settings import FloatRange, IntRange, SettingsError, SpaceSetting
 from hpo.study.space import SearchSpace
 from hpo.study.sparse import PARAMS, TRIALS
 from hpo.study.study import StudyError, check_settings, is_made, load
+from hpo.study.trials import running
 
 
 def widen(
@@ -48,10 +48,9 @@ def widen(
     if not shipped:  # else the study may go on with its own: `create_or_resume` tells
         check_settings(replace(stored, settings=wider), settings, changes, shipped)
     reclaim(stored.study, storage)
-    running = stored.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    if running:
+    for trial in running(stored.study):
         raise StudyError(
-            f"trial {running[0].number} of the study {name} runs: stop its processes, or wait "
+            f"trial {trial.number} of the study {name} runs: stop its processes, or wait "
             "until they have ended, then type the same line"
         )
     study_id = storage.get_study_id_from_name(name)

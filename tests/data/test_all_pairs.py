@@ -19,7 +19,7 @@ def test_all_pairs_batches_hold_each_character_by_two_drawers(
             30,
             per_alphabet=10,
             steps=3,
-            distortion=None,
+            distortion=0.0,
             turned=False,
             generator=seeded(0, train.images.device),
             at_once=at_once,
@@ -46,7 +46,7 @@ def test_every_two_drawers_make_a_pair_equally_often(train: Drawings) -> None:
     drawers = torch.arange(4, dtype=torch.uint8, device=four.images.device)
     told = drawers.repeat(len(four.count_of)).view(-1, 1, 1, 1).expand_as(four.images)
     chance = seeded(0, told.device)
-    shown = all_pairs_batches(replace(four, images=told), 100, 50, 60, None, False, chance)
+    shown = all_pairs_batches(replace(four, images=told), 100, 50, 60, 0.0, False, chance)
     drawn = torch.cat([(batch.images[:, 0, 0, 0] * 255).round().view(2, -1) for batch in shown], 1)
     counts = torch.bincount((4 * drawn[0] + drawn[1]).long(), minlength=16).view(4, 4)
     assert (counts.diagonal() == 0).all()
@@ -82,7 +82,7 @@ def test_a_batch_is_no_larger_than_the_data(train: Drawings) -> None:
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_an_alphabet_is_turned_as_a_whole(train: Drawings, at_once: int) -> None:
     plain, turned = (
-        list(all_pairs_batches(train, 30, 10, 2, None, t, seeded(5, train.images.device), at_once))[
+        list(all_pairs_batches(train, 30, 10, 2, 0.0, t, seeded(5, train.images.device), at_once))[
             at_once - 1
         ]
         for t in (False, True)
@@ -104,7 +104,7 @@ def test_an_alphabet_is_turned_as_a_whole(train: Drawings, at_once: int) -> None
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_an_alphabet_is_distorted_as_a_whole(alike: Drawings, at_once: int, turned: bool) -> None:
     chance = seeded(5, alike.images.device)
-    batches = all_pairs_batches(alike, 30, 10, 2, None, turned, chance, at_once, 2.0)
+    batches = all_pairs_batches(alike, 30, 10, 2, 0.0, turned, chance, at_once, 2.0)
     batch = list(batches)[at_once - 1]
     shown = []
     for alphabet in range(3):  # ten characters of each, by two drawers
@@ -119,7 +119,7 @@ def test_an_alphabet_is_distorted_as_a_whole(alike: Drawings, at_once: int, turn
 
 
 def test_an_alphabet_is_distorted_before_its_images_are(alike: Drawings) -> None:
-    def images(own: float | None, of_alphabet: float | None) -> Tensor:
+    def images(own: float, of_alphabet: float) -> Tensor:
         chance = seeded(5, alike.images.device)
         (batch,) = all_pairs_batches(alike, 30, 10, 1, own, False, chance, 1, of_alphabet)
         return batch.images
@@ -127,18 +127,18 @@ def test_an_alphabet_is_distorted_before_its_images_are(alike: Drawings) -> None
     both = images(1.0, 2.0)
     first, second = both.flatten(1).chunk(2)
     assert ((first - second).abs().amax(dim=1) > 1e-3).all()
-    assert (both - images(1.0, None)).abs().max() > 0.1
-    torch.testing.assert_close(images(1e-6, 2.0), images(None, 2.0), atol=1e-3, rtol=0)
+    assert (both - images(1.0, 0.0)).abs().max() > 0.1
+    torch.testing.assert_close(images(1e-6, 2.0), images(0.0, 2.0), atol=1e-3, rtol=0)
 
 
 def test_an_alphabet_that_is_turned_is_distorted_as_widely_as_is_said(train: Drawings) -> None:
-    def images(turned: bool, width: float | None) -> Tensor:
+    def images(turned: bool, width: float) -> Tensor:
         chance = seeded(5, train.images.device)
-        (batch,) = all_pairs_batches(train, 30, 10, 1, None, turned, chance, 1, width)
+        (batch,) = all_pairs_batches(train, 30, 10, 1, 0.0, turned, chance, 1, width)
         return batch.images
 
-    torch.testing.assert_close(images(True, 1e-6), images(True, None), atol=1e-3, rtol=0)
-    plain = images(False, None)
+    torch.testing.assert_close(images(True, 1e-6), images(True, 0.0), atol=1e-3, rtol=0)
+    plain = images(False, 0.0)
     narrow, wide = (float((images(False, w) - plain).abs().mean()) for w in (0.1, 2.0))
     assert narrow < wide / 2
 
@@ -146,7 +146,7 @@ def test_an_alphabet_that_is_turned_is_distorted_as_widely_as_is_said(train: Dra
 def test_batches_of_classes_with_uneven_numbers_of_images(uneven: Drawings) -> None:
     class_of = torch.arange(3).repeat_interleave(uneven.count_of)
     seen = set()
-    for batch in all_pairs_batches(uneven, 3, 3, 400, None, False, seeded(0)):
+    for batch in all_pairs_batches(uneven, 3, 3, 400, 0.0, False, seeded(0)):
         assert batch.images.shape == (6, 3, 4, 4)
         first, second = (batch.images[:, 0, 0, 0] * 255).round().long().chunk(2)
         assert sorted(class_of[first].tolist()) == [0, 1, 2]
@@ -178,7 +178,7 @@ def test_batches_of_groups_with_uneven_numbers_of_classes(groups: Drawings, at_o
     most = characters_of_batch(groups, 100, 4)
     assert most == 2 + 4 + 3
     seen: set[int] = set()
-    for batch in all_pairs_batches(groups, most, 4, 40, None, False, seeded(0), at_once):
+    for batch in all_pairs_batches(groups, most, 4, 40, 0.0, False, seeded(0), at_once):
         classes = classes_of(batch)
         assert len(set(classes)) == 9
         assert torch.bincount(GROUP_OF[classes]).tolist() == [2, 4, 3]
@@ -187,7 +187,7 @@ def test_batches_of_groups_with_uneven_numbers_of_classes(groups: Drawings, at_o
 
 
 def test_a_small_batch_takes_now_these_groups_and_now_those(groups: Drawings) -> None:
-    batches = all_pairs_batches(groups, 4, 3, 40, None, False, seeded(0))
+    batches = all_pairs_batches(groups, 4, 3, 40, 0.0, False, seeded(0))
     orders = {tuple(GROUP_OF[classes_of(batch)].tolist()) for batch in batches}
     assert orders == {
         (0, 0, 1, 1),

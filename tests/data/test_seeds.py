@@ -79,7 +79,7 @@ def test_the_order_of_pairs(steps: int | None, snapshot: SnapshotAssertion) -> N
 def test_batches_of_characters(
     drawers: tuple[int, ...], at_once: int, snapshot: SnapshotAssertion
 ) -> None:
-    batches = all_pairs_batches(numbered(drawers), 8, 4, 3, None, False, seeded(5), at_once)
+    batches = all_pairs_batches(numbered(drawers), 8, 4, 3, 0.0, False, seeded(5), at_once)
     assert [str(in_full(batch.images)) for batch in batches] == snapshot
 
 

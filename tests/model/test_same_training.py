@@ -41,14 +41,14 @@ RECIPES = {
     "binary": Recipe(
         {
             "sampling": AllPairs(characters=20, per_alphabet=10, steps=12, loss="binary"),
-            "schedule": "cosine",
+            "schedule": "linear",
             "averaging": 0.5,
         },
         {},
         0.2,
-        (0.691404, 0.681625, 0.664381),
-        (0.9, 0.74, 0.58),
-        {"conv1": 0.374374, "conv2": 0.0876322, "fc": 0.0221110, "out": 0.133431},
+        (0.691404, 0.682458, 0.665090),
+        (0.9, 0.73, 0.61),
+        {"conv1": 0.374570, "conv2": 0.0878195, "fc": 0.0222140, "out": 0.133898},
     ),
     "modern": Recipe(
         {

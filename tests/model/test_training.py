@@ -133,7 +133,7 @@ def test_the_true_class_has_to_be_alone_at_the_top(
     scores = torch.zeros(*small_tasks.target.shape, small_tasks.way, device=trainer.device)
     monkeypatch.setattr(trainer.network, "score_all", lambda queries, support: scores)
     assert trainer.validate() == pytest.approx(0.95)
-    assert not unpack(trainer.right).any()
+    assert not unpack(trainer.right, len(small_tasks)).any()
 
 
 def test_a_validation_changes_nothing_and_no_task_depends_on_the_others(

@@ -28,11 +28,14 @@ def estimate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Mock:
     return made_up
 
 
-def test_the_cost_is_estimated_with_workers_too(hpo: Hpo, estimate: Mock) -> None:
+def test_the_cost_is_estimated_with_workers_too(
+    hpo: Hpo, estimate: Mock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = hpo("run tiny --trials 5").err
     assert "5 left: up to 5.0 min, or 60 s a trial that is not pruned (1.0 s a step)" in alone
+    monkeypatch.setattr("hpo.cli.run.find_device", lambda _: torch.device("cpu"))
     for more in ("", " --ray local"):
-        two = hpo(f"run tiny --trials 5 --device cpu --workers 2{more}").err
+        two = hpo(f"run tiny --trials 5 --workers 2{more}").err
         assert "5 left: up to 3.0 min, or 60 s a trial" in two  # three rounds of two
         assert estimate.call_args.args[1].threads == Threads(cores_for(2))
     assert "device " in alone

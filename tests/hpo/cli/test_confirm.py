@@ -200,7 +200,7 @@ def test_a_retraining_that_diverges_counts_as_the_worst(
     result = kept(searched())[f"confirmation:{best}:0"]
     assert (result["error"], result["search_like_error"]) == (WORST, WORST)
     assert str(result["fail_reason"]).startswith("diverged")
-    assert not unpack(str(result["outcomes"])).any()
+    assert not unpack(str(result["outcomes"]), 200).any()
     assert next(c for c in confirmed(searched().study) if c.trial == best).errors[0] == WORST
 
 

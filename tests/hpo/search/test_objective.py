@@ -152,7 +152,7 @@ def test_a_search_keeps_all_that_its_trials_did(stored: StoredStudy, run: Run) -
         assert set(trial.user_attrs) == KEPT
         assert list(trial.intermediate_values) == [0, 1, 2]
         assert trial.value == trial.user_attrs["best_error"]
-        right = unpack(trial.user_attrs["outcomes"])  # of the fixture's 100 tasks
+        right = unpack(trial.user_attrs["outcomes"], 100)  # of the fixture's 100 tasks
         assert right.sum() == round((1 - trial.user_attrs["best_error"]) * 100)
         network = stored.space.configuration(trial.params, 0).network
         assert trial.user_attrs["weights"] == network.weights
