@@ -6,8 +6,8 @@ import torch
 from torch import Generator, Tensor
 
 from data.affine import distort, draw_symmetries, draw_transforms
-from data.drawings import Drawings
-from data.pairs import PairBatch, as_input
+from data.drawings import Drawings, as_input
+from data.pairs import PairBatch
 
 LARGE = 2**28
 """Whole numbers below it, taken modulo a small one, are uniform to within a part in a thousand."""

@@ -109,3 +109,8 @@ def resized(images: Tensor, side: int) -> Tensor:
     blocks = images.flatten(0, -4).split(4096)
     small = [functional.interpolate(b.float(), size=(side, side), mode="area") for b in blocks]
     return torch.cat([b.round().byte() for b in small]).view(*images.shape[:-2], side, side)
+
+
+def as_input(images: Tensor) -> Tensor:
+    """(N, K, S, S) uint8 → float32 in [0, 1]."""
+    return images.float().div_(255)

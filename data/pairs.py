@@ -7,13 +7,9 @@ import torch
 from torch import Generator, Tensor
 
 from data.affine import distort, draw_transforms, identity_transforms
-from data.drawings import Drawings
+from data.chance import seeded
+from data.drawings import Drawings, as_input
 from data.errors import DataError
-
-
-def seeded(seed: int, device: torch.device | str = "cpu") -> Generator:
-    """A generator of its own on ``device``, started at ``seed``."""
-    return torch.Generator(device=device).manual_seed(seed)
 
 
 @dataclass(frozen=True)
@@ -114,11 +110,6 @@ class PairBatch:
 
     images: Tensor
     same: Tensor | None
-
-
-def as_input(images: Tensor) -> Tensor:
-    """(N, K, S, S) uint8 → float32 in [0, 1]."""
-    return images.float().div_(255)
 
 
 def random_pair_batches(

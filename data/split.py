@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
+from data.chance import seeded
 from data.drawings import Drawings
 from data.errors import DataError
-from data.pairs import seeded
 from data.sources.folder import PARTS
 
 FEWEST = 2

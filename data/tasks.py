@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from data.chance import seeded
 from data.drawings import Drawings, resized
 from data.errors import DataError
-from data.pairs import seeded
 from data.sets import WAY
 from data.sources.archive import Files, open_files
 from data.sources.png import read_drawing

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, stdtrit
 from torch import Tensor
 
-from data.pairs import as_input
+from data.drawings import as_input
 from data.tasks import OneShotTasks
 
 BLOCK = 256

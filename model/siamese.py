@@ -54,7 +54,7 @@ class SiameseNetwork(nn.Module):
         """Embed images.
 
         Args:
-            images: (N, K, S, S) float in [0, 1], as `data.pairs.as_input` makes them.
+            images: (N, K, S, S) float in [0, 1], as `data.drawings.as_input` makes them.
 
         Returns:
             (N, F) in [0, 1].

@@ -13,9 +13,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from data.chance import seeded
 from data.drawings import Drawings
 from data.errors import in_a_line
-from data.pairs import PairBatch, seeded
+from data.pairs import PairBatch
 from data.tasks import OneShotTasks
 from model.architecture import Architecture
 from model.batches import batches_of

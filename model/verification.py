@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from data.drawings import Drawings
-from data.pairs import PairSet, as_input
+from data.drawings import Drawings, as_input
+from data.pairs import PairSet
 from model.scoring import BLOCK
 
 

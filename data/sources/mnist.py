@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from data.chance import seeded
 from data.errors import DataError
-from data.pairs import seeded
 from data.tasks import OneShotTasks
 
 IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from data.drawings import as_input
 from data.errors import DataError
-from data.pairs import as_input
 from data.sources.folder import is_image, visible
 from data.sources.photo import read_photo
 from model.checkpoint import Checkpoint

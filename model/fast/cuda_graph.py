@@ -35,7 +35,7 @@ def steps_before_the_pace(device: torch.device) -> int:
 
 
 def recorder(device: torch.device, optimizer: Optimizer) -> Record | None:
-    """What records steps on a device, one of the optimizer within, if anything does.
+    """A function that records training steps, the optimizer's within; None without a GPU.
 
     The learning rates of the optimizer become tensors on the device, ().
     """

@@ -3,7 +3,7 @@ import math
 import torch
 
 from data.affine import PRESENT, distort, draw_symmetries, draw_transforms, identity_transforms
-from data.pairs import seeded
+from data.chance import seeded
 
 
 def dot(side: int, x: int, y: int, device: torch.device) -> torch.Tensor:

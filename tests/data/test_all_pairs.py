@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from data.all_pairs import all_pairs_batches, characters_of_batch
-from data.drawings import Drawings
-from data.pairs import PairBatch, as_input, seeded
+from data.chance import seeded
+from data.drawings import Drawings, as_input
+from data.pairs import PairBatch
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 7])

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from data.affine import distort
+from data.chance import seeded
 from data.framing import MOST, RADIUS, framed
-from data.pairs import seeded
 
 SIDE = 60
 

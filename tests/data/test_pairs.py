@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from data.drawings import Drawings
+from data.chance import seeded
+from data.drawings import Drawings, as_input
 from data.errors import DataError
-from data.pairs import PairBatch, as_input, draw_pairs, random_pair_batches, seeded
+from data.pairs import PairBatch, draw_pairs, random_pair_batches
 from data.split import Split
 
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from data.affine import draw_symmetries, draw_transforms
 from data.all_pairs import all_pairs_batches
+from data.chance import seeded
 from data.drawings import Drawings
-from data.pairs import draw_pairs, random_pair_batches, seeded
+from data.pairs import draw_pairs, random_pair_batches
 from data.sources.mnist import draw_digit_tasks, load_digits
 from data.split import split_classes
 from data.tasks import draw_tasks

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from data.pairs import seeded
+from data.chance import seeded
 from model.siamese import SiameseNetwork
 from tests.model.tiny import architecture
 

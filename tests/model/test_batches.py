@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from data.pairs import as_input, seeded
+from data.chance import seeded
+from data.drawings import as_input
 from data.split import Split
 from model.batches import batches_of
 from model.recipe import AllPairs, RandomPairs, Sampling

@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from data.pairs import seeded
+from data.chance import seeded
 from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from model.history import Epoch, History
 from model.siamese import SiameseNetwork, shapes_of

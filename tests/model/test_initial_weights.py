@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
+from data.chance import seeded
 from data.drawings import Drawings
-from data.pairs import draw_pairs, random_pair_batches, seeded
+from data.pairs import draw_pairs, random_pair_batches
 from model.architecture import Architecture
 from model.siamese import SiameseNetwork, bias_of
 from tests.model.tiny import architecture

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from data.pairs import seeded
+from data.chance import seeded
 from model.optimizer import averaged, layerwise_optimizer, set_epoch
 from model.recipe import AllPairs, LayerRates, Training
 from model.siamese import SiameseNetwork

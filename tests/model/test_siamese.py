@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from data.chance import seeded
 from data.framing import framed
-from data.pairs import seeded
 from data.split import Split
 from data.tasks import OneShotTasks
 from model.architecture import Architecture

@@ -5,7 +5,8 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from data.pairs import PairBatch, seeded
+from data.chance import seeded
+from data.pairs import PairBatch
 from data.tasks import OneShotTasks
 from model.history import Diverged
 from model.inputs import Inputs

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import hpo
-from data.drawings import Drawings
-from data.pairs import as_input
+from data.drawings import Drawings, as_input
 from model.configuration import Configuration
 from model.history import Diverged, History
 from tests.data.ink import ink_of

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.pairs import seeded
+from data.chance import seeded
 from hpo.paper.published import OMNIGLOT
 from hpo.paper.reference_networks import NETWORKS, configuration_of, network_key
 from model.configuration import Configuration

@@ -7,9 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from data.drawings import Drawings
+from data.drawings import Drawings, as_input
 from data.errors import DataError
-from data.pairs import as_input
 from hpo.results.classify import classify, find_support
 from model.checkpoint import load_checkpoint
 from tests.data.ink import ink_of

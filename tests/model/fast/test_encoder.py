@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from data.drawings import Drawings
+from data.chance import seeded
+from data.drawings import Drawings, as_input
 from data.framing import framed
-from data.pairs import as_input, seeded
 from model.architecture import Architecture, Convolution
 from model.fast.encoder import answering_encoder, encoder
 from model.fast.spectral import spectral_layers

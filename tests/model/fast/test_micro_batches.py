@@ -3,7 +3,7 @@ from functools import partial
 import pytest
 import torch
 
-from data.pairs import seeded
+from data.chance import seeded
 from model.architecture import Architecture
 from model.fast.encoder import encoder
 from model.fast.micro_batches import backward
