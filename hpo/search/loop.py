@@ -77,11 +77,10 @@ def search(stored: StoredStudy, objective: Objective, stop: Stop, observer: Obse
     """Run trials until the study holds as many finished ones as are wanted, or its budget is spent.
 
     The process is meant to do nothing else from here on: what lives now is not collected.
-    Other processes may do the same at once. A trial is begun only where the finished ones
-    and those that run leave a place, so that the study ends with exactly as many as are wanted; and
-    none once the budget is used up; those that run then go on until it is overdrawn, and are handed
-    back. A worker without a place waits, and takes over if another's
-    trial is lost.
+    Other processes may do the same at once. A trial is begun only where finished and running
+    trials leave a place, so the study ends with exactly as many as are wanted. No trial is begun
+    once the budget is used up; those that run go on until it is overdrawn, and are then handed
+    back. A worker without a place waits, and takes over if another's trial is lost.
 
     Args:
         stored: the study.

@@ -132,7 +132,7 @@ class Posterior:
         _fit(self.model)
 
     def expect(self, running: Sequence[Mapping[str, Any]]) -> None:
-        """Take configurations that are being trained to end as is expected of them."""
+        """Add configurations that are being trained, as if each ended with its expected error."""
         if not running:
             return
         inputs = self.inputs(running)

@@ -28,7 +28,7 @@ def checked(kind: TypeAdapter[Kind], value: Any, what: str) -> Kind:
     Args:
         kind: what it has to be.
         value: from a database.
-        what: it is, for the sentence.
+        what: its name in the message.
 
     Raises:
         BrokenStudy: it is none.
@@ -44,7 +44,7 @@ def readable(what: str) -> Iterator[None]:
     """Turn what Optuna raises over rows that it did not write so into a `BrokenStudy`.
 
     Args:
-        what: is read, for the sentence.
+        what: its name in the message.
     """
     try:
         yield

@@ -227,7 +227,7 @@ def _changed(content: Mapping[str, Any], changes: Mapping[str, Any]) -> StudySet
 
 
 def _to_blame(content: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
-    """The keys without any one of whose changes the settings could be; all where none is such."""
+    """The keys without whose change the settings would be valid; all keys if there is none."""
     blamed = []
     for key in changes:
         with suppress(ValidationError):
@@ -237,7 +237,7 @@ def _to_blame(content: Mapping[str, Any], changes: Mapping[str, Any]) -> list[st
 
 
 def _meant(asked: Sequence[str], known: Mapping[str, Any]) -> str:
-    """Which key each may be meant for that is none, nor the table of any."""
+    """For each key that does not exist, the nearest one that does, as the end of a sentence."""
     unknown = [key for key in asked if not any(f"{k}.".startswith(f"{key}.") for k in known)]
     close = [key for one in unknown for key in get_close_matches(one, known, 1)]
     return f", did you mean {' and '.join(close)}" if close else ""

@@ -156,7 +156,7 @@ def _over(limits: IntRange | FloatRange) -> BaseDistribution:
 
 
 def place_in_range(distribution: BaseDistribution) -> Callable[[float], float]:
-    """Gives where in the range of a parameter, from 0 to 1, a value is.
+    """A function from a value to its place in the parameter's range, from 0 to 1.
 
     By its logarithm where that is searched; in a range of one value it is in the middle.
     """
@@ -174,7 +174,7 @@ def place_in_range(distribution: BaseDistribution) -> Callable[[float], float]:
 
 
 def value_at(distribution: BaseDistribution) -> Callable[[float], int | float]:
-    """Gives the value at a place in the range of a parameter, the inverse of `place_in_range`."""
+    """A function from a place in the parameter's range to the value, `place_in_range` inverted."""
 
     def value(place: float) -> int | float:
         match distribution:
