@@ -9,6 +9,8 @@ from PIL import Image
 
 import hpo as api
 from hpo.study.paths import find_configuration, shipped_network
+from hpo.study.settings import read_settings
+from hpo.study.space import SearchSpace
 from model.checkpoint import load_checkpoint
 from model.configuration import Configuration
 from tests.data.fake_mnist import write_fake_mnist
@@ -25,6 +27,13 @@ def test_it_is_small_and_of_the_configuration_that_is_shipped_too() -> None:
     assert checkpoint.configuration.recipe_key == shipped.recipe_key
     assert checkpoint.data_fingerprint == "omniglot-37eab6f6eef6882e"
     assert len(checkpoint.history.epochs) == shipped.training.epochs
+
+
+def test_it_is_moderns_first_trained_in_full() -> None:
+    modern = read_settings(DOCS.parent / "studies" / "modern.toml")
+    (params,) = modern.search.first
+    made = SearchSpace(modern).configuration(params, 0, modern.trained_in_full())
+    assert made.recipe_key == Configuration.read(find_configuration("omniglot")).recipe_key
 
 
 def test_readmes_first_line_names_every_drawing(hpo: Hpo) -> None:
