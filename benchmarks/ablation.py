@@ -21,12 +21,12 @@ from benchmarks.networks import STUDIES, first
 from benchmarks.replay import difference
 from benchmarks.stopwatch import Row, machine, table
 from data.files import write_whole
+from hpo.results.full_training import inputs_of
 from hpo.results.retrain import fresh_tasks
 from hpo.study.paths import data_folder
 from hpo.study.settings import read_settings
 from model.fast.device import find_device
 from model.history import Diverged
-from model.inputs import open_inputs
 from model.training import train
 
 TASKS = 4000
@@ -84,9 +84,7 @@ def score(name: str, seed: int, epochs: int | None, device: torch.device, folder
     configuration = configuration.model_copy(update={"rates": rates, "seed": seed})
     if epochs:
         configuration = configuration.with_training(epochs=epochs, patience=epochs)
-    choice = configuration.data
-    network = configuration.network
-    inputs = open_inputs(choice, network.image_size, network.channels, folder, device)
+    inputs = inputs_of(configuration, folder, device)
     trainer = inputs.trainer(configuration)
     row: Row = {"change": name, "seed": seed}
     try:
@@ -94,7 +92,7 @@ def score(name: str, seed: int, epochs: int | None, device: torch.device, folder
     except Diverged as error:
         return row | {"error": None, "note": str(error)}
     history = trainer.history
-    trainer.tasks = fresh_tasks(choice, inputs, TASKS)
+    trainer.tasks = fresh_tasks(configuration.data, inputs, TASKS)
     return row | {
         "error": trainer.validate(),
         "search_like_error": history.best_error,

@@ -21,12 +21,12 @@ from benchmarks.stopwatch import Row, machine, table
 from data.files import write_whole
 from data.tasks import OneShotTasks
 from hpo.results.evaluate import class_scores, evaluate_scores
+from hpo.results.full_training import inputs_of
 from hpo.results.retrain import fresh_tasks
 from hpo.study.paths import data_folder
 from model.checkpoint import load_checkpoint
 from model.configuration import Configuration
 from model.fast.device import find_device
-from model.inputs import open_inputs
 
 CONFIGURATION = Path(__file__).with_name("how_soon.toml")
 TASKS = 4000
@@ -68,8 +68,7 @@ def main() -> None:
     chosen = parser.parse_args()
     folder, device = data_folder(chosen.data).resolve(), find_device(chosen.device)
     configuration = Configuration.read(chosen.configuration)
-    size = configuration.network.image_size, configuration.network.channels
-    inputs = open_inputs(configuration.data, *size, folder, device)
+    inputs = inputs_of(configuration, folder, device)
     tasks = fresh_tasks(configuration.data, inputs, TASKS)
     rows = []
     for epochs in chosen.epochs:

@@ -68,7 +68,8 @@ class Architecture(Frozen):
     def _fits(self) -> Self:
         if self.framed and self.channels != 1:
             raise ValueError("framed = true is for drawings, which have channels = 1")
-        maps = zip(self.convolutions, self.sides, self.sides[1:], strict=False)
+        sides = self.sides
+        maps = zip(self.convolutions, sides, sides[1:], strict=False)
         for number, (layer, seen, given) in enumerate(maps, start=1):
             if given < 1:
                 raise ValueError(

@@ -48,9 +48,7 @@ def show(
 
     Example: hpo data show folder --data photos --colour
     """
-    if colour and name != "folder":
-        raise DataError(f"{name} is drawn in ink alone: leave --colour out")
-    drawings = open_set(name, 0, data_folder(data), SIDE, 3 if colour else 1)
+    drawings = open_set(name, 0, data_folder(data), SIDE, _channels(name, colour))
     picture = contact_sheet(drawings, alphabets, characters, COLUMNS)
     with writing(output, "give another with -o"):
         picture.save(output, format="PNG")
@@ -69,9 +67,9 @@ def check(
 
     Example: hpo data check folder --data photos
     """
-    folder = data_folder(data)
+    folder, channels = data_folder(data), _channels(name, colour)
     if name == "folder":
-        _check_images(folder, 3 if colour else 1)
+        _check_images(folder, channels)
         return
     if name == "strokes":
         print("strokes are drawn by the program: there is nothing to check")
@@ -83,6 +81,12 @@ def check(
     kind = "the official ones" if official else "NOT the official ones"
     print(f"images: {drawings.fingerprint}, {kind}")
     print(f"official one-shot runs: {runs or 'not here; evaluation draws its tasks at random'}")
+
+
+def _channels(name: SetName, colour: bool) -> int:
+    if colour and name != "folder":
+        raise DataError(f"{name} is drawn in ink alone: leave --colour out")
+    return 3 if colour else 1
 
 
 def _check_images(folder: Path, channels: int) -> None:

@@ -9,7 +9,7 @@ import torch
 import typer
 
 from hpo.cli.announce import announce, print_best
-from hpo.cli.changes import kept_changes, print_keys
+from hpo.cli.changes import given_changes, kept_changes, print_keys
 from hpo.cli.options import (
     Data,
     Device,
@@ -34,7 +34,6 @@ from hpo.study.settings import (
     SamplerName,
     SettingsError,
     merged_changes,
-    parsed_changes,
     read_settings,
 )
 from hpo.study.space import SearchSpace
@@ -138,13 +137,7 @@ def run(
     """
     place = find_study(study, storage)
     chosen = {"sampler": sampler, "pruner": pruner, "seed": seed}
-    options = [f"search.{key}={value}" for key, value in chosen.items() if value is not None]
-    options += [f"space.{change}" for change in widen_ or []]
-    for key in parsed_changes(options).keys() & parsed_changes(set_ or []).keys():
-        table, _, name = key.partition(".")
-        option = f"--{name}" if table == "search" else f"--widen {name}"
-        raise SettingsError(f"{option} and --set {key} say the same twice: give one of them")
-    changes = (set_ or []) + options
+    changes = given_changes(set_ or [], widen_ or [], chosen)
     if keys:
         print_keys(read_settings(place.file, changes))
         return

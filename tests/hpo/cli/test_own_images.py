@@ -131,7 +131,8 @@ def test_the_data_commands_tell_what_is_there(hpo: Hpo, photos: Path) -> None:
     Image.new("RGB", (9, 9), (255, 255, 255)).save("photos/thing 1/blank.png")
     assert refused(hpo("data check folder --data photos"), "blank.png")  # as a search would
     assert "37 images" in hpo("data check folder --data photos --colour").out
-    assert refused(hpo("data show strokes --colour"), "in ink alone: leave --colour out")
+    for command in ("show", "check"):
+        assert refused(hpo(f"data {command} strokes --colour"), "ink alone: leave --colour out")
     Path("photos/thing 1/blank.png").unlink()
     assert hpo("data show folder --data photos --colour -o sheet.png").status == 0
     sheet = Image.open("sheet.png")
