@@ -1,7 +1,8 @@
 """``python -m benchmarks.ablation``: what each choice of the study `modern` is worth.
 
-The network that the study sets by hand for its first trial is trained as it stands, and again
-with one choice made otherwise. All are scored on 4,000 fresh tasks of the validation alphabets.
+The network that the study sets by hand for its first trial is trained by the recipe of its full
+training, and again with one choice made otherwise. All are scored on 4,000 fresh tasks of the
+validation alphabets.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from hpo.results.full_training import inputs_of
 from hpo.results.retrain import fresh_tasks
 from hpo.study.paths import data_folder
 from hpo.study.settings import read_settings
+from model.configuration import Configuration
 from model.fast.device import find_device
 from model.history import Diverged
 from model.training import train
@@ -40,48 +42,67 @@ class Change:
     """As ``hpo run --set`` takes them."""
     rates: Mapping[str, float] = field(default_factory=dict)
     """Of every layer."""
+    halved: bool = False
+    """The filters of every convolution and the units."""
 
 
 PAPERS_RATES = {"lr": 0.1, "momentum": 0.9, "l2": 1e-5}  # the first trial of `small` has them
+WHOLE = "as it stands"
 CHANGES: Mapping[str, Change] = {
-    "as it stands": Change(),
+    WHOLE: Change(),
     "the paper's 12 drawers": Change(("data.all_drawers=false",)),
     "drawings not framed": Change(("network.framed=false",)),
     "one view": Change(("network.eight_views=false",)),
+    "40×40 pixels": Change(("network.image_size=40",)),
+    "56×56 pixels": Change(("network.image_size=56",)),
+    "half the filters and units": Change(halved=True),
     "the last weights, not an average": Change(("training.averaging=0",)),
     "alphabets not distorted as a whole": Change(("training.sampling.alphabet_distortion=0",)),
     "alphabets not turned, one view": Change(
         ("training.sampling.turned=false", "network.eight_views=false")
     ),
     "no distortions": Change(("training.sampling.distorted=false",)),
-    "the paper's width of distortions": Change(("training.sampling.distortion_width=1.0",)),
+    "the paper's width of distortions": Change(("full_training.sampling.distortion_width=1.0",)),
     "no normalisation": Change(("network.normalisation=none",)),
     "the paper's initial weights": Change(("network.initial_weights=paper",)),
     "SGD with momentum": Change(("training.optimizer=sgd",), PAPERS_RATES),
     "rates that fall by 1 % an epoch": Change(("training.schedule=decay",)),
-    "all characters of an alphabet": Change(("training.sampling.per_alphabet=55",)),
+    "20 characters of an alphabet, not 50": Change(("full_training.sampling.per_alphabet=20",)),
+    "50 characters a batch, not 100": Change(("training.sampling.characters=50",)),
     "binary loss over all pairs": Change(("training.sampling.loss=binary",)),
     "random pairs": Change(
         (
-            'training.sampling={ kind = "random-pairs", pairs = 30000, batch = 128, steps = 40 }',
+            'training.sampling={ kind = "random-pairs", pairs = 30000, batch = 128, steps = 200 }',
             'full_training.sampling={ kind = "random-pairs" }',
         )
     ),
 }
 
 
-def score(name: str, seed: int, epochs: int | None, device: torch.device, folder: Path) -> Row:
-    """Train with one change, and score."""
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    change = CHANGES[name]
+def changed(change: Change, seed: int) -> Configuration:
+    """The study's first network with its full training, one choice made otherwise."""
     settings = read_settings(STUDIES / "modern.toml", change.settings)
     configuration = first(settings)
+    network, training = configuration.network, settings.trained_in_full()
     rates = {
         layer: one.model_copy(update=dict(change.rates))
         for layer, one in configuration.rates.items()
     }
-    configuration = configuration.model_copy(update={"rates": rates, "seed": seed})
+    if change.halved:
+        convolutions = tuple(
+            one.model_copy(update={"filters": one.filters // 2}) for one in network.convolutions
+        )
+        halves = {"convolutions": convolutions, "fc_units": network.fc_units // 2}
+        network = network.model_copy(update=halves)
+    found = {"network": network, "training": training, "rates": rates, "seed": seed}
+    return configuration.model_copy(update=found)
+
+
+def score(name: str, seed: int, epochs: int | None, device: torch.device, folder: Path) -> Row:
+    """Train with one change, and score."""
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    configuration = changed(CHANGES[name], seed)
     if epochs:
         configuration = configuration.with_training(epochs=epochs, patience=epochs)
     inputs = inputs_of(configuration, folder, device)
@@ -105,7 +126,7 @@ def shown(rows: list[Row]) -> list[Row]:
     by_change: dict[str, dict[int, float]] = {name: {} for name in CHANGES}
     for row in rows:
         by_change[row["change"]][row["seed"]] = 1.0 if row["error"] is None else row["error"]
-    whole = by_change["as it stands"]
+    whole = by_change[WHOLE]
     lines: list[Row] = []
     for name, errors in by_change.items():
         costs = [error - whole[seed] for seed, error in errors.items() if seed in whole]
@@ -126,6 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each")
     parser.add_argument("--epochs", type=int, help="instead of the study's")
+    parser.add_argument("--only", nargs="+", choices=CHANGES, default=CHANGES, metavar="CHANGE")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--data", type=Path, help="folder with the Omniglot zips")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON; resumed from")
@@ -133,9 +155,11 @@ def main() -> None:
     device = find_device(chosen.device)
     about = {"epochs": chosen.epochs, "tasks": TASKS, "machine": machine(device)}
     found = json.loads(chosen.output.read_text()) if chosen.output.exists() else {"rows": []}
+    if found.get("epochs", chosen.epochs) != chosen.epochs:
+        parser.error(f"{chosen.output} holds trainings of another length")
     rows: list[Row] = found["rows"]
     done = {(row["change"], row["seed"]) for row in rows}
-    wanted = [(n, s) for s in range(chosen.seeds) for n in CHANGES if (n, s) not in done]
+    wanted = [(n, s) for s in range(chosen.seeds) for n in chosen.only if (n, s) not in done]
     at_once = (os.cpu_count() or 1) if device.type == "cpu" else 1
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(at_once, mp_context=spawn) as pool:
