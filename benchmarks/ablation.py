@@ -61,8 +61,10 @@ CHANGES: Mapping[str, Change] = {
     "alphabets not turned, one view": Change(
         ("training.sampling.turned=false", "network.eight_views=false")
     ),
-    "no distortions": Change(("training.sampling.distorted=false",)),
-    "the paper's width of distortions": Change(("full_training.sampling.distortion_width=1.0",)),
+    "every drawing distorted by itself too": Change(
+        ("training.sampling.distorted=true", "training.sampling.distortion_width=1.5")
+    ),
+    "so, by the paper's width": Change(("training.sampling.distorted=true",)),
     "no normalisation": Change(("network.normalisation=none",)),
     "the paper's initial weights": Change(("network.initial_weights=paper",)),
     "SGD with momentum": Change(("training.optimizer=sgd",), PAPERS_RATES),
