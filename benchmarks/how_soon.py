@@ -60,7 +60,7 @@ def main() -> None:
     """Train for each number of epochs from several seeds, and print a line for each."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.how_soon", description=__doc__)
     parser.add_argument("configuration", nargs="?", type=Path, default=CONFIGURATION)
-    parser.add_argument("--epochs", type=int, nargs="+", default=[2, 6], help="lengths")
+    parser.add_argument("--epochs", type=int, nargs="+", default=[1, 2], help="lengths")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each length")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--data", type=Path, help="folder with the Omniglot zips")
