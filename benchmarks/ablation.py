@@ -64,7 +64,7 @@ CHANGES: Mapping[str, Change] = {
     "every drawing distorted by itself too": Change(
         ("training.sampling.distorted=true", "training.sampling.distortion_width=1.5")
     ),
-    "so, by the paper's width": Change(("training.sampling.distorted=true",)),
+    "every drawing distorted by the paper's width": Change(("training.sampling.distorted=true",)),
     "no normalisation": Change(("network.normalisation=none",)),
     "the paper's initial weights": Change(("network.initial_weights=paper",)),
     "SGD with momentum": Change(("training.optimizer=sgd",), PAPERS_RATES),
@@ -157,9 +157,11 @@ def main() -> None:
     device = find_device(chosen.device)
     about = {"epochs": chosen.epochs, "tasks": TASKS, "machine": machine(device)}
     found = json.loads(chosen.output.read_text()) if chosen.output.exists() else {"rows": []}
+    rows: list[Row] = found["rows"]
     if found.get("epochs", chosen.epochs) != chosen.epochs:
         parser.error(f"{chosen.output} holds trainings of another length")
-    rows: list[Row] = found["rows"]
+    if unknown := {row["change"] for row in rows} - CHANGES.keys():
+        parser.error(f"{chosen.output} holds changes that are no more: {', '.join(unknown)}")
     done = {(row["change"], row["seed"]) for row in rows}
     wanted = [(n, s) for s in range(chosen.seeds) for n in chosen.only if (n, s) not in done]
     at_once = (os.cpu_count() or 1) if device.type == "cpu" else 1
