@@ -138,7 +138,7 @@ def shown(rows: list[Row]) -> list[Row]:
                     "change": name,
                     "correct, %": 100 * (1 - mean(errors.values())),
                     "seeds": len(errors),
-                    "costs, points (95 % interval)": difference(costs),
+                    "costs, points (95 % interval)": "" if name == WHOLE else difference(costs),
                 }
             )
     return lines
